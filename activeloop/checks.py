@@ -1,0 +1,44 @@
+"""Checks of settings: each names the setting, what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+from activeloop.errors import ConfigError
+
+
+def whole(name: str, value: object, *, least: int = 0) -> int:
+    """Return `value` as an `int` of at least `least`, or raise `ConfigError`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def real(
+    name: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+) -> float:
+    """Return `value` as a finite `float` in `[least, most]` and over `above`, or raise."""
+    fits = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not fits or not least <= float(value) <= most or not float(value) > above:  # type: ignore[arg-type]  # fits says that it is a Real
+        bounds = [f"at least {least:g}"] * (least > -math.inf) + [f"above {above:g}"] * (
+            above > -math.inf
+        )
+        bounds += [f"at most {most:g}"] * (most < math.inf)
+        expected = " ".join(["a number", " and ".join(bounds)]).strip()
+        raise ConfigError(f"{name} must be {expected}, got {value!r}")
+    return float(value)  # type: ignore[arg-type]  # fits says that it is a Real
+
+
+def choice(name: str, value: object, options: Iterable[str]) -> str:
+    """Return `value` if it is one of `options`, or raise `ConfigError` that lists them."""
+    options = list(options)
+    if value not in options:
+        raise ConfigError(f"{name} must be one of {', '.join(options)}, got {value!r}")
+    return str(value)

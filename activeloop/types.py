@@ -1,0 +1,330 @@
+"""Every contract between the rooms of activeloop, in one file.
+
+`N` samples in the pool, `L` of them labelled, `U` unlabelled, `C` classes, `D` features,
+`E` embedding dimensions, `M` members, `k` samples to pick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, device
+
+Indices = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
+Head = Callable[[Tensor], Tensor]
+Need = Literal["probs", "features", "members", "head", "neighbors", "embeddings"]
+NEEDS: Final[frozenset[str]] = frozenset(
+    ["probs", "features", "members", "head", "neighbors", "embeddings"]
+)
+
+
+class Skip(Enum):
+    """The answer of an oracle that cannot or will not label a sample."""
+
+    SKIP = "skip"
+
+
+SKIP: Final = Skip.SKIP
+Answer = int | Skip
+
+
+# ---------------------------------------------------------------------------- data
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Samples known by their index, without labels."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """A stable, unique name for each sample, `[n]`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample: `(channels, height, width)` of an image, `(D,)` of a vector."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal digest of the samples, their keys and their normalisation."""
+
+    def __len__(self) -> int: ...
+
+    def raw(self, indices: Indices, device: device) -> Tensor:
+        """Return samples as they are stored (uint8 images, float32 vectors), `[n, *shape]`."""
+
+    def normalise(self, raw: Tensor) -> Tensor:
+        """Return `raw` as normalised float32 on the device that it is on, `[n, *shape]`."""
+
+    def batch(self, indices: Indices, device: device) -> Tensor:
+        """Return normalised float32 samples, `[n, *shape]`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledSamples:
+    """Samples whose labels are known to the learner: a validation set, paid for in labels."""
+
+    samples: Samples
+    labels: Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What learners and the loop see of a data set. The labels of pool and test are not here.
+
+    Attributes:
+        name: the data set's name.
+        classes: class names, `[C]`; a label is a position in this tuple.
+        pool: all samples that may be asked for, `N` of them.
+        test: samples for evaluation; None where there are none.
+        validation: labelled samples that a learner may use; their labels count as bought.
+        embeddings: fixed features of the pool, `[N, E]` float32 on the CPU; None without `embed`.
+        augmentations: the augmentations that keep the class of these samples: "crop", "flip".
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    pool: Samples
+    test: Samples | None = None
+    validation: LabelledSamples | None = None
+    embeddings: Tensor | None = None
+    augmentations: tuple[str, ...] = ()
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, `C`."""
+        return len(self.classes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.pool.shape
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Digest of each part, by the part's name."""
+        parts = {"pool": self.pool, "test": self.test}
+        if self.validation is not None:
+            parts["validation"] = self.validation.samples
+        return {name: part.fingerprint for name, part in parts.items() if part is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiddenLabels:
+    """The labels of pool `[N]` and test set `[T]`: only oracles and evaluation hold them."""
+
+    pool: Labels | None = None
+    test: Labels | None = None
+
+    def __iter__(self) -> Iterator[Labels | None]:
+        return iter((self.pool, self.test))
+
+
+# ---------------------------------------------------------------------------- learners
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a learner says of `n` samples, on the learner's device.
+
+    Attributes:
+        probs: class probabilities, `[n, C]` float32; rows sum to 1.
+        features: raw input of the last layer, `[n, D]` float32, if asked for.
+        members: probabilities of each stochastic pass or ensemble member, `[M, n, C]`, if asked for.
+    """
+
+    probs: Tensor
+    features: Tensor | None = None
+    members: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One pass over the labelled samples, as training goes."""
+
+    number: int
+    of: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """How a fit went: its epochs, and the gradient steps taken in all."""
+
+    epochs: tuple[Epoch, ...] = ()
+    steps: int = 0
+
+
+class Learner(Protocol):
+    """What fits on labelled samples and predicts on any. Knows no pool, strategy or round.
+
+    Attributes:
+        device: where predictions are.
+        on_epoch: called after each epoch, if set.
+    """
+
+    device: device
+    on_epoch: Callable[[Epoch], None] | None
+
+    @property
+    def head(self) -> Head | None:
+        """The last layer, `[n, D] -> [n, C]` logits, differentiable; None where there is none."""
+
+    def fit(
+        self, data: Data, indices: Indices, labels: Labels, rng: np.random.Generator
+    ) -> History:
+        """Fit on the pool's samples `indices` `[L]` with `labels` `[L]`; `rng` is all chance."""
+
+    def predict(
+        self,
+        samples: Samples,
+        indices: Indices,
+        needs: frozenset[str],
+        out: Prediction | None = None,
+    ) -> Prediction:
+        """Predict `samples[indices]`; what `needs` names beyond probs is there; fills `out`."""
+
+    def save(self, path: Path) -> bool:
+        """Write the weights to `path`; False where there are none that need no pickle."""
+
+    def load(self, path: Path, data: Data) -> bool:
+        """Read weights that `save` wrote; False where the learner must be fitted again."""
+
+
+# ---------------------------------------------------------------------------- strategies
+
+
+class Neighbors(Protocol):
+    """Nearest neighbours in the pool, computed on first use and kept."""
+
+    def __call__(
+        self,
+        m: int,
+        reference: Literal["pool", "labelled"] = "pool",
+        *,
+        space: Literal["features", "embeddings"] = "features",
+        normalize: bool = True,
+    ) -> tuple[Tensor, Tensor]:
+        """Return Euclidean distances `[N, m]` and pool indices `[N, m]`, nearest first.
+
+        The sample itself is left out. Where fewer than `m` exist, the rest is infinity and -1.
+        `normalize` scales rows to length 1 first.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """All that a strategy sees, and all that it may use. Hidden labels are not reachable from it.
+
+    Fields after `unlabelled` are None unless the strategy asks for them by `@needs(...)`.
+
+    Attributes:
+        k: how many samples to pick.
+        rng: the only source of chance.
+        n_classes: number of classes, `C`.
+        round: number of this query; 0 is the initial set, before there is a network.
+        labelled: pool indices of the labelled samples, `[L]`, ascending.
+        labels: their labels, `[L]`.
+        unlabelled: pool indices that may be picked, `[U]`, ascending.
+        probs: class probabilities of the pool, `[N, C]`.
+        features: raw input of the last layer, `[N, D]`.
+        members: probabilities by member, `[M, N, C]`.
+        embeddings: fixed features from `embed`, `[N, E]`.
+        head: the last layer, features `[n, D]` to logits `[n, C]`, differentiable.
+        neighbors: nearest neighbours, `neighbors(m, reference="pool")`.
+    """
+
+    k: int
+    rng: np.random.Generator
+    n_classes: int
+    round: int
+    labelled: Indices
+    labels: Labels
+    unlabelled: Indices
+    probs: Tensor | None = None
+    features: Tensor | None = None
+    members: Tensor | None = None
+    embeddings: Tensor | None = None
+    head: Head | None = None
+    neighbors: Neighbors | None = None
+
+
+@dataclass(frozen=True)
+class Picks:
+    """What a strategy chose: pool indices `[k]`, first is asked first, and their scores `[k]`."""
+
+    indices: Sequence[int] | npt.NDArray[Any]
+    scores: Sequence[float] | npt.NDArray[Any] | None = None
+
+
+Strategy = Callable[[Context], "Sequence[int] | npt.NDArray[Any] | Picks"]
+
+
+# ---------------------------------------------------------------------------- the loop
+
+
+class Oracle(Protocol):
+    """Answers for pool indices `[n]`: a class, or SKIP, for each."""
+
+    def label(self, indices: Indices) -> Sequence[Answer] | Labels:
+        """Return the answers in the order of `indices`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Query:
+    """What one `ask` returned.
+
+    Attributes:
+        round: 0 for the initial set.
+        indices: pool indices in the order of asking, `[k]`.
+        keys: their keys, `[k]`.
+        scores: the strategy's scores, `[k]`, or None.
+        answered: the answers so far, by pool index.
+    """
+
+    round: int
+    indices: Indices
+    keys: tuple[str, ...]
+    scores: Scores | None = None
+    answered: Mapping[int, Answer] = field(default_factory=dict)
+
+    @property
+    def open(self) -> Indices:
+        """Pool indices that have no answer yet."""
+        return np.array([i for i in self.indices.tolist() if i not in self.answered], np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One round's outcome: the learner fitted on `labels` labels, and every metric measured."""
+
+    round: int
+    labels: int
+    metrics: Mapping[str, float]
+
+
+class Listener(Protocol):
+    """Is told how a run goes. `activeloop.listeners.Silent` has empty methods to inherit."""
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """Training finished an epoch."""
+
+    def on_query(self, query: Query) -> None:
+        """A query was made and stored."""
+
+    def on_round(self, round: Round, test_probs: Tensor | None) -> None:
+        """A round ended and is stored; `test_probs` `[T, C]` are its test predictions."""
+
+    def on_end(self, reason: str) -> None:
+        """The run is over, and why."""
+
+
+StoppingRule = Callable[[Sequence[Round]], "str | None"]
