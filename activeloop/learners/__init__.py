@@ -1,0 +1,41 @@
+"""Learners: what fits on labelled samples and predicts on any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from activeloop.architecture import Architecture
+from activeloop.checks import choice
+from activeloop.learners.sklearn_learner import SklearnLearner
+from activeloop.learners.torch_learner import TorchLearner
+from activeloop.models import load_model
+
+__all__ = ["SklearnLearner", "TorchLearner", "load_learner"]
+
+
+def load_learner(
+    name: str,
+    model: str | Architecture | Callable[..., nn.Module] = "cnn",
+    **options: Any,
+) -> TorchLearner | SklearnLearner:
+    """Return the learner called `name`, "torch" or "sklearn", with its options.
+
+    Args:
+        name: "torch" for `TorchLearner`, "sklearn" for `SklearnLearner`, which needs `estimator`.
+        model: for "torch": the name of a model, an architecture, or an `nn.Module` class or a
+            function that returns a module.
+        options: arguments of the learner's class.
+
+    Raises:
+        ConfigError: there is no such learner or model, or an option has no meaning.
+    """
+    if choice("learner", name, ["torch", "sklearn"]) == "sklearn":
+        return SklearnLearner(**options)
+    if isinstance(model, str):
+        model = load_model(model)
+    elif not isinstance(model, Architecture):
+        model = Architecture(model)
+    return TorchLearner(model, **options)

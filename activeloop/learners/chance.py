@@ -1,0 +1,49 @@
+"""Where a learner computes, and chance that leaves everybody else's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from activeloop.errors import ConfigError
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """Return the device called `name`: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1".
+
+    Apple's "mps" is left out: it has no float64, which strategies compute with.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if str(name) == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:<number>, got {str(name)!r}")
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ConfigError(f"device={name}: torch finds no CUDA GPU here; use device=auto or cpu")
+    index = torch.cuda.current_device() if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        raise ConfigError(f"device={name}: the GPUs here are 0 to {torch.cuda.device_count() - 1}")
+    return torch.device("cuda", index)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's generators of the CPU and of `device`; on leaving they are as before."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        # Not torch.manual_seed: it would reseed every GPU, also those that are not restored.
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

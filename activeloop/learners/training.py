@@ -1,0 +1,201 @@
+"""The training loop: epochs of gradient steps on samples that stay on the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from activeloop.errors import LearnerError
+from activeloop.learners.augment import Augmentation
+from activeloop.learners.settings import Training
+from activeloop.types import Epoch, History, Indices, Labels, Samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Samples with labels, fetched once.
+
+    Attributes:
+        raw: samples as they are stored, `[L, *shape]`, on the device.
+        labels: `[L]` int64, on the device.
+        normalise: turns raw samples into what a network takes.
+    """
+
+    raw: Tensor
+    labels: Tensor
+    normalise: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def fetch(
+        cls, samples: Samples, indices: Indices, labels: Labels, device: torch.device
+    ) -> Examples:
+        """Return `samples[indices]` and their `labels` on `device`."""
+        raw = samples.raw(indices, device)
+        labels_there = torch.as_tensor(labels, dtype=torch.int64).to(device)
+        return cls(raw=raw, labels=labels_there, normalise=samples.normalise)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def train(
+    module: nn.Module,
+    examples: Examples,
+    settings: Training,
+    *,
+    augment: Augmentation,
+    validation: Examples | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> History:
+    """Train `module` in place, with chance from torch's global generators; leave it in eval mode.
+
+    Raises:
+        LearnerError: the loss or a weight became infinite or NaN.
+    """
+    optimizer = settings.make_optimizer(module)
+    total = settings.total_steps(len(examples))
+    of = math.ceil(total / settings.batches(len(examples)))
+    watch = EarlyStopping(settings, module, validation)
+    epochs: list[Epoch] = []
+    taken = 0
+    for number in range(1, of + 1):
+        batches = _shuffled(examples, settings.batch_size)[: total - taken]
+        rates = [settings.lr_at(taken + each, total) for each in range(len(batches))]
+        loss, accuracy = _run_epoch(module, examples, batches, rates, optimizer, settings, augment)
+        taken += len(batches)
+        epoch = Epoch(number=number, of=of, loss=loss, accuracy=accuracy)
+        if not math.isfinite(loss):
+            raise _diverged(f"the loss is {loss}", epoch, settings)
+        epochs.append(epoch)
+        if on_epoch is not None:
+            on_epoch(epoch)
+        if watch.should_stop(epoch):
+            break
+    watch.restore_best()
+    module.eval()
+    if not all(torch.stack([weight.isfinite().all() for weight in module.parameters()]).tolist()):
+        raise _diverged("a weight is infinite or NaN", epochs[-1], settings)
+    return History(epochs=tuple(epochs), steps=taken)
+
+
+class EarlyStopping:
+    """Says when to stop, and keeps the best weights where a validation set tells which they are."""
+
+    def __init__(self, settings: Training, module: nn.Module, validation: Examples | None) -> None:
+        self.rule = settings.early_stopping
+        self.threshold = settings.early_stopping_threshold
+        self.patience = settings.early_stopping_patience
+        self.batch_size = settings.batch_size
+        self.module = module
+        self.validation = validation
+        self.best_loss = math.inf
+        self.best_weights: dict[str, Tensor] = {}
+        self.waited = 0
+        if self.rule == "validation" and not validation:
+            raise LearnerError(
+                "learner.early_stopping=validation needs a validation set: data.validation=100"
+            )
+
+    def should_stop(self, epoch: Epoch) -> bool:
+        """Return whether `epoch` was the last."""
+        if self.rule == "train_accuracy":
+            return epoch.accuracy >= self.threshold
+        if self.rule == "none" or self.validation is None:
+            return False
+        loss = mean_loss(self.module, self.validation, self.batch_size)
+        if loss < self.best_loss:
+            self.best_loss, self.waited = loss, 0
+            weights = self.module.state_dict()
+            self.best_weights = {name: value.clone() for name, value in weights.items()}
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    def restore_best(self) -> None:
+        """Put the best weights back, if validation found any."""
+        if self.best_weights:
+            self.module.load_state_dict(self.best_weights)
+
+
+def mean_loss(module: nn.Module, examples: Examples, batch_size: int) -> float:
+    """Return the mean cross-entropy of `module` in evaluation mode."""
+    module.eval()
+    total = torch.zeros((), device=examples.labels.device)
+    with torch.no_grad():
+        parts = zip(
+            torch.split(examples.raw, batch_size),
+            torch.split(examples.labels, batch_size),
+            strict=True,
+        )
+        for raw, labels in parts:
+            logits = module(examples.normalise(raw)).float()
+            total += functional.cross_entropy(logits, labels, reduction="sum")
+    return float(total) / len(examples)
+
+
+def _run_epoch(
+    module: nn.Module,
+    examples: Examples,
+    batches: list[Tensor],
+    rates: list[float],
+    optimizer: torch.optim.Optimizer,
+    settings: Training,
+    augment: Augmentation,
+) -> tuple[float, float]:
+    """Take one gradient step for each batch; return mean loss and accuracy as they went.
+
+    Sums stay on the device until the end: reading one would make the host wait at every step.
+    """
+    module.train()
+    device = examples.labels.device
+    loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
+    bfloat16 = settings.mixed_precision and device.type == "cuda"
+    for chosen, rate in zip(batches, rates, strict=True):
+        labels = examples.labels[chosen]
+        inputs = examples.normalise(augment(examples.raw[chosen]))
+        with (
+            _lone_sample(module, len(chosen)),
+            torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
+        ):
+            logits = module(inputs)
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        loss_sum += loss.detach() * len(chosen)
+        correct += (logits.detach().argmax(1) == labels).sum()
+    seen = sum(map(len, batches))
+    return float(loss_sum) / seen, float(correct) / seen
+
+
+def _shuffled(examples: Examples, batch_size: int) -> list[Tensor]:
+    order = torch.randperm(len(examples), device=examples.labels.device)
+    return list(torch.split(order, batch_size))
+
+
+@contextmanager
+def _lone_sample(module: nn.Module, size: int) -> Iterator[None]:
+    """Let batch normalisation use its running statistics for a batch of one, which has none."""
+    layers = [m for m in module.modules() if size == 1 and isinstance(m, _BatchNorm) and m.training]
+    for layer in layers:
+        layer.eval()
+    yield
+    for layer in layers:
+        layer.train()
+
+
+def _diverged(what: str, epoch: Epoch, settings: Training) -> LearnerError:
+    return LearnerError(
+        f"training diverged in epoch {epoch.number} of {epoch.of}: {what}; lower learner.lr "
+        f"(now {settings.lr:g}), or check the data for NaN and infinite values"
+    )
