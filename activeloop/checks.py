@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import Any
 
 from activeloop.errors import ConfigError
 
@@ -18,15 +19,15 @@ def whole(name: str, value: object, *, least: int = 0) -> int:
 
 def real(
     name: str,
-    value: object,
+    value: Any,
     *,
     least: float = -math.inf,
     most: float = math.inf,
     above: float = -math.inf,
 ) -> float:
     """Return `value` as a finite `float` in `[least, most]` and over `above`, or raise."""
-    is_number = isinstance(value, Real) and type(value) is not bool
-    number = float(value) if is_number else math.nan  # type: ignore[arg-type]  # it is a number
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    number = float(value) if is_number else math.nan
     if not (math.isfinite(number) and least <= number <= most and number > above):
         bounds = [f"at least {least:g}"] * (least > -math.inf) + [f"above {above:g}"] * (
             above > -math.inf

@@ -227,6 +227,8 @@ class ActiveLoop:
     def _train(self) -> None:
         """Fit on all labels, evaluate, and keep the round."""
         number = self._closed - 1
+        if self.rounds and self._warm_start:
+            self._restore_learner()
         predict_seconds, select_seconds = self.files.store.ask_seconds(number)
         with self._timed() as train:
             metrics = self._fit(number)
@@ -289,9 +291,10 @@ class ActiveLoop:
             rng=self.streams.rng("strategy" if self._closed else "initial", self._closed),
             n_classes=self._classes,
             round=self._closed,
-            labelled=self.pool.labelled,
-            labels=self.pool.labels,
-            unlabelled=self.pool.unlabelled,
+            # Copies, for torch indexes with writable arrays only; changes to them are caught.
+            labelled=self.pool.labelled.copy(),
+            labels=self.pool.labels.copy(),
+            unlabelled=self.pool.unlabelled.copy(),
             embeddings=cast(Tensor, self.data.embeddings),
         )
 
@@ -334,13 +337,17 @@ class ActiveLoop:
         self.data = dataclasses.replace(now, classes=now.classes[: last.classes])
         self._fitted = self.files.load_weights(self.learner, last.round, self.data)
         if not self._fitted:
-            if getattr(self.learner, "warm_start", False):
+            if self._warm_start:
                 raise StoreError(
                     f"the weights of round {last.round} are missing in {self.files.directory}, "
                     "and learner.warm_start needs them"
                 )
             self._fit(last.round)
         self.data = now
+
+    @property
+    def _warm_start(self) -> bool:
+        return bool(getattr(self.learner, "warm_start", False))
 
     def _on_epoch(self, epoch: Epoch) -> None:
         for listener in self.listeners:

@@ -64,14 +64,14 @@ class Schedule:
 
     @property
     def _sizes(self) -> Sequence[int]:
-        return self.query_size if isinstance(self.query_size, Sequence) else [self.query_size]
+        return self.query_size if isinstance(self.query_size, list | tuple) else [self.query_size]
 
     @property
     def last_round(self) -> int | None:
         """Number of the last round; None: as the budget allows."""
         if self.rounds is not None or self.budget is not None:
             return self.rounds
-        return len(self._sizes) if isinstance(self.query_size, Sequence) else DEFAULT_ROUNDS
+        return len(self._sizes) if isinstance(self.query_size, list | tuple) else DEFAULT_ROUNDS
 
     def wanted(self, round: int) -> int:
         """Return the size of round `round`'s query (1 is the first after the initial set)."""
