@@ -160,18 +160,22 @@ def write_csv(path: Path, rows: Iterator[Sequence[object]]) -> None:
     """Write a CSV file at once: a reader meets the old one or the new one, never half of it."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
-    with replacing(path) as temporary:
+    with replacing(path, durable=False) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the body ends well."""
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the body ends well.
+
+    `durable` has it on the disk by then; what can be made again from the store need not be.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        if durable:
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -30,5 +30,5 @@ def axes_of_accuracy(title: str = "") -> tuple[Figure, Axes]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG at once."""
-    with named_errors(path.parent), replacing(path) as temporary:
+    with named_errors(path.parent), replacing(path, durable=False) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
