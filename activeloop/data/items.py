@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from activeloop.data.parts import Part, whole_part
+from activeloop.data.parts import Part, labels_of, whole_part
 from activeloop.data.prepare import PoolOptions, Source, prepare
 from activeloop.data.samples import NumberedKeys
 from activeloop.data.validate import check_finite, class_names, numbered_classes
@@ -48,26 +48,22 @@ def from_dataset(
     """
     chosen = PoolOptions.of(options)
     names = class_names(classes)
-    parts = [
-        _read(dataset, prefix)
-        for dataset, prefix in ((pool, "train"), (test, "test"))
-        if dataset is not None
-    ]
-    if not parts:
+    if pool is None:
         raise ConfigError("data.pool must be a dataset, got None")
-    own = getattr(pool, "classes", None)
-    if names is None and isinstance(own, Sequence) and not isinstance(own, str):
-        names = tuple(str(label) for label in own)
-    if names is None and parts[0].labels is not None:
-        names = numbered_classes("train", parts[0].labels)
+    train = _read(pool, "train")
     source = Source(
         name=name,
-        classes=names or (),
-        pool=parts[0],
-        test=parts[1] if test is not None else None,
-        augmentations=("crop", "flip") if parts[0].x.ndim == 4 else (),
+        classes=names or _own_names(pool) or numbered_classes("train", labels_of(train, "names")),
+        pool=train,
+        test=None if test is None else _read(test, "test"),
+        augmentations=("crop", "flip") if train.x.ndim == 4 else (),
     )
     return prepare(source, chosen)
+
+
+def _own_names(dataset: Any) -> tuple[str, ...] | None:
+    names = getattr(dataset, "classes", None)
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else None
 
 
 def _read(dataset: Any, prefix: str) -> Part:
