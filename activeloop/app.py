@@ -111,14 +111,12 @@ def list_strategies(arguments: Sequence[str]) -> int:
 
 
 def fixed_keys_left_out(arguments: Sequence[str]) -> list[str]:
-    """Return the override that keeps unswept keys out of the names of a sweep's directories."""
+    """Return the override that leaves only swept keys in the names of directories."""
     overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except OverrideParseException:
         return []  # Hydra says it better.
-    if not any(o.is_sweep_override() for o in parsed):
-        return []
     fixed = {o.key_or_group for o in parsed if not o.is_sweep_override()}
     names = ",".join(sorted({"strategy", "seed", "experiment"} | fixed))
     return [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]

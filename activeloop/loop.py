@@ -291,10 +291,9 @@ class ActiveLoop:
             rng=self.streams.rng("strategy" if self._closed else "initial", self._closed),
             n_classes=self._classes,
             round=self._closed,
-            # Copies, for torch indexes with writable arrays only; changes to them are caught.
-            labelled=self.pool.labelled.copy(),
-            labels=self.pool.labels.copy(),
-            unlabelled=self.pool.unlabelled.copy(),
+            labelled=self.pool.labelled,
+            labels=self.pool.labels,
+            unlabelled=self.pool.unlabelled,
             embeddings=cast(Tensor, self.data.embeddings),
         )
 

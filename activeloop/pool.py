@@ -15,8 +15,8 @@ _UNLABELLED, _SKIPPED = -1, -2
 class Pool:
     """Indices `0..size-1` and the labels given so far.
 
-    Index arrays are ascending and read-only, so that what is trained on does not depend on the
-    order in which the answers came.
+    Index arrays are ascending, so that what is trained on does not depend on the order in which
+    the answers came; each is a copy.
     """
 
     def __init__(self, size: int) -> None:
@@ -28,17 +28,17 @@ class Pool:
     @property
     def labelled(self) -> Indices:
         """Indices of the labelled samples, `[L]`."""
-        return _read_only(np.flatnonzero(self._state >= 0))
+        return np.flatnonzero(self._state >= 0)
 
     @property
     def labels(self) -> Labels:
         """Labels of the labelled samples, `[L]`, in the order of `labelled`."""
-        return _read_only(self._state[self._state >= 0])
+        return self._state[self._state >= 0]
 
     @property
     def unlabelled(self) -> Indices:
         """Indices that may still be asked for, `[U]`: neither labelled nor skipped."""
-        return _read_only(np.flatnonzero(self._state == _UNLABELLED))
+        return np.flatnonzero(self._state == _UNLABELLED)
 
     @property
     def n_labelled(self) -> int:
@@ -59,7 +59,3 @@ class Pool:
         for index, answer in answers.items():
             self._state[index] = _SKIPPED if answer is SKIP else answer
 
-
-def _read_only(array: Indices) -> Indices:
-    array.flags.writeable = False
-    return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from activeloop.listeners import Silent
 from activeloop.types import Epoch, Query, Round
+
+# Goes to the run's log file; the console has its own words.
+log = logging.getLogger("activeloop.run")
 
 # Seconds between lines about epochs where there is no terminal.
 _QUIET = 30.0
@@ -105,6 +109,7 @@ class Progress(Silent):
     def _print(self, text: str) -> None:
         self._spoke = time.monotonic()
         self._console.print(text)
+        log.info(text)
 
 
 def duration(seconds: float) -> str:
@@ -128,7 +133,7 @@ def result_table(rounds: Sequence[Round], console: Console | None = None) -> Non
         "test_seconds": "{:.2f}",
     }
     for name in ("round", "labels", *columns):
-        table.add_column(name.replace("_seconds", " s"), justify="right")
+        table.add_column(name.replace("_seconds", " s"), justify="right", no_wrap=True)
     for round in rounds:
         cells = [
             form.format(round.metrics[name]) if name in round.metrics else ""

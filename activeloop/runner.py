@@ -6,7 +6,7 @@ import inspect
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,20 @@ def run_config(config: DictConfig) -> None:
 def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
     """Run `config` in `directory`, or go on with the run that is there; `labels` name it."""
     loop, oracle = build(config, directory)
+    try:
+        finish(loop, oracle, directory, config, labels)
+    finally:
+        loop.files.store.close()
+
+
+def finish(
+    loop: ActiveLoop,
+    oracle: Oracle,
+    directory: Path,
+    config: DictConfig,
+    labels: Mapping[str, Any],
+) -> None:
+    """Run `loop` to its end, show how it goes, and leave the files that explain it."""
     if loop.ended is not None:
         print(f"{shown(directory)} holds this run, finished already ({loop.ended}): nothing to do")
         return
@@ -76,13 +90,13 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     """
     seed = whole("seed", config.seed)
     data, hidden = instantiate(config.data, _convert_="all")
-    data = instantiate(config.embed, data, _convert_="all")
+    data = _factory(config.embed)(data)
     loop = ActiveLoop(
         data,
         build_learner(config),
         strategies.from_config(_plain(config.strategy)),
         test_labels=hidden.test,
-        initial=instantiate(config.initial, data, hidden, _convert_="all"),
+        initial=_factory(config.initial)(data, hidden),
         query_size=_plain(config.query_size),
         query_growth=config.query_growth,
         rounds=config.rounds,
@@ -101,14 +115,14 @@ def build_learner(config: DictConfig) -> Any:
     target = get_object(config.learner._target_)
     if "model" in inspect.signature(target).parameters:
         model = models.from_config(_plain(config.model))
-        return instantiate(config.learner, model=model, device=config.device, _convert_="all")
-    return instantiate(config.learner, device=config.device, _convert_="all")
+        return _factory(config.learner)(model=model, device=config.device)
+    return _factory(config.learner)(device=config.device)
 
 
 def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle:
     """Return the oracle, which is given the pool's hidden labels."""
-    oracle: Oracle = instantiate(
-        config.oracle, hidden.pool, n_classes=data.n_classes, seed=config.seed, _convert_="all"
+    oracle: Oracle = _factory(config.oracle)(
+        hidden.pool, n_classes=data.n_classes, seed=config.seed
     )
     return oracle
 
@@ -117,6 +131,15 @@ def shown(directory: Path) -> str:
     """Return a directory as the user would type it."""
     here = Path.cwd()
     return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)
+
+
+def _factory(node: DictConfig) -> Callable[..., Any]:
+    """Return the target of `node` with its settings bound.
+
+    Given to `instantiate` instead, arguments that are dataclasses would be turned into configs.
+    """
+    factory: Callable[..., Any] = instantiate(node, _partial_=True, _convert_="all")
+    return factory
 
 
 def _plain(node: Any) -> Any:

@@ -102,7 +102,9 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and take its empty journal away."""
+        with self._errors_named():
+            self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
 
     # -- identity ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from activeloop.streams import Streams
 from activeloop.types import SKIP, HiddenLabels
 
 
-def test_pool_keeps_labels_sorted_by_index_and_read_only():
+def test_pool_keeps_labels_sorted_by_index_and_hands_out_copies():
     pool = Pool(6)
     pool.label({4: 1, 1: 2})
     pool.label({2: 0, 3: SKIP})
@@ -18,8 +18,8 @@ def test_pool_keeps_labels_sorted_by_index_and_read_only():
     assert pool.labels.tolist() == [2, 0, 1]
     assert pool.unlabelled.tolist() == [0, 5]
     assert pool.n_labelled == 3
-    with pytest.raises(ValueError, match="read-only"):
-        pool.labelled[0] = 9
+    pool.labels[0] = pool.unlabelled[0] = 9
+    assert pool.labels.tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize("index", [-1, 6, 2])
