@@ -188,7 +188,8 @@ def _open(
     folder = root / published.folder
     files = [file.format(**own) for file in published.files]
     missing = [file for file in files if not (folder / file).is_file()]
-    here = f"in {folder.resolve()}, or set data.root to the folder above {published.folder}"
+    above = f"the folder above {published.folder}" if published.folder else "their folder"
+    here = f"in {folder.resolve()}, or set data.root to {above}"
     if missing and not download:
         raise DataError(
             f"{name}: {', '.join(missing)} not found: set data.download=true, or put them {here}"

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from activeloop.data import arrays, numeric
+from activeloop.data import samples as samples_module
 from activeloop.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
@@ -184,6 +185,12 @@ def nan_at(row, value=np.nan):
 def test_arrays_that_do_not_fit_are_refused(given, message):
     with pytest.raises(DataError, match=message):
         arrays(**{"x": np.arange(8.0).reshape(4, 2), "y": Y, "test_fraction": 0, **given})
+
+
+def test_a_bad_value_far_into_a_large_array_is_found_at_its_place(monkeypatch):
+    monkeypatch.setattr(samples_module, "BLOCK_BYTES", 1)
+    with pytest.raises(DataError, match="first in sample 3 of 4"):
+        arrays(x=nan_at(3), y=Y, test_fraction=0)
 
 
 @pytest.mark.parametrize(
