@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import Any
 
 from activeloop.errors import ConfigError
 
@@ -18,22 +19,23 @@ def whole(name: str, value: object, *, least: int = 0) -> int:
 
 def real(
     name: str,
-    value: object,
+    value: Any,
     *,
     least: float = -math.inf,
     most: float = math.inf,
     above: float = -math.inf,
 ) -> float:
     """Return `value` as a finite `float` in `[least, most]` and over `above`, or raise."""
-    fits = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not fits or not least <= float(value) <= most or not float(value) > above:  # type: ignore[arg-type]  # fits says that it is a Real
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    number = float(value) if is_number else math.nan
+    if not (math.isfinite(number) and least <= number <= most and number > above):
         bounds = [f"at least {least:g}"] * (least > -math.inf) + [f"above {above:g}"] * (
             above > -math.inf
         )
         bounds += [f"at most {most:g}"] * (most < math.inf)
         expected = " ".join(["a number", " and ".join(bounds)]).strip()
         raise ConfigError(f"{name} must be {expected}, got {value!r}")
-    return float(value)  # type: ignore[arg-type]  # fits says that it is a Real
+    return number
 
 
 def choice(name: str, value: object, options: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What can go wrong, by whose doing. The command line prints these as one line, without a traceback."""
+"""What can go wrong, by whose doing. The command line prints these in one line."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
@@ -113,7 +114,10 @@ class Data:
         parts = {"pool": self.pool, "test": self.test}
         if self.validation is not None:
             parts["validation"] = self.validation.samples
-        return {name: part.fingerprint for name, part in parts.items() if part is not None}
+        digests = {name: part.fingerprint for name, part in parts.items() if part is not None}
+        if self.embeddings is not None:
+            digests["embeddings"] = blake2b(self.embeddings.numpy().data).hexdigest()
+        return digests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +141,7 @@ class Prediction:
     Attributes:
         probs: class probabilities, `[n, C]` float32; rows sum to 1.
         features: raw input of the last layer, `[n, D]` float32, if asked for.
-        members: probabilities of each stochastic pass or ensemble member, `[M, n, C]`, if asked for.
+        members: probabilities by stochastic pass or ensemble member, `[M, n, C]`, if asked for.
     """
 
     probs: Tensor
@@ -220,11 +224,16 @@ class Neighbors(Protocol):
         """
 
 
+# Strategies use what they asked for without a check, so the fields are not typed as optional.
+_ABSENT: Final[Any] = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """All that a strategy sees, and all that it may use. Hidden labels are not reachable from it.
 
-    Fields after `unlabelled` are None unless the strategy asks for them by `@needs(...)`.
+    Fields after `unlabelled` are None unless the strategy asks for them by `@needs(...)`; but
+    `embeddings`, which cost nothing, are there whenever the run has them.
 
     Attributes:
         k: how many samples to pick.
@@ -249,12 +258,12 @@ class Context:
     labelled: Indices
     labels: Labels
     unlabelled: Indices
-    probs: Tensor | None = None
-    features: Tensor | None = None
-    members: Tensor | None = None
-    embeddings: Tensor | None = None
-    head: Head | None = None
-    neighbors: Neighbors | None = None
+    probs: Tensor = _ABSENT
+    features: Tensor = _ABSENT
+    members: Tensor = _ABSENT
+    embeddings: Tensor = _ABSENT
+    head: Head = _ABSENT
+    neighbors: Neighbors = _ABSENT
 
 
 @dataclass(frozen=True)
@@ -304,10 +313,14 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One round's outcome: the learner fitted on `labels` labels, and every metric measured."""
+    """One round's outcome: the learner fitted on `labels` labels, and every metric measured.
+
+    `classes` is the number of classes that it was fitted for: classes may be added between rounds.
+    """
 
     round: int
     labels: int
+    classes: int
     metrics: Mapping[str, float]
 
 

@@ -1,0 +1,6 @@
+"""`python -m activeloop`."""
+
+from activeloop.app import main
+
+if __name__ == "__main__":
+    main()

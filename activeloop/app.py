@@ -1,0 +1,137 @@
+"""The command line: a subcommand, or compose the config and run. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from activeloop import sweep
+from activeloop.config import config_dir, register
+from activeloop.errors import ConfigError
+from activeloop.messages import one_line
+
+
+def main() -> None:
+    """Run the command line of `python -m activeloop` and of the console script."""
+    traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Has Hydra raise, so that errors are printed here, in one line.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    # The console script does not put the working directory on the path, `python -m` does.
+    if (here := str(Path.cwd())) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        code = dispatch(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
+        print(
+            "interrupted; the same command with hydra.run.dir=DIR of the run goes on",
+            file=sys.stderr,
+        )
+    except Exception as error:
+        if traceback_wanted:
+            traceback.print_exc()
+        else:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Run the subcommand that the first word names, or else Hydra; return the exit code."""
+    if arguments and "=" not in arguments[0] and not arguments[0].startswith("-"):
+        return subcommand(arguments[0])(arguments[1:])
+    register()
+    warn_of_hidden_configs(arguments)
+    sys.argv[1:] = [*arguments, *fixed_keys_left_out(arguments)]
+    failure: list[Exception] = []
+
+    def task(config: DictConfig) -> None:
+        from activeloop.runner import run_config
+
+        try:
+            run_config(config)
+        except Exception as error:
+            # A sweep's job raises, in whichever process it is; a single run's error is raised
+            # below, past Hydra's own words about it.
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            failure.append(error)
+
+    hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
+    try:
+        hydra_main(task)()
+    except Exception as error:
+        if sweep.started() is None:
+            raise
+        failure.append(error)
+    if failure and sweep.started() is None:
+        raise failure[0]
+    return sweep.finish(failed=bool(failure))
+
+
+def subcommand(name: str) -> Callable[[Sequence[str]], int]:
+    """Return the subcommand of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    commands: dict[str, Callable[[Sequence[str]], int]] = {"strategies": list_strategies}
+    if name not in commands:
+        close = difflib.get_close_matches(name, commands, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(commands)}"
+        raise ConfigError(f"unknown command {name!r}: {hint}; settings are given as key=value")
+    return commands[name]
+
+
+def list_strategies(arguments: Sequence[str]) -> int:
+    """Print the strategies, built in and installed, with their first line of documentation."""
+    from activeloop.strategies import ENTRY_POINTS, known_strategies
+
+    if arguments:
+        raise ConfigError(f"strategies takes no arguments, got {' '.join(arguments)}")
+    for name, summary in known_strategies():
+        print(f"{name:20} {summary}")
+    print(
+        f"\nYour own: strategy=custom strategy._target_=my_module.my_strategy, a YAML file in a\n"
+        f"folder given by --config-dir, or a package with the entry-point group {ENTRY_POINTS}."
+    )
+    return 0
+
+
+def fixed_keys_left_out(arguments: Sequence[str]) -> list[str]:
+    """Return the override that leaves only swept keys in the names of directories."""
+    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException:
+        return []  # Hydra says it better.
+    fixed = {o.key_or_group for o in parsed if not o.is_sweep_override()}
+    names = ",".join(sorted({"strategy", "seed", "experiment"} | fixed))
+    return [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
+
+
+def warn_of_hidden_configs(arguments: Sequence[str]) -> None:
+    """Say which files of `--config-dir` Hydra ignores, because a config of ours has that name."""
+    folders = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
+    folders += [b for a, b in itertools.pairwise(arguments) if a in ("--config-dir", "-cd")]
+    for folder in map(Path, folders):
+        for path in sorted(folder.rglob("*.yaml")):
+            name = path.relative_to(folder)
+            if (config_dir() / name).is_file():
+                print(
+                    f"warning: {path} is ignored: activeloop has a {name.as_posix()} of its own, "
+                    "which comes first; give yours another name",
+                    file=sys.stderr,
+                )

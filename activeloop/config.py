@@ -1,0 +1,129 @@
+"""The schema of the config, where it lies, and the names of run directories made from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+# An override's text longer than this is replaced by a digest in a directory's name.
+_LONGEST_NAME = 80
+
+
+@dataclass
+class Config:
+    """Top-level keys and their types; groups are checked by what they construct."""
+
+    data: Any = None
+    model: Any = None
+    learner: Any = None
+    embed: Any = None
+    strategy: Any = None
+    initial: Any = None
+    oracle: Any = None
+    stopping: Any = None
+    seed: int = 0
+    device: str = "auto"
+    query_size: Any = 20
+    query_growth: float = 1.0
+    rounds: int | None = None
+    budget: int | None = None
+    measures: bool = False
+
+
+def config_dir() -> Path:
+    """Return the folder of the configs: in the package where a wheel put it, else beside it."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if (inside / "config.yaml").is_file() else package.parent / "conf"
+
+
+def register() -> None:
+    """Tell Hydra of the schema, the names of directories, and installed plug-in strategies."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for entry in entry_points(group="activeloop.strategies"):
+        target = f"{entry.module}.{entry.attr}"
+        store.store(group="strategy", name=entry.name, node={"_target_": target})
+    for name, resolver in (("run", run_dir), ("sweep", sweep_dir)):
+        OmegaConf.register_new_resolver(f"activeloop.{name}_dir", resolver, replace=True)
+    OmegaConf.register_new_resolver("activeloop.sweep_subdir", sweep_subdir, replace=True)
+
+
+def run_dir(date: str, time: str, *, _root_: DictConfig) -> str:
+    """Return the directory of a single run."""
+    if _experiment(_root_):
+        return f"outputs/{_experiment(_root_)}/{_experiment_subdir(_root_)}"
+    return f"outputs/{date}/{time}-{_choice(_root_, 'data')}-{run_name(_root_)}"
+
+
+def sweep_dir(date: str, time: str, *, _root_: DictConfig) -> str:
+    """Return the directory of a sweep; an experiment's has no time in it, so that it goes on."""
+    experiment = _experiment(_root_)
+    return f"outputs/{experiment}" if experiment else f"outputs/multirun/{date}/{time}"
+
+
+def sweep_subdir(*, _root_: DictConfig) -> str:
+    """Return the directory of one run in a sweep's."""
+    return _experiment_subdir(_root_) if _experiment(_root_) else run_name(_root_)
+
+
+def run_name(root: DictConfig) -> str:
+    """Return `STRATEGY-seedN`, then what else distinguishes this run from others of its sweep."""
+    return f"{strategy_name(root)}-seed{root.seed}{variant(root)}"
+
+
+def strategy_name(root: DictConfig) -> str:
+    """Return the name of the strategy: the option's, or for `custom` that of its target."""
+    choice = _choice(root, "strategy")
+    target = OmegaConf.select(root, "strategy._target_", throw_on_missing=False)
+    return str(target).rpartition(".")[2] if choice == "custom" and target else choice
+
+
+def variant(root: DictConfig) -> str:
+    """Return `-key=value...` of the swept keys other than strategy and seed, for a file's name.
+
+    `app.main` has Hydra leave out of `override_dirname` what is not swept. Within an experiment
+    all other settings are in the directory's digest, so that only the strategy's options count.
+    """
+    overrides = str(OmegaConf.select(root, "hydra.job.override_dirname") or "").split(",")
+    if _experiment(root):
+        task = OmegaConf.select(root, "hydra.overrides.task") or []
+        overrides = [o.lstrip("+") for o in task if re.match(r"\+*strategy\.", o)]
+    text = ",".join(o for o in overrides if o and "._target_=" not in o)
+    if not text:
+        return ""
+    if len(text) > _LONGEST_NAME:
+        text = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    return "-" + re.sub(r"[^\w.=,+-]+", "_", text)
+
+
+def _experiment_subdir(root: DictConfig) -> str:
+    return f"{_choice(root, 'data')}-{_digest(root)}/{run_name(root)}"
+
+
+def _digest(root: DictConfig) -> str:
+    """Return a digest of the config but for what is compared and where it runs."""
+    config = {
+        name: OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+        for name, node in root.items_ex(resolve=False)
+        if name not in ("hydra", "strategy", "seed", "device")
+    }
+    text = json.dumps(config, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _experiment(root: DictConfig) -> str | None:
+    choice = OmegaConf.select(root, "hydra.runtime.choices.experiment")
+    return None if choice in (None, "null") else str(choice)
+
+
+def _choice(root: DictConfig, group: str) -> str:
+    return str(OmegaConf.select(root, f"hydra.runtime.choices.{group}")).replace("/", "_")

@@ -1,0 +1,196 @@
+"""Images in folders: one folder a class, or a flat folder that a person will label."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from activeloop.checks import choice
+from activeloop.data.decode import decode_all, image_size
+from activeloop.data.parts import Part, split, whole_part
+from activeloop.data.prepare import PoolOptions, Source, prepare
+from activeloop.data.validate import class_names
+from activeloop.errors import ConfigError, DataError
+from activeloop.types import Data, HiddenLabels
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (
+    *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm"),
+    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
+
+
+def image_folder(
+    root: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    size: int | Sequence[int] = 32,
+    channels: int = 3,
+    test_fraction: float = 0.2,
+    unreadable: str = "error",
+    **options: Any,
+) -> tuple[Data, HiddenLabels]:
+    """Return the images under `root`, decoded once into memory: uint8 `[channels, H, W]`.
+
+    Three layouts are known, tried in this order:
+
+    - `root/train/CLASS/...` and `root/test/CLASS/...`; `pool` may stand for `train`, and its
+      images may lie flat, without labels.
+    - `root/CLASS/...`, split by `test_fraction`.
+    - `root/IMAGE`: no labels and no test set, for a person to label; `classes` is required.
+
+    Inside a class, images may be in folders of any depth. Hidden files, and files that are no
+    images by their suffix, are left out. A sample's key is its path under `root`.
+
+    Args:
+        root: the folder.
+        classes: class names. With class folders: those to take, in this order; None takes all,
+            sorted.
+        size: height and width in pixels, or [height, width]; images are stretched to it.
+        channels: 3 for RGB, 1 for grey.
+        test_fraction: how much is the test set, stratified, where there is no folder of its own.
+        unreadable: "error", or "skip" to leave broken files out with a warning.
+        options: `PoolOptions`.
+
+    Raises:
+        ConfigError: on options that have no meaning or ask for too much.
+        DataError: if the folder is missing or empty, or its layout or files cannot be read.
+    """
+    chosen = PoolOptions.of(options)
+    names = class_names(classes)
+    if channels not in (1, 3):
+        raise ConfigError(f"data.channels must be 1 for grey or 3 for RGB, got {channels!r}")
+    choice("data.unreadable", unreadable, ("error", "skip"))
+    folder, extent = Path(root).expanduser(), image_size(size)
+    pool_name, test_name = _layout(folder)
+    found = [_scan(folder, name) for name in (pool_name, test_name) if name is not None]
+    names = names or next((listing.classes for listing in found if listing.classes), None)
+    if names is None:
+        raise ConfigError(
+            f"{folder} has images but no class folders: name the classes, as in "
+            "'data.classes=[cat,dog]'"
+        )
+    _check_names(found[0], names, found[1:] if classes is None else [])
+    parts = [_part(folder, listing, names, extent, channels, unreadable) for listing in found]
+    if test_name is not None:
+        pool, test = parts[0], parts[1]
+    elif parts[0].labels is None:
+        pool, test = parts[0], None
+    else:
+        pool, test = split(parts[0], test_fraction, chosen.rng("test"))
+    natural = ("crop", "flip")
+    source = Source(
+        name=folder.resolve().name, classes=names, pool=pool, test=test, augmentations=natural
+    )
+    return prepare(source, chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listing:
+    """Image files of a folder, as sorted paths under the root: by class, or flat."""
+
+    folder: Path
+    by_class: dict[str, list[str]]
+    flat: list[str]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.by_class)
+
+
+def _check_names(pool: _Listing, names: tuple[str, ...], tests: list[_Listing]) -> None:
+    """Raise `DataError` if the pool lacks a class of `names`, or `tests` have one more."""
+    absent = [name for name in names if pool.classes and name not in pool.by_class]
+    if absent:
+        raise DataError(
+            f"{pool.folder} has no folder of images for class {absent[0]!r}: its classes are "
+            f"{', '.join(pool.classes)}"
+        )
+    for test in tests:
+        extra = [name for name in test.classes if name not in names]
+        if extra:
+            raise DataError(
+                f"{test.folder} has class {extra[0]!r}, which {pool.folder} has not: add it "
+                "there, or name the classes to take in data.classes"
+            )
+
+
+def _layout(root: Path) -> tuple[str, str | None]:
+    """Return the folders under `root` of pool and test set: ("", None) if there are none such."""
+    if not root.is_dir():
+        raise DataError(f"no folder {root.resolve()}: set data.root to the folder of images")
+    trains = [name for name in ("train", "pool") if (root / name).is_dir()]
+    if len(trains) == 2:
+        raise DataError(f"{root} has both 'train' and 'pool': remove one")
+    if trains and (root / "test").is_dir():
+        return trains[0], "test"
+    if trains and any(child.is_dir() for child in (root / trains[0]).iterdir()):
+        raise DataError(
+            f"{root} has {trains[0]!r} but no 'test': add it, or set data.root="
+            f"{root / trains[0]} to split that"
+        )
+    return "", None
+
+
+def _scan(root: Path, name: str) -> _Listing:
+    """List the images of `root/name`."""
+    folder = root / name
+    flat: list[str] = []
+    by_class: dict[str, list[str]] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            by_class[entry.name] = _images_below(root, entry)
+        elif entry.suffix.lower() in SUFFIXES:
+            flat.append(entry.relative_to(root).as_posix())
+    for empty in [name for name, files in by_class.items() if not files]:
+        log.warning("%s has no images: not taken for a class", folder / empty)
+        del by_class[empty]
+    if not flat and not by_class:
+        raise DataError(
+            f"no images in {folder.resolve()}, or in folders below it (looked for "
+            f"{' '.join(SUFFIXES)})"
+        )
+    if flat and by_class:
+        raise DataError(
+            f"{folder} has images both directly ({flat[0]}) and in folders "
+            f"({next(iter(by_class))}): put all in class folders, or none"
+        )
+    return _Listing(folder=folder, by_class=by_class, flat=flat)
+
+
+def _images_below(root: Path, folder: Path) -> list[str]:
+    found = []
+    # Links are followed: data sets are often put together of them.
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = Path(place, name)
+            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+                found.append(path.relative_to(root).as_posix())
+    return sorted(found)
+
+
+def _part(
+    root: Path,
+    listing: _Listing,
+    names: tuple[str, ...],
+    size: tuple[int, int],
+    channels: int,
+    unreadable: str,
+) -> Part:
+    by_class = [listing.by_class.get(name, []) for name in names]
+    files = listing.flat or [file for files in by_class for file in files]
+    pixels, kept = decode_all(root, files, size, channels, unreadable)
+    labels = np.repeat(np.arange(len(names)), [len(files) for files in by_class])
+    keys = [files[position] for position in kept.tolist()]
+    return whole_part(torch.from_numpy(pixels), keys, None if listing.flat else labels[kept])

@@ -1,0 +1,211 @@
+"""Samples held in memory, or memory-mapped: read by index, normalised in batches on the device."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import torch
+from torch import Tensor, device
+
+from activeloop.errors import DataError
+from activeloop.types import Indices
+
+BLOCK_BYTES = 1 << 25  # how much of a data set is read at once when all of it is gone through
+
+
+@dataclass(frozen=True, eq=False)
+class NumberedKeys(Sequence[str]):
+    """Keys such as `train/12`, made when read, so that a million of them cost nothing.
+
+    Attributes:
+        prefix: the part of the data set that the samples come from.
+        positions: each sample's position in that part as published, `[n]`; a subsample keeps it.
+    """
+
+    prefix: str
+    positions: Indices
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> NumberedKeys: ...
+    def __getitem__(self, index: int | slice) -> str | NumberedKeys:
+        if isinstance(index, slice):
+            return NumberedKeys(self.prefix, self.positions[index])
+        return f"{self.prefix}/{self.positions[index]}"
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{self.prefix}/{position}" for position in self.positions.tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class RepeatedKeys(Sequence[str]):
+    """The keys `base`, `times` over: the copies after the first end in `~1`, `~2`, ..."""
+
+    base: Sequence[str]
+    times: int
+
+    def __len__(self) -> int:
+        return len(self.base) * self.times
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        copy, position = divmod(range(len(self))[index], len(self.base))
+        return self.base[position] + (f"~{copy}" if copy else "")
+
+
+def take_keys(keys: Sequence[str], positions: Indices) -> Sequence[str]:
+    """Return the keys at `positions` `[n]`, without making those that are numbered."""
+    if isinstance(keys, NumberedKeys):
+        return NumberedKeys(keys.prefix, keys.positions[positions])
+    return [keys[position] for position in positions.tolist()]
+
+
+def blocks(x: Tensor, rows: Indices | None = None) -> Iterator[Tensor]:
+    """Yield all of `x`, or its `rows`, as copies `[n, *shape]` of at most `BLOCK_BYTES` or so."""
+    total = len(x) if rows is None else len(rows)
+    step = max(1, BLOCK_BYTES // max(1, x[:1].numel() * x.element_size()))
+    for start in range(0, total, step):
+        stop = min(start + step, total)
+        chosen = np.arange(start, stop) if rows is None else rows[start:stop]
+        yield _stored(x.index_select(0, torch.tensor(chosen)))
+
+
+def _stored(x: Tensor) -> Tensor:
+    """Return samples in the type they are handed out in: uint8 images, float32 for the rest."""
+    return x if x.dtype == torch.uint8 and x.ndim == 4 else x.float()
+
+
+class TensorSamples:
+    """Samples in one tensor. Implements `activeloop.types.Samples`.
+
+    On a device other than the CPU the whole tensor is moved once and kept there, if it takes no
+    more than half of the memory that is free; otherwise batches are moved.
+
+    Args:
+        x: uint8 images `[n, C, H, W]`, float images `[n, C, H, W]` or vectors `[n, D]`.
+            Not copied: it must not change any more.
+        keys: a unique key for each sample, `[n]`.
+        mean: subtracted, per channel `[C]` or per feature `[D]`; of uint8 images divided by 255.
+        std: divided by, `[C]` or `[D]`, positive, in the same units.
+        rows: positions in `x` `[n]` that are the samples. For memory maps: `x` then stays where it
+            is, and only batches leave it.
+
+    Raises:
+        DataError: on shapes or lengths that do not fit.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        keys: Sequence[str],
+        mean: Tensor,
+        std: Tensor,
+        *,
+        rows: Indices | None = None,
+    ) -> None:
+        self._x, self._rows, self._keys = x, rows, keys
+        self._n = len(x) if rows is None else len(rows)
+        if x.ndim not in (2, 4):
+            expected = "images [n, C, H, W] or vectors [n, D]"
+            raise DataError(f"samples must be {expected}, got shape {list(x.shape)}")
+        if len(keys) != self._n:
+            raise DataError(f"{self._n} samples need as many keys, got {len(keys)}")
+        for name, value in (("mean", mean), ("std", std)):
+            if value.shape != (x.shape[1],):
+                got = list(value.shape)
+                raise DataError(f"{name} must have shape [{x.shape[1]}], got {got}")
+        along = (1, -1) + (1,) * (x.ndim - 2)
+        self._mean, self._std = (value.float().cpu().view(along) for value in (mean, std))
+        self._resident: dict[device, Tensor] = {}
+        self._constants: dict[device, tuple[Tensor, Tensor]] = {}
+        self._fingerprint: str | None = None
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """A unique name for each sample, `[n]`."""
+        return self._keys
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample: `(C, H, W)` or `(D,)`."""
+        return tuple(self._x.shape[1:])
+
+    @property
+    def mean(self) -> Tensor:
+        """What normalising subtracts, `[C]` or `[D]` float32 on the CPU."""
+        return self._mean.flatten()
+
+    @property
+    def std(self) -> Tensor:
+        """What normalising divides by, `[C]` or `[D]` float32 on the CPU."""
+        return self._std.flatten()
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of samples, keys and normalisation: 32 hexadecimal digits, computed once.
+
+        It is of what `raw` returns, so that neither device nor layout in memory change it.
+        """
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(digest_size=16)
+            digest.update(f"{self._n} {self.shape} {_stored(self._x[:0]).dtype}".encode())
+            for part in blocks(self._x, self._rows):
+                digest.update(part.contiguous().numpy().data)
+            for key in self._keys:
+                digest.update(key.encode() + b"\0")
+            digest.update(self._mean.numpy().tobytes() + self._std.numpy().tobytes())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def __len__(self) -> int:
+        return self._n
+
+    def raw(self, indices: Indices, device: device) -> Tensor:
+        """Return samples `indices` `[n]` as stored, `[n, *shape]` uint8 or float32, a copy.
+
+        Raises:
+            IndexError: if an index is not in 0..len - 1. (A GPU would abort the process instead.)
+        """
+        indices = np.asarray(indices, np.int64)
+        if indices.size and not (indices.min() >= 0 and indices.max() < self._n):
+            outside = indices[(indices < 0) | (indices >= self._n)][0]
+            raise IndexError(f"sample {outside} is not in 0..{self._n - 1}")
+        chosen = torch.tensor(indices if self._rows is None else self._rows[indices])
+        if self._stays_on_host(device):
+            return _stored(self._x.index_select(0, chosen)).to(device)
+        if device not in self._resident:
+            self._resident[device] = _stored(self._x).to(device)
+        return self._resident[device].index_select(0, chosen.to(device))
+
+    def normalise(self, raw: Tensor) -> Tensor:
+        """Return `(raw - mean) / std` as float32 on raw's device; uint8 is divided by 255 first."""
+        if raw.device not in self._constants:
+            self._constants[raw.device] = self._mean.to(raw.device), self._std.to(raw.device)
+        mean, std = self._constants[raw.device]
+        x = raw.float() / 255 if raw.dtype == torch.uint8 else raw.float()
+        return (x - mean) / std
+
+    def batch(self, indices: Indices, device: device) -> Tensor:
+        """Return samples `indices` `[n]`, normalised float32 on `device`, `[n, *shape]`."""
+        return self.normalise(self.raw(indices, device))
+
+    def _stays_on_host(self, device: device) -> bool:
+        if device.type == "cpu" or self._rows is not None:
+            return True
+        if device.type != "cuda" or device in self._resident:
+            return False
+        free, _ = torch.cuda.mem_get_info(device)
+        return self._x.nbytes > free // 2

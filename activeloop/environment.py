@@ -1,0 +1,100 @@
+"""What a run ran on: versions, hardware, commit and command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from activeloop.run_files import named_errors, replacing
+from activeloop.store import Store
+
+log = logging.getLogger(__name__)
+
+_PACKAGES = (
+    "activeloop",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scikit-learn",
+    "faiss-cpu",
+    "hydra-core",
+    "safetensors",
+)
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return versions, hardware, commit and command as JSON-able values."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "commit": _commit(),
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in _PACKAGES},
+        "hardware": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": device,
+            "accelerator": torch.cuda.get_device_name() if device.startswith("cuda") else None,
+        },
+    }
+
+
+def write_environment(directory: Path, device: str, store: Store) -> None:
+    """Write `environment.json`; warn if the run began under other versions."""
+    now = environment(device)
+    before = store.meta("environment")
+    if before is None:
+        store.set_meta("environment", now)
+    else:
+        for part in ("versions", "hardware"):
+            for name, value in before[part].items():
+                if now[part].get(name) != value:
+                    log.warning(
+                        "the run began with %s %s, now it is %s: results may differ in the last "
+                        "digits",
+                        *(name, value, now[part].get(name)),
+                    )
+    path = directory / "environment.json"
+    with named_errors(directory), replacing(path) as temporary:
+        temporary.write_text(json.dumps(now, indent=2) + "\n", "utf-8")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that activeloop runs from, if it is one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _processor() -> str:
+    """Return the processor's name; `platform.processor` is empty on most Linux machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,115 @@
+"""The initial set: what is labelled before there is a network."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from activeloop.checks import whole
+from activeloop.errors import ConfigError, DataError
+from activeloop.strategies import random as random_strategy
+from activeloop.types import Context, Data, HiddenLabels, Indices, Labels, Strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initial:
+    """How a run starts: `size` samples by a strategy, or labels that are there already.
+
+    Attributes:
+        size: number of samples in the initial set.
+        strategy: picks them; it sees no predictions.
+        labels: known labels by pool index; nobody is asked for them.
+    """
+
+    size: int
+    strategy: Strategy = random_strategy
+    labels: Mapping[int, int] | None = None
+
+
+class Stratified:
+    """As many samples of each class as can be, at random: simulation only, for it needs the labels.
+
+    Args:
+        labels: the true labels of the pool, `[N]`.
+    """
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+
+    def __call__(self, context: Context) -> Indices:
+        """Pick `context.k` indices, going round the classes."""
+        shuffled = context.rng.permutation(context.unlabelled)
+        turn = np.empty(len(shuffled), np.int64)
+        for label in np.unique(self._labels[shuffled]):
+            members = np.flatnonzero(self._labels[shuffled] == label)
+            turn[members] = np.arange(len(members))
+        # By turn; within a turn in the order of the shuffle, so that leftovers fall on any class.
+        return shuffled[np.argsort(turn, kind="stable")[: context.k]]
+
+
+def random(data: Data, hidden: HiddenLabels, *, size: int = 20) -> Initial:
+    """Return an initial set of `size` samples at random."""
+    return Initial(size=whole("initial.size", size, least=1))
+
+
+def stratified(data: Data, hidden: HiddenLabels, *, size: int = 20) -> Initial:
+    """Return an initial set of `size` samples, as even over the classes as can be.
+
+    Raises:
+        DataError: the data has no labels.
+    """
+    if hidden.pool is None:
+        raise DataError("initial=stratified needs data with labels; use initial=random")
+    return Initial(size=whole("initial.size", size, least=1), strategy=Stratified(hidden.pool))
+
+
+def everything(data: Data, hidden: HiddenLabels) -> Initial:
+    """Return the whole pool as the initial set: training on all labels."""
+    return Initial(size=len(data.pool))
+
+
+def file(data: Data, hidden: HiddenLabels, *, path: str) -> Initial:
+    """Return an initial set from labels already owned.
+
+    Args:
+        data: the pool whose keys the file names.
+        hidden: not used.
+        path: a CSV file with the columns `key` and `label` (a class name).
+
+    Raises:
+        ConfigError: no path.
+        DataError: the file cannot be read, or names an unknown key or class, or a key twice.
+    """
+    if not path:
+        raise ConfigError("initial=file needs initial.path=labels.csv, with columns key,label")
+    labels = read_labels(Path(path), data)
+    return Initial(size=len(labels), labels=labels)
+
+
+def read_labels(path: Path, data: Data) -> dict[int, int]:
+    """Return the labels in a CSV of `key,label` by pool index; see `file`."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if not rows or not {"key", "label"} <= rows[0].keys():
+        raise DataError(f"{path} must be a CSV with columns key,label and at least one row")
+    position = {key: index for index, key in enumerate(data.pool.keys)}
+    classes = {name: label for label, name in enumerate(data.classes)}
+    labels: dict[int, int] = {}
+    for line, row in enumerate(rows, start=2):
+        key, name = row["key"], row["label"]
+        if key not in position:
+            raise DataError(f"{path}, line {line}: no sample of the pool has the key {key!r}")
+        if name not in classes:
+            known = ", ".join(data.classes[:20])
+            raise DataError(f"{path}, line {line}: unknown class {name!r}; there are {known}")
+        if position[key] in labels:
+            raise DataError(f"{path}, line {line}: {key!r} has a label already")
+        labels[position[key]] = classes[name]
+    return labels

@@ -1,0 +1,133 @@
+"""The loop's side of the store: queries and answers by index and class, as keys and class names.
+
+A label stays with its sample's key and its class's name, never with a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+
+from activeloop.errors import OrderError, StoreError
+from activeloop.store import Asked, Store
+from activeloop.types import SKIP, Answer, Data, Labels, Query, Round, Skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """How far a run has come.
+
+    Attributes:
+        classes: class names, those added since included.
+        rounds: the finished rounds.
+        closed: how many queries are over.
+        answers: all answers by pool index.
+        query: the open query, or None.
+        ended: why the run is over, or None.
+    """
+
+    classes: tuple[str, ...]
+    rounds: list[Round]
+    closed: int
+    answers: dict[int, Answer]
+    query: Query | None
+    ended: str | None
+
+
+def write_query(store: Store, query: Query, predict_seconds: float, select_seconds: float) -> None:
+    """Keep a query and what it took to make."""
+    scores = [None] * len(query.keys) if query.scores is None else query.scores.tolist()
+    asked = list(zip(query.keys, query.indices.tolist(), scores, strict=True))
+    store.add_query(query.round, asked, predict_seconds, select_seconds)
+
+
+def write_answers(
+    store: Store, data: Data, round: int, answers: Mapping[int, Answer], who: str, *, closes: bool
+) -> None:
+    """Keep answers; `closes` ends the round's query with them."""
+    names = {
+        data.pool.keys[index]: None if isinstance(answer, Skip) else data.classes[answer]
+        for index, answer in answers.items()
+    }
+    store.add_labels(round, names, who, closes=closes)
+
+
+def read_state(store: Store, data: Data) -> State:
+    """Return how far the run in `store` has come: nowhere, if it is new.
+
+    Raises:
+        StoreError: its samples are not those of `data`.
+    """
+    classes = tuple(store.meta("classes") or data.classes)
+    label = {name: number for number, name in enumerate(classes)}
+    asked, names = store.queries(), store.labels()
+    for a in asked:
+        if a.index >= len(data.pool) or data.pool.keys[a.index] != a.key:
+            raise StoreError(f"sample {a.index} was {a.key!r} when it was asked: the data changed")
+    answers: dict[int, Answer] = {
+        a.index: SKIP if (name := names[a.key]) is None else label[name]
+        for a in asked
+        if a.key in names
+    }
+    closed = store.closed()
+    return State(
+        classes=classes,
+        rounds=store.rounds(),
+        closed=closed,
+        answers=answers,
+        query=_still_open([a for a in asked if a.round == closed], answers),
+        ended=store.meta("ended"),
+    )
+
+
+def _still_open(asked: Sequence[Asked], answers: Mapping[int, Answer]) -> Query | None:
+    """Return the query made of `asked` if any of it has no answer."""
+    if all(a.index in answers for a in asked):
+        return None
+    scores = [a.score for a in asked]
+    return Query(
+        round=asked[0].round,
+        indices=np.array([a.index for a in asked], np.int64),
+        keys=tuple(a.key for a in asked),
+        scores=None if None in scores else np.array(scores, np.float64),
+        answered={a.index: answers[a.index] for a in asked if a.index in answers},
+    )
+
+
+def checked_answers(
+    query: Query, answers: Mapping[int, Answer] | Sequence[Answer] | Labels, n_classes: int
+) -> dict[int, Answer]:
+    """Return answers by pool index.
+
+    Raises:
+        OrderError: their number is not the query's, an index is not open in it, or an answer is
+            neither a class nor SKIP.
+    """
+    if not isinstance(answers, Mapping):
+        if len(answers) != len(query.indices):
+            raise OrderError(
+                f"the query has {len(query.indices)} samples, got {len(answers)} answers; "
+                "give a part of them as {index: label}"
+            )
+        answers = dict(zip(query.indices.tolist(), answers, strict=True))
+    still_open = set(query.open.tolist())
+    for index, answer in answers.items():
+        if index not in still_open:
+            raise OrderError(f"sample {index} is not open in the query of round {query.round}")
+        if not isinstance(answer, Skip) and not _is_class(answer, n_classes):
+            raise OrderError(
+                f"the answer for sample {index} must be a class from 0 to {n_classes - 1} or "
+                f"SKIP, got {answer!r}"
+            )
+    return {
+        int(index): answer if isinstance(answer, Skip) else int(answer)
+        for index, answer in answers.items()
+    }
+
+
+def _is_class(answer: object, n_classes: int) -> bool:
+    whole = isinstance(answer, Integral) and not isinstance(answer, bool)
+    return whole and 0 <= int(answer) < n_classes  # type: ignore[call-overload]  # whole says that it is an integer

@@ -1,0 +1,23 @@
+"""Listeners are told how a run goes; they cannot change it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from activeloop.types import Epoch, Query, Round
+
+
+class Silent:
+    """A listener that does nothing: inherit from it and override what you want to hear."""
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """Training finished an epoch."""
+
+    def on_query(self, query: Query) -> None:
+        """A query was made and stored."""
+
+    def on_round(self, round: Round, test_probs: Tensor | None) -> None:
+        """A round ended and is stored."""
+
+    def on_end(self, reason: str) -> None:
+        """The run is over."""

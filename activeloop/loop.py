@@ -1,0 +1,363 @@
+"""The active-learning loop: ask, tell, run. Read it from top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from activeloop.context import before_predictions, with_predictions
+from activeloop.errors import OrderError, StoreError
+from activeloop.evaluation import Evaluation
+from activeloop.initial import Initial
+from activeloop.journal import checked_answers, read_state, write_answers, write_query
+from activeloop.pool import Pool
+from activeloop.run_files import RunFiles
+from activeloop.schedule import Schedule
+from activeloop.selection import candidates, select
+from activeloop.strategies import name_of, needs_of
+from activeloop.streams import Streams
+from activeloop.types import (
+    SKIP,
+    Answer,
+    Context,
+    Data,
+    Epoch,
+    Indices,
+    Labels,
+    Learner,
+    Listener,
+    Oracle,
+    Query,
+    Round,
+    Scores,
+    StoppingRule,
+    Strategy,
+)
+
+
+class ActiveLoop:
+    """One run: one learner, one strategy, one seed, and one directory if it is to last.
+
+    A round's number is that of the query whose labels it adds; round 0 is the initial set.
+
+    Args:
+        data: the samples. It holds no labels of pool or test.
+        learner: fitted anew each round.
+        strategy: any callable from a `Context` to `k` pool indices.
+        test_labels: labels of `data.test`, `[T]`; without them there is no accuracy.
+        initial: how to start; a number is so many samples at random.
+        query_size: labels a round; or a list, one a round, whose last repeats.
+        query_growth: each round asks for this factor more than the one before.
+        rounds: queries after the initial set; None: as the budget allows, or 10.
+        budget: labels in all, the initial set included.
+        stopping: rules `(rounds) -> reason or None`; the first reason ends the run.
+        seed: of all chance.
+        directory: where the run is kept as it goes; None: in memory. The run that a directory
+            holds already goes on from its last whole round.
+        measures: also compute the mean of the six measures over the test set each round.
+        identity: what else makes this run this run (the composed config, say); a directory that
+            holds a run of another identity is refused.
+        listeners: are told how the run goes.
+
+    Attributes:
+        rounds: the finished rounds.
+        pool: which samples are labelled.
+        ended: why the run is over, or None.
+
+    Raises:
+        ConfigError: sizes that make no sense or do not fit the pool.
+        StoreError: the directory holds another run, or cannot be used.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        learner: Learner,
+        strategy: Strategy,
+        *,
+        test_labels: Labels | None = None,
+        initial: Initial | int = 20,
+        query_size: int | Sequence[int] = 20,
+        query_growth: float = 1.0,
+        rounds: int | None = None,
+        budget: int | None = None,
+        stopping: Sequence[StoppingRule] = (),
+        seed: int = 0,
+        directory: Path | str | None = None,
+        measures: bool = False,
+        identity: Mapping[str, Any] | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.data, self.learner, self.strategy = data, learner, strategy
+        self.initial: Initial = Initial(size=initial) if isinstance(initial, int) else initial
+        self.schedule = Schedule(
+            self.initial.size, len(data.pool), query_size, query_growth, rounds, budget
+        )
+        self.stopping, self.listeners = list(stopping), list(listeners)
+        self.evaluate = Evaluation(data, test_labels, measures=measures)
+        self.streams = Streams(seed)
+        self.pool = Pool(len(data.pool))
+        learner.on_epoch = self._on_epoch
+
+        self.files = RunFiles(None if directory is None else Path(directory))
+        settings = {"strategy": name_of(strategy), "measures": measures, "seed": seed}
+        settings |= dataclasses.asdict(self.schedule)
+        self.files.claim(
+            {
+                "data": {"name": data.name, **data.fingerprints},
+                "config": dict(identity) if identity is not None else settings,
+            }
+        )
+        self.files.save_test_labels(test_labels)
+        state = read_state(self.files.store, data)
+        self.data = dataclasses.replace(data, classes=state.classes)
+        self.pool.label(state.answers)
+        self.rounds: list[Round] = state.rounds
+        self.ended: str | None = state.ended
+        self._closed: int = state.closed
+        self._query: Query | None = state.query
+        # Of the learner as it is: classes may be added after it was fitted.
+        self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
+        self._fitted = False
+        self.files.write_tables()
+
+    # -- the loop ---------------------------------------------------------------------------
+
+    def run(self, oracle: Oracle) -> list[Round]:
+        """Ask `oracle` until the run is over, and return its rounds."""
+        who = type(oracle).__name__
+        while (query := self.ask()) is not None:
+            self.tell(
+                query, dict(zip(query.open.tolist(), oracle.label(query.open), strict=True)), who
+            )
+        return self.rounds
+
+    def ask(self) -> Query | None:
+        """Return the open query, or train on what was told and make the next; None: it is over.
+
+        Raises:
+            LearnerError, StrategyError: training or selection failed; asking again tries again.
+        """
+        if self._query is None and self.ended is None:
+            if len(self.rounds) < self._closed:
+                self._train()
+            k, reason = self._next_size()
+            if reason:
+                self._end(reason)
+            elif self._closed == 0 and self.initial.labels is not None:
+                return self._tell_owned(self.initial.labels)
+            else:
+                self._make_query(k)
+        return self._query
+
+    def tell(
+        self,
+        query: Query,
+        answers: Mapping[int, Answer] | Sequence[Answer] | Labels,
+        annotator: str = "user",
+    ) -> None:
+        """Give answers to the open query: on disk when the call returns.
+
+        Args:
+            query: what `ask` returned.
+            answers: a class or SKIP by pool index, for some of the query or all; or a sequence as
+                long as the query, in its order.
+            annotator: who answered.
+
+        Raises:
+            OrderError: the query is not the open one, an index is not open in it, or an answer is
+                neither a class nor SKIP. Nothing is recorded then.
+        """
+        if self._query is None or query.round != self._query.round:
+            raise OrderError("tell needs the query that is open: call ask first")
+        told = checked_answers(self._query, answers, self.data.n_classes)
+        labelled = self.pool.n_labelled + sum(answer is not SKIP for answer in told.values())
+        whole = len(told) == len(self._query.open)
+        # A first query of which all was skipped leaves nothing to train on: it is asked again.
+        closes = whole and labelled > 0
+        write_answers(self.files.store, self.data, query.round, told, annotator, closes=closes)
+        self.pool.label(told)
+        answered = {**self._query.answered, **told}
+        self._query = None if whole else dataclasses.replace(self._query, answered=answered)
+        self._closed += closes
+
+    def close(self) -> None:
+        """End the open query early: what has no answer goes back to the pool.
+
+        Raises:
+            OrderError: no query is open, or no sample at all is labelled yet.
+        """
+        if self._query is None:
+            raise OrderError("there is no open query to close")
+        if self.pool.n_labelled == 0:
+            raise OrderError("cannot close the initial query before any sample has a label")
+        self.files.store.add_labels(self._query.round, {}, "", closes=True)
+        self._query = None
+        self._closed += 1
+
+    def add_class(self, name: str) -> int:
+        """Add a class, known to the learner from the next fit on, and return its label.
+
+        Raises:
+            OrderError: there is a class of that name.
+        """
+        if name in self.data.classes:
+            raise OrderError(f"there is a class {name!r} already")
+        self.data = dataclasses.replace(self.data, classes=(*self.data.classes, name))
+        self.files.store.set_meta("classes", self.data.classes)
+        return self.data.n_classes - 1
+
+    # -- its steps --------------------------------------------------------------------------
+
+    def _tell_owned(self, labels: Mapping[int, int]) -> Query | None:
+        """Take labels that are there already as the initial set, and ask on."""
+        self._keep_query(np.array(sorted(labels), np.int64), None, 0.0, 0.0)
+        assert self._query is not None
+        self.tell(self._query, labels, "file")
+        return self.ask()
+
+    def _train(self) -> None:
+        """Fit on all labels, evaluate, and keep the round."""
+        number = self._closed - 1
+        if self.rounds and self._warm_start:
+            self._restore_learner()
+        predict_seconds, select_seconds = self.files.store.ask_seconds(number)
+        with self._timed() as train:
+            metrics = self._fit(number)
+        with self._timed() as test:
+            tested, test_probs = self.evaluate(self.learner)
+        metrics = tested | metrics
+        metrics |= {"train_seconds": train[0], "predict_seconds": predict_seconds}
+        metrics |= {"select_seconds": select_seconds, "test_seconds": test[0]}
+        round = Round(
+            round=number,
+            labels=self.pool.n_labelled,
+            classes=self.data.n_classes,
+            metrics=metrics,
+        )
+        self.files.save_round(self.learner, number, test_probs)
+        self.files.store.add_round(round)
+        self.files.drop_older_weights(number)
+        self.rounds.append(round)
+        self.files.write_tables()
+        for listener in self.listeners:
+            listener.on_round(round, test_probs)
+
+    def _fit(self, round: int) -> dict[str, float]:
+        """Fit the learner as round `round` does, and return what training says."""
+        rng = self.streams.rng("training", round)
+        history = self.learner.fit(self.data, self.pool.labelled, self.pool.labels, rng)
+        self._fitted = True
+        self._classes = self.data.n_classes
+        metrics = {"steps": float(history.steps)}
+        if history.epochs:
+            last = history.epochs[-1]
+            metrics |= {"train_loss": last.loss, "train_accuracy": last.accuracy}
+        if self.data.validation is not None:
+            metrics["validation_labels"] = float(len(self.data.validation.labels))
+        return metrics
+
+    def _make_query(self, k: int) -> None:
+        """Predict, let the strategy pick, and keep the query."""
+        initial = self._closed == 0
+        strategy = self.initial.strategy if initial else self.strategy
+        needs = needs_of(strategy)
+        context = self._context(k)
+        with self._timed() as predict:
+            early = before_predictions(context, self.data, needs)
+            if initial:
+                context = early
+            else:
+                self._restore_learner()
+                if (chosen := candidates(strategy, early)) is not None:
+                    context = dataclasses.replace(context, unlabelled=chosen)
+                context = with_predictions(context, self.data, self.learner, needs, chosen)
+        with self._timed() as choose:
+            indices, scores = select(strategy, context)
+        self._keep_query(indices, scores, predict[0], choose[0])
+
+    def _context(self, k: int) -> Context:
+        """Return the context with indices and labels only."""
+        return Context(
+            k=k,
+            rng=self.streams.rng("strategy" if self._closed else "initial", self._closed),
+            n_classes=self._classes,
+            round=self._closed,
+            labelled=self.pool.labelled,
+            labels=self.pool.labels,
+            unlabelled=self.pool.unlabelled,
+            embeddings=cast(Tensor, self.data.embeddings),
+        )
+
+    def _keep_query(
+        self, indices: Indices, scores: Scores | None, predict_seconds: float, select_seconds: float
+    ) -> None:
+        """Store the query, then make it the open one."""
+        keys = tuple(self.data.pool.keys[index] for index in indices.tolist())
+        query = Query(round=self._closed, indices=indices, keys=keys, scores=scores)
+        write_query(self.files.store, query, predict_seconds, select_seconds)
+        self._query = query
+        for listener in self.listeners:
+            listener.on_query(query)
+
+    def _next_size(self) -> tuple[int, str]:
+        """Return the size of the next query, or 0 and why there is none."""
+        left = len(self.pool.unlabelled)
+        if self._closed == 0:
+            k = min(self.initial.size, left)
+            return k, "" if k else "no unlabelled sample left"
+        for rule in self.stopping:
+            if reason := rule(self.rounds):
+                return 0, reason
+        return self.schedule.next(self._closed, self.pool.n_labelled, left)
+
+    def _end(self, reason: str) -> None:
+        self.files.end(reason, len(self.rounds) - 1)
+        self.ended = reason
+        for listener in self.listeners:
+            listener.on_end(reason)
+
+    # -- going on ---------------------------------------------------------------------------
+
+    def _restore_learner(self) -> None:
+        """Have the learner as the last round left it: loaded, or fitted again."""
+        if self._fitted:
+            return
+        last = self.rounds[-1]
+        now = self.data
+        self.data = dataclasses.replace(now, classes=now.classes[: last.classes])
+        self._fitted = self.files.load_weights(self.learner, last.round, self.data)
+        if not self._fitted:
+            if self._warm_start:
+                raise StoreError(
+                    f"the weights of round {last.round} are missing in {self.files.directory}, "
+                    "and learner.warm_start needs them"
+                )
+            self._fit(last.round)
+        self.data = now
+
+    @property
+    def _warm_start(self) -> bool:
+        return bool(getattr(self.learner, "warm_start", False))
+
+    def _on_epoch(self, epoch: Epoch) -> None:
+        for listener in self.listeners:
+            listener.on_epoch(epoch)
+
+    @contextmanager
+    def _timed(self) -> Iterator[list[float]]:
+        """Give a list that holds the seconds of the body when it is over."""
+        seconds = [0.0]
+        start = time.perf_counter()
+        yield seconds
+        if self.learner.device.type == "cuda":
+            torch.cuda.synchronize(self.learner.device)
+        seconds[0] = time.perf_counter() - start

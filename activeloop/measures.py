@@ -1,0 +1,88 @@
+"""The six measures of a prediction, one number a sample. Strategies are built on them.
+
+Probabilities are `[n, C]`, results `[n]` on the same device. A measure over neighbours is NaN for
+a sample that has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+# Rows gathered at a time where each row has m neighbours: bounds the copy, whatever n is.
+_CHUNK = 16_384
+
+
+def least_confidence(probs: Tensor) -> Tensor:
+    """Return 1 - max p (Lewis and Gale, 1994); 0 is certain, 1 - 1/C knows nothing."""
+    return 1 - probs.amax(dim=1)
+
+
+def entropy(probs: Tensor) -> Tensor:
+    """Return -sum p log p in nats (Shannon, 1948); p = 0 adds 0."""
+    # Masking the zeros of log is many times faster than torch.special.entr on a CPU.
+    return -(probs * probs.log().masked_fill(probs == 0, 0)).sum(dim=1)
+
+
+def margin(probs: Tensor, against: Literal["second", "worst"] = "second") -> Tensor:
+    """Return the probability of the likeliest class less that of the second, or of the last.
+
+    Scheffer et al., 2001. With one class there is nothing to compare with: the margin is 1.
+    """
+    if probs.shape[1] == 1:
+        return torch.ones_like(probs[:, 0])
+    if against == "worst":
+        return probs.amax(dim=1) - probs.amin(dim=1)
+    best, second = probs.topk(2, dim=1).values.unbind(dim=1)
+    return best - second
+
+
+def cosine_similarity(features: Tensor, neighbors: Tensor) -> Tensor:
+    """Return the mean cosine similarity to the neighbours `[n, m]` (-1: none there).
+
+    A row of zeros has similarity 0 to everything.
+    """
+    unit = torch.nn.functional.normalize(features.float(), dim=1)
+    return _over_neighbors(
+        neighbors, lambda rows, near: torch.einsum("nd,nmd->nm", unit[rows], unit[near])
+    )
+
+
+def l2_distance(distances: Tensor) -> Tensor:
+    """Return the mean of the finite distances `[n, m]` to the neighbours."""
+    there = distances.isfinite()
+    return distances.where(there, 0).sum(dim=1) / there.sum(dim=1)
+
+
+def neighbor_kl(probs: Tensor, neighbors: Tensor) -> Tensor:
+    """Return KL(mean of the neighbours' probabilities || own probabilities) in nats.
+
+    `neighbors` `[n, m]` are rows of `probs` (-1: none there). Own probabilities of 0 count as the
+    smallest float32, so that the result stays finite.
+    """
+    result = torch.empty(len(neighbors), dtype=probs.dtype, device=probs.device)
+    floor = torch.finfo(torch.float32).tiny
+    for start in range(0, len(neighbors), _CHUNK):
+        near = neighbors[start : start + _CHUNK]
+        there = (near >= 0).unsqueeze(2)
+        mean = (probs[near.clamp(min=0)] * there).sum(dim=1) / there.sum(dim=1)
+        own = probs[start : start + len(near)].clamp(min=floor)
+        terms = torch.where(mean > 0, mean * (mean.clamp(min=floor).log() - own.log()), 0)
+        # KL is never negative; rounding may leave a little below 0. NaN (no neighbour) stays.
+        divergence = torch.where(mean.isnan(), mean, terms).sum(dim=1)
+        result[start : start + len(near)] = divergence.clamp(min=0)
+    return result
+
+
+def _over_neighbors(neighbors: Tensor, values: Callable[[slice, Tensor], Tensor]) -> Tensor:
+    """Return the mean over each row's neighbours of `values(rows, neighbors[rows])` `[rows, m]`."""
+    means = []
+    for start in range(0, len(neighbors), _CHUNK):
+        rows = slice(start, min(start + _CHUNK, len(neighbors)))
+        there = neighbors[rows] >= 0
+        each = values(rows, neighbors[rows].clamp(min=0))
+        means.append(each.where(there, 0).sum(dim=1) / there.sum(dim=1))
+    return torch.cat(means) if means else torch.empty(0, device=neighbors.device)

@@ -1,0 +1,24 @@
+"""Errors in one line."""
+
+from __future__ import annotations
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from activeloop.errors import ActiveLoopError
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message in one line: ours if it is among the causes, else the first."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ActiveLoopError):
+        cause = cause.__cause__ or cause.__context__
+    shown = error if cause is None else cause
+    text = " ".join(str(shown).split())
+    if isinstance(shown, ActiveLoopError):
+        return text
+    if isinstance(shown, HydraException | OmegaConfBaseException):
+        inner = shown.__cause__ or shown.__context__
+        detail = " ".join(str(inner).split()) if isinstance(inner, OmegaConfBaseException) else ""
+        return f"{text} {detail}" if detail and detail not in text else text
+    return f"{type(shown).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)"

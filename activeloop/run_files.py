@@ -1,0 +1,204 @@
+"""The files of a run: the store, the weights and predictions of rounds, and tables to read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from activeloop.errors import StoreError
+from activeloop.store import Store
+from activeloop.types import Data, Labels, Learner, Round
+
+log = logging.getLogger(__name__)
+
+COLUMNS = (
+    "round",
+    "labels",
+    "accuracy",
+    "loss",
+    "train_seconds",
+    "predict_seconds",
+    "select_seconds",
+    "test_seconds",
+)
+
+
+class RunFiles:
+    """A run's directory; without one, all that must not be lost is kept in memory.
+
+    Args:
+        directory: made if it is not there.
+
+    Attributes:
+        store: the run's database.
+
+    Raises:
+        StoreError: the directory cannot be used.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self.directory = directory
+        with named_errors(directory):
+            if directory is not None:
+                directory.mkdir(parents=True, exist_ok=True)
+            self.store = Store(None if directory is None else directory / "run.db")
+
+    def claim(self, identity: Mapping[str, Any]) -> None:
+        """Make this directory that of the run with `identity`, or see that it is.
+
+        Raises:
+            StoreError: it holds another run; the message names what differs.
+        """
+        kept = self.store.meta("identity")
+        if kept is None:
+            self.store.set_meta("identity", identity)
+            return
+        before, now = flat(kept), flat(identity)
+        differing = [
+            f"{name} was {before.get(name, 'not there')}, is {now.get(name, 'not there')}"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name)
+        ]
+        if differing:
+            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+            raise StoreError(
+                f"{self.directory} holds another run ({'; '.join(differing[:3])}{more}): "
+                "choose another directory, as in hydra.run.dir=outputs/another"
+            )
+
+    # -- what a round leaves ----------------------------------------------------------------
+
+    def save_round(self, learner: Learner, round: int, test_probs: Tensor | None) -> None:
+        """Write weights and test probabilities, before the store says that the round is there."""
+        if self.directory is None:
+            return
+        with named_errors(self.directory):
+            learner.save(self._weights(round))
+            if test_probs is not None:
+                path = self.directory / "test_probs" / f"round_{round:04d}.npy"
+                path.parent.mkdir(exist_ok=True)
+                with replacing(path) as temporary, temporary.open("wb") as handle:
+                    np.save(handle, test_probs.cpu().numpy().astype(np.float16))
+
+    def load_weights(self, learner: Learner, round: int, data: Data) -> bool:
+        """Give `learner` the weights of a round; False where it must be fitted again."""
+        if self.directory is None or not self._weights(round).exists():
+            return False
+        return learner.load(self._weights(round), data)
+
+    def drop_older_weights(self, round: int) -> None:
+        """Delete the weights of the rounds before: only the last are ever needed."""
+        for path in [] if self.directory is None else self.directory.glob("weights_*.safetensors"):
+            if path.name < self._weights(round).name:
+                path.unlink(missing_ok=True)
+
+    def save_test_labels(self, labels: Labels | None) -> None:
+        """Write the test labels beside the predictions, so that any metric can be had later."""
+        if self.directory is None or labels is None:
+            return
+        path = self.directory / "test_probs" / "labels.npy"
+        with named_errors(self.directory):
+            path.parent.mkdir(exist_ok=True)
+            if not path.exists():
+                with replacing(path) as temporary, temporary.open("wb") as handle:
+                    np.save(handle, np.asarray(labels, np.int64))
+
+    def write_tables(self) -> None:
+        """Write `curve.csv` and `queries.csv` anew from the store."""
+        if self.directory is None:
+            return
+        with named_errors(self.directory):
+            write_csv(self.directory / "curve.csv", curve_rows(self.store.rounds()))
+            write_csv(self.directory / "queries.csv", self._query_rows())
+
+    def end(self, reason: str, round: int) -> None:
+        """Say in the store that the run is over, and give the last weights their final name."""
+        with named_errors(self.directory):
+            if self.directory is not None and self._weights(round).exists():
+                self._weights(round).replace(self.directory / "model.safetensors")
+        self.store.set_meta("ended", reason)
+
+    def _weights(self, round: int) -> Path:
+        assert self.directory is not None
+        return self.directory / f"weights_{round:04d}.safetensors"
+
+    def _query_rows(self) -> Iterator[Sequence[object]]:
+        labels = self.store.labels()
+        yield "round", "position", "index", "key", "label", "score"
+        for asked in self.store.queries():
+            answer = labels.get(asked.key, "") or ""
+            score = "" if asked.score is None else repr(asked.score)
+            yield asked.round, asked.position, asked.index, asked.key, answer, score
+
+
+def curve_rows(rounds: Sequence[Round]) -> Iterator[Sequence[object]]:
+    """Yield the lines of `curve.csv`: the fixed columns, then every other metric.
+
+    Numbers are written so that they read back exactly; what was not measured is empty.
+    """
+    more = dict.fromkeys(name for round in rounds for name in round.metrics if name not in COLUMNS)
+    names = [*COLUMNS[2:], *more]
+    yield ["round", "labels", *names]
+    for round in rounds:
+        yield [round.round, round.labels, *(_number(round.metrics.get(name)) for name in names)]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else repr(value)
+
+
+def write_csv(path: Path, rows: Iterator[Sequence[object]]) -> None:
+    """Write a CSV file at once: a reader meets the old one or the new one, never half of it."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    with replacing(path, durable=False) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the body ends well.
+
+    `durable` has it on the disk by then; what can be made again from the store need not be.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        if durable:
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_errors(directory: Path | None) -> Iterator[None]:
+    """Turn the operating system's refusal into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the run in {directory}: {error.strerror or error}; what was finished is "
+            "kept, and the same command goes on from there"
+        ) from error
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings by their dotted path."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= flat(value, f"{prefix}{name}.")
+        else:
+            leaves[f"{prefix}{name}"] = list(value) if isinstance(value, tuple) else value
+    return leaves

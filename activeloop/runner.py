@@ -1,0 +1,169 @@
+"""From a composed config to a finished run: make the parts, run the loop, leave the files."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from activeloop import models, strategies
+from activeloop.checks import whole
+from activeloop.config import strategy_name, variant
+from activeloop.environment import write_environment
+from activeloop.errors import ConfigError
+from activeloop.loop import ActiveLoop
+from activeloop.messages import one_line
+from activeloop.progress import Progress, result_table
+from activeloop.report.curves import draw_curve
+from activeloop.sweep import ERROR_FILE
+from activeloop.types import Data, HiddenLabels, Oracle
+
+log = logging.getLogger(__name__)
+
+
+def run_config(config: DictConfig) -> None:
+    """Run what `config` says, in Hydra's output directory."""
+    hydra = HydraConfig.get()
+    directory = Path(hydra.runtime.output_dir)
+    error_file = directory / ERROR_FILE
+    error_file.unlink(missing_ok=True)
+    try:
+        run_in(directory, config, labels=_labels(config, hydra))
+    except Exception as error:
+        try:
+            error_file.write_text(f"{one_line(error)}\n\n{traceback.format_exc()}", "utf-8")
+        except OSError:
+            log.warning("cannot write %s", error_file)
+        if hydra.mode == RunMode.MULTIRUN:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+        raise
+
+
+def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
+    """Run `config` in `directory`, or go on with the run that is there; `labels` name it."""
+    loop, oracle = build(config, directory)
+    try:
+        finish(loop, oracle, directory, config, labels)
+    finally:
+        loop.files.store.close()
+
+
+def finish(
+    loop: ActiveLoop,
+    oracle: Oracle,
+    directory: Path,
+    config: DictConfig,
+    labels: Mapping[str, Any],
+) -> None:
+    """Run `loop` to its end, show how it goes, and leave the files that explain it."""
+    if loop.ended is not None:
+        print(f"{shown(directory)} holds this run, finished already ({loop.ended}): nothing to do")
+        return
+    if not loop.rounds:
+        (directory / "config.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
+        loop.files.store.set_meta("run", dict(labels))
+    else:
+        print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
+    write_environment(directory, str(loop.learner.device), loop.files.store)
+    with Progress(loop.schedule.planned, loop.rounds) as progress:
+        loop.listeners.append(progress)
+        loop.run(oracle)
+    result_table(loop.rounds)
+    draw_curve(loop.rounds, directory / "curve.png", title=_title(labels))
+    print(f"{loop.ended}; files in {shown(directory)}")
+
+
+def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
+    """Instantiate the parts that `config` names and put them together.
+
+    Raises:
+        ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong with it.
+    """
+    seed = whole("seed", config.seed)
+    data, hidden = instantiate(config.data, _convert_="all")
+    data = _factory(config.embed)(data)
+    loop = ActiveLoop(
+        data,
+        build_learner(config),
+        strategies.from_config(_plain(config.strategy)),
+        test_labels=hidden.test,
+        initial=_factory(config.initial)(data, hidden),
+        query_size=_plain(config.query_size),
+        query_growth=config.query_growth,
+        rounds=config.rounds,
+        budget=config.budget,
+        stopping=instantiate(config.stopping.rules, _convert_="all"),
+        seed=seed,
+        directory=directory,
+        measures=config.measures,
+        identity={name: value for name, value in _plain(config).items() if name != "device"},
+    )
+    return loop, build_oracle(config, data, hidden)
+
+
+def build_learner(config: DictConfig) -> Any:
+    """Return the learner; one whose constructor takes `model` gets that of the group `model`."""
+    target = get_object(config.learner._target_)
+    if "model" in inspect.signature(target).parameters:
+        model = models.from_config(_plain(config.model))
+        return _factory(config.learner)(model=model, device=config.device)
+    return _factory(config.learner)(device=config.device)
+
+
+def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle:
+    """Return the oracle, which is given the pool's hidden labels."""
+    oracle: Oracle = _factory(config.oracle)(
+        hidden.pool, n_classes=data.n_classes, seed=config.seed
+    )
+    return oracle
+
+
+def shown(directory: Path) -> str:
+    """Return a directory as the user would type it."""
+    here = Path.cwd()
+    return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)
+
+
+def _factory(node: DictConfig) -> Callable[..., Any]:
+    """Return the target of `node` with its settings bound.
+
+    Given to `instantiate` instead, arguments that are dataclasses would be turned into configs.
+    """
+    factory: Callable[..., Any] = instantiate(node, _partial_=True, _convert_="all")
+    return factory
+
+
+def _plain(node: Any) -> Any:
+    """Return a config node as plain Python, interpolations resolved."""
+    if not isinstance(node, DictConfig | ListConfig):
+        return node
+    try:
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except Exception as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _labels(config: DictConfig, hydra: Any) -> dict[str, Any]:
+    """Return how reports name this run."""
+    root = OmegaConf.merge(OmegaConf.create({"hydra": hydra}), config)
+    assert isinstance(root, DictConfig)
+    return {
+        "strategy": strategy_name(root),
+        "variant": variant(root).lstrip("-"),
+        "seed": config.seed,
+        "data": hydra.runtime.choices.data,
+    }
+
+
+def _title(labels: Mapping[str, Any]) -> str:
+    variant = f", {labels['variant']}" if labels["variant"] else ""
+    return f"{labels['data']}, {labels['strategy']}{variant}, seed {labels['seed']}"

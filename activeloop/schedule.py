@@ -1,0 +1,100 @@
+"""How many labels each round asks for, and when they are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from activeloop.checks import real, whole
+from activeloop.errors import ConfigError
+
+DEFAULT_ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The sizes of the queries of a run.
+
+    Args:
+        initial: size of the initial set.
+        pool: number of samples in the pool.
+        query_size: labels a round; or a list, one a round, whose last repeats.
+        growth: each round asks for this factor more than the one before (after a list's end).
+        rounds: queries after the initial set. None: as the budget allows; without a budget the
+            length of the list, or 10.
+        budget: labels in all, the initial set included. None: no limit.
+
+    Raises:
+        ConfigError: a size is not positive, or the pool cannot give what is asked.
+    """
+
+    initial: int
+    pool: int
+    query_size: int | Sequence[int] = 20
+    growth: float = 1.0
+    rounds: int | None = None
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the sizes against each other."""
+        whole("initial.size", self.initial, least=1)
+        for size in self._sizes:
+            whole("query_size", size, least=1)
+        if not self._sizes:
+            raise ConfigError("query_size must be a number or a list of at least one, got []")
+        real("query_growth", self.growth, above=0)
+        if self.rounds is not None:
+            whole("rounds", self.rounds)
+        if self.initial > self.pool:
+            raise ConfigError(
+                f"initial.size is {self.initial}, but the pool has {self.pool} samples"
+            )
+        if self.budget is None:
+            return
+        whole("budget", self.budget, least=1)
+        if self.budget > self.pool:
+            raise ConfigError(
+                f"budget is {self.budget} labels, but the pool has {self.pool} samples: "
+                "lower budget, or leave it out and set rounds"
+            )
+        if self.budget < self.initial:
+            raise ConfigError(
+                f"budget is {self.budget} labels in all, fewer than initial.size {self.initial}"
+            )
+
+    @property
+    def _sizes(self) -> Sequence[int]:
+        return self.query_size if isinstance(self.query_size, list | tuple) else [self.query_size]
+
+    @property
+    def last_round(self) -> int | None:
+        """Number of the last round; None: as the budget allows."""
+        if self.rounds is not None or self.budget is not None:
+            return self.rounds
+        return len(self._sizes) if isinstance(self.query_size, list | tuple) else DEFAULT_ROUNDS
+
+    def wanted(self, round: int) -> int:
+        """Return the size of round `round`'s query (1 is the first after the initial set)."""
+        sizes = self._sizes
+        if round <= len(sizes):
+            return int(sizes[round - 1])
+        return max(1, int(sizes[-1] * self.growth ** (round - len(sizes)) + 0.5))
+
+    def next(self, round: int, labelled: int, unlabelled: int) -> tuple[int, str]:
+        """Return the size of round `round`'s query, or 0 and why there is none."""
+        if self.last_round is not None and round > self.last_round:
+            return 0, f"{self.last_round} rounds done"
+        if self.budget is not None and labelled >= self.budget:
+            return 0, f"budget of {self.budget} labels spent"
+        if unlabelled == 0:
+            return 0, "no unlabelled sample left"
+        left = unlabelled if self.budget is None else min(unlabelled, self.budget - labelled)
+        return min(self.wanted(round), left), ""
+
+    @property
+    def planned(self) -> list[int]:
+        """Labels after each round if every query is answered, `[rounds + 1]`."""
+        labels = [self.initial]
+        while size := self.next(len(labels), labels[-1], self.pool - labels[-1])[0]:
+            labels.append(labels[-1] + size)
+        return labels

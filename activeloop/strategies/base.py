@@ -1,0 +1,163 @@
+"""What strategies are made of: `@needs`, `@score`, and choosing `k` by score."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from activeloop.checks import choice, real
+from activeloop.errors import StrategyError
+from activeloop.types import NEEDS, Context, Indices, Need, Picks, Scores
+
+_Callable = TypeVar("_Callable", bound=Callable[..., Any])
+ScoreFunction = Callable[..., Tensor]
+
+SAMPLINGS = ("top", "power", "softmax", "gibbs", "rank")
+
+
+def needs(*names: Need) -> Callable[[_Callable], _Callable]:
+    """Declare which optional fields of the context a strategy uses; the rest stay None.
+
+    Works on a function and on a class with `__call__`.
+
+    Raises:
+        StrategyError: a name is no optional field of the context.
+    """
+    unknown = set(names) - NEEDS
+    if unknown:
+        raise StrategyError(
+            f"@needs takes {', '.join(sorted(NEEDS))}, got {', '.join(map(repr, sorted(unknown)))}"
+        )
+
+    def declare(target: _Callable) -> _Callable:
+        target.needs = frozenset(names)  # type: ignore[attr-defined]  # functions take attributes
+        return target
+
+    return declare
+
+
+def needs_of(strategy: Callable[..., Any]) -> frozenset[str]:
+    """Return what `strategy` declared with `@needs`, also through `functools.partial`."""
+    while isinstance(strategy, functools.partial):
+        strategy = strategy.func
+    return frozenset(getattr(strategy, "needs", ()))
+
+
+class ScoreStrategy:
+    """A strategy that picks by a score. Made by `@score`."""
+
+    def __init__(self, function: ScoreFunction) -> None:
+        functools.update_wrapper(self, function)
+        self.score = function
+        self.needs = needs_of(function)
+        own = inspect.signature(type(self).__call__).parameters
+        shared = [own[name] for name in ("sampling", "beta", "temperature")]
+        given = list(inspect.signature(function).parameters.values())
+        self.__signature__ = inspect.Signature([*given, *shared])
+
+    def __call__(
+        self,
+        context: Context,
+        *,
+        sampling: str = "top",
+        beta: float = 1.0,
+        temperature: float = 1.0,
+        **options: Any,
+    ) -> Picks:
+        """Pick `context.k` samples by score.
+
+        Args:
+            context: what there is to choose from.
+            sampling: "top" takes the highest scores. The others draw without replacement, with
+                probability proportional to score^beta ("power"), exp(beta score) ("softmax", also
+                called "gibbs") or rank^-beta ("rank"): Kirsch et al., Stochastic Batch Acquisition
+                (TMLR 2023). They spread a large batch at no cost.
+            beta: how sharply sampling follows the score; 0 is uniform.
+            temperature: probabilities are tempered to p^(1/temperature) before they are scored.
+            options: of the score function.
+
+        Raises:
+            ConfigError: an option has no meaning.
+            StrategyError: the scores are not one number for each unlabelled sample.
+        """
+        choice("strategy.sampling", sampling, SAMPLINGS)
+        beta = real("strategy.beta", beta, least=0)
+        scores = self._checked(self.score(_tempered(context, temperature), **options), context)
+        keys = _keys(scores, sampling, beta, context.rng)
+        chosen = highest(keys, context.k, context.rng)
+        return Picks(context.unlabelled[chosen], scores[chosen])
+
+    def _checked(self, scores: Tensor, context: Context) -> Scores:
+        array = torch.as_tensor(scores).detach().cpu().to(torch.float64).numpy()
+        expected = context.unlabelled.shape
+        if array.shape != expected:
+            raise StrategyError(f"scores must have shape {expected}, got {array.shape}")
+        if np.isnan(array).any():
+            first = context.unlabelled[np.flatnonzero(np.isnan(array))[0]]
+            raise StrategyError(f"scores must be numbers, got NaN for sample {first}")
+        return array
+
+    def __repr__(self) -> str:
+        return f"<strategy {getattr(self, '__name__', 'score')}>"
+
+
+def score(function: ScoreFunction) -> ScoreStrategy:
+    """Turn `(context, **options) -> scores [U]` into a strategy: the highest are asked first.
+
+    The strategy takes `sampling`, `beta` and `temperature` beside the function's own options, and
+    the scores of its picks are stored.
+    """
+    return ScoreStrategy(function)
+
+
+def highest(scores: Scores, k: int, rng: np.random.Generator) -> Indices:
+    """Return the positions of the `k` highest scores, highest first, ties broken by `rng`.
+
+    Breaking ties by position instead would ask for one class first where samples come sorted.
+    O(U) but for the sort of the `k`.
+    """
+    if k == 0:
+        return np.empty(0, np.int64)
+    threshold = np.partition(scores, -k)[-k]
+    above, tied = np.flatnonzero(scores > threshold), np.flatnonzero(scores == threshold)
+    chosen = np.concatenate([above, rng.choice(tied, k - len(above), replace=False)])
+    return chosen[np.lexsort((rng.permutation(k), -scores[chosen]))]
+
+
+def _keys(scores: Scores, sampling: str, beta: float, rng: np.random.Generator) -> Scores:
+    """Return keys whose top k are the sample: log weight plus Gumbel noise draws exactly that."""
+    if sampling == "top":
+        return scores
+    if sampling == "power":
+        if (scores < 0).any():
+            raise StrategyError("sampling=power needs scores of at least 0: use sampling=softmax")
+        with np.errstate(divide="ignore"):
+            weights = np.log(scores)
+    elif sampling == "rank":
+        order = np.lexsort((rng.permutation(len(scores)), -scores))
+        weights = np.empty_like(scores)
+        weights[order] = -np.log(np.arange(1, len(scores) + 1))
+    else:
+        weights = scores
+    weighted = np.zeros_like(weights) if beta == 0 else beta * weights
+    keys: Scores = weighted + rng.gumbel(size=len(scores))
+    return keys
+
+
+def _tempered(context: Context, temperature: float) -> Context:
+    if real("strategy.temperature", temperature, above=0) == 1:
+        return context
+    present = {name: getattr(context, name) for name in ("probs", "members")}
+    tempered = {
+        name: (value.log() / temperature).softmax(dim=-1)
+        for name, value in present.items()
+        if value is not None
+    }
+    return dataclasses.replace(context, **tempered)

@@ -1,0 +1,23 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tiny tensors gain nothing from threads, and threads that wait for each other cost."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of MNIST and CIFAR-10 that ACTIVELOOP_TEST_DATA names, or skip."""
+    if not (folder := os.environ.get("ACTIVELOOP_TEST_DATA")):
+        pytest.skip("ACTIVELOOP_TEST_DATA names no folder with MNIST/raw and cifar10-jpg")
+    return Path(folder)

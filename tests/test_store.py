@@ -1,0 +1,83 @@
+import sqlite3
+
+import pytest
+
+from activeloop.errors import StoreError
+from activeloop.store import Store
+from activeloop.types import Round
+
+
+def test_what_was_written_is_there_after_reopening(tmp_path):
+    store = Store(tmp_path / "run.db")
+    store.set_meta("identity", {"seed": 1})
+    store.add_query(0, [("b", 4, None), ("a", 2, 0.1)], 0.5, 0.25)
+    store.add_labels(0, {"b": "cat"}, "ann", closes=False)
+    store.add_labels(0, {"a": None}, "ann", closes=True)
+    metrics = {"accuracy": 1 / 3, "loss": 1e-17}
+    store.add_round(Round(round=0, labels=1, classes=2, metrics=metrics))
+    store.close()
+
+    again = Store(tmp_path / "run.db")
+    assert again.meta("identity") == {"seed": 1}
+    assert [(q.round, q.position, q.key, q.index, q.score) for q in again.queries()] == [
+        (0, 0, "b", 4, None),
+        (0, 1, "a", 2, 0.1),
+    ]
+    assert again.labels() == {"b": "cat", "a": None}
+    assert again.closed() == 1
+    assert again.ask_seconds(0) == (0.5, 0.25)
+    assert again.rounds() == [Round(round=0, labels=1, classes=2, metrics=metrics)]
+
+
+def test_events_are_kept_and_the_last_one_counts():
+    store = Store()
+    store.add_labels(0, {"a": "cat"}, "ann", closes=False)
+    store.add_labels(1, {"a": "dog"}, "bob", closes=False)
+    assert store.labels() == {"a": "dog"}
+    assert store._all("SELECT key, label, who, round FROM events") == [
+        ("a", "cat", "ann", 0),
+        ("a", "dog", "bob", 1),
+    ]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    store = Store(tmp_path / "run.db")
+
+    class Interrupting(dict):
+        def items(self):
+            yield "a", "cat"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.add_labels(0, Interrupting(), "ann", closes=True)
+    assert store.labels() == {}
+    store.add_labels(0, {"b": "dog"}, "ann", closes=False)  # and the store still works
+    assert Store(tmp_path / "run.db").labels() == {"b": "dog"}
+
+
+def test_foreign_and_damaged_files_are_refused_and_left_untouched(tmp_path):
+    path = tmp_path / "run.db"
+    path.write_bytes(b"not a database, but long enough to have a header" * 100)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not a run of activeloop"):
+        Store(path)
+    assert path.read_bytes() == before
+
+    other = tmp_path / "other.db"
+    connection = sqlite3.connect(other)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="schema version 99, this activeloop reads 1"):
+        Store(other)
+
+    strangers = tmp_path / "strangers.db"
+    connection = sqlite3.connect(strangers)
+    connection.execute("CREATE TABLE x (y)")
+    connection.close()
+    with pytest.raises(StoreError, match="schema version 0"):
+        Store(strangers)
+
+
+def test_a_store_that_cannot_be_opened(tmp_path):
+    with pytest.raises(StoreError, match="writable"):
+        Store(tmp_path / "no" / "such" / "run.db")
