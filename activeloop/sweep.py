@@ -27,6 +27,11 @@ def started() -> Path | None:
     return _directories[-1] if _directories else None
 
 
+def forget() -> None:
+    """Forget the sweeps that this process has started before."""
+    _directories.clear()
+
+
 def finish(*, failed: bool) -> int:
     """Compare the sweep's runs, name those that failed, and return the exit code.
 
