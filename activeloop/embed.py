@@ -96,7 +96,7 @@ def pca(data: Data, *, dimensions: int = 50, as_input: bool = True, seed: int = 
 def file(
     data: Data,
     *,
-    pool: str | Path,
+    pool: str | Path | None = None,
     test: str | Path | None = None,
     validation: str | Path | None = None,
     as_input: bool = True,
@@ -176,9 +176,8 @@ def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:
 def _read(path: str | Path | None, part: str, rows: int, columns: int | None = None) -> Tensor:
     """Return the vectors in `path`, of which there must be `rows`, `[rows, columns]`."""
     if path is None:
-        raise DataError(
-            f"the data set has a {part} set: set embed.{part}=PATH.npy, or embed.as_input=false"
-        )
+        hint = "" if part == "pool" else ", or embed.as_input=false"
+        raise DataError(f"embed=file needs the vectors of the {part}: embed.{part}=PATH.npy{hint}")
     path = Path(path).expanduser()
     try:
         # Copy-on-write: torch has no read-only tensors, and writing to a read-only map kills.
