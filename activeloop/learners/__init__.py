@@ -9,11 +9,11 @@ from torch import nn
 
 from activeloop.architecture import Architecture
 from activeloop.checks import choice
-from activeloop.learners.sklearn_learner import SklearnLearner
+from activeloop.learners.sklearn_learner import SklearnLearner, logistic_regression
 from activeloop.learners.torch_learner import TorchLearner
 from activeloop.models import load_model
 
-__all__ = ["SklearnLearner", "TorchLearner", "load_learner"]
+__all__ = ["SklearnLearner", "TorchLearner", "load_learner", "logistic_regression"]
 
 
 def load_learner(

@@ -15,7 +15,7 @@ from activeloop.architecture import Network
 from activeloop.errors import LearnerError
 from activeloop.types import Indices, Prediction, Samples
 
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+Dropout = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
 
 
 class DropoutMasks:
@@ -35,14 +35,9 @@ class DropoutMasks:
     """
 
     def __init__(self, module: nn.Module, seed: int, size: int) -> None:
-        self.layers = [layer for layer in module.modules() if isinstance(layer, DROPOUTS)]
+        self.layers = dropout_layers(module)
         self.seed = seed
         self.size = size
-        if not self.layers:
-            raise LearnerError(
-                "learner.members=mc_dropout needs a network with dropout layers (nn.Dropout): "
-                "use model=cnn_dropout, or learner.members=ensemble"
-            )
         self._draw = functools.cache(self._new_mask)
 
     @contextmanager
@@ -76,6 +71,17 @@ class DropoutMasks:
         keep = 1 - self.layers[position].p
         kept = torch.rand(shape, generator=generator) < keep
         return (kept / max(keep, 1e-12)).to(device)
+
+
+def dropout_layers(module: nn.Module) -> list[Dropout]:
+    """Return the dropout layers in `module`, or raise `LearnerError` if it has none."""
+    layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
+    if not layers:
+        raise LearnerError(
+            "learner.members=mc_dropout needs a network with dropout layers (nn.Dropout): "
+            "use model=cnn_dropout, or learner.members=ensemble"
+        )
+    return layers
 
 
 def predict(

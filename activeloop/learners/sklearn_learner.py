@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional
 
-from activeloop.architecture import Architecture
 from activeloop.errors import ConfigError, LearnerError
 from activeloop.learners.inference import check_out
 from activeloop.learners.labels import check_labels
@@ -22,6 +22,15 @@ from activeloop.types import Data, Epoch, Head, History, Indices, Labels, Predic
 
 CHUNK = 4096  # samples held as float32 vectors at once
 NEVER = -1e9  # logit of a class without labels: probability 0, and entropy without NaN
+
+
+def logistic_regression() -> LogisticRegression:
+    """Return scikit-learn's multinomial logistic regression, with iterations enough for images.
+
+    The default of the configuration: without arguments, so that none is left over when another
+    estimator takes its place.
+    """
+    return LogisticRegression(max_iter=1000)
 
 
 class SklearnLearner:
@@ -34,8 +43,7 @@ class SklearnLearner:
         estimator: an unfitted classifier with `predict_proba`, or a pipeline that ends in one.
             Every `random_state` in it is set anew for each fit.
         options: parameters set on `estimator`, as its `set_params` takes them.
-        model: not used; there so that all learners may be made alike.
-        device: not used but for what `activeloop` allows as a device: the CPU it is.
+        device: where all learners are told to compute; this one does so on the CPU.
 
     Raises:
         ConfigError: the estimator gives no probabilities, or has no such option.
@@ -46,7 +54,6 @@ class SklearnLearner:
         estimator: Any,
         *,
         options: Mapping[str, Any] | None = None,
-        model: Architecture | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         self.estimator = _checked(estimator, options or {})

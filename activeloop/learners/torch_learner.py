@@ -16,7 +16,7 @@ from activeloop.checks import choice, whole
 from activeloop.errors import ConfigError, LearnerError
 from activeloop.learners.augment import augmenter
 from activeloop.learners.chance import find_device, seeded
-from activeloop.learners.inference import DropoutMasks, predict
+from activeloop.learners.inference import DropoutMasks, dropout_layers, predict
 from activeloop.learners.labels import check_labels
 from activeloop.learners.settings import Training, truth
 from activeloop.learners.training import Examples, train
@@ -263,6 +263,8 @@ class TorchLearner:
 
     def _build(self, data: Data) -> Network:
         network = self.model.build(data.shape, data.n_classes)
+        if self.members == "mc_dropout":
+            dropout_layers(network.module)  # says so before training if there are none
         network.module.to(self.device)
         if self.device.type == "cuda" and len(data.shape) == 3:
             network.module.to(memory_format=torch.channels_last)  # what tensor cores read
