@@ -86,7 +86,7 @@ class Schedule:
     def next(self, round: int, labelled: int, unlabelled: int) -> tuple[int, str]:
         """Return the size of round `round`'s query, or 0 and why there is none."""
         if self.last_round is not None and round > self.last_round:
-            return 0, f"{self.last_round} rounds done"
+            return 0, f"rounds={self.last_round} done"
         if self.budget is not None and labelled >= self.budget:
             return 0, f"budget of {self.budget} labels spent"
         if unlabelled == 0:

@@ -5,6 +5,8 @@ python scripts/compose_all.py
 
 from __future__ import annotations
 
+from typing import Any
+
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -20,11 +22,11 @@ def main() -> None:
         for group in sorted(path for path in config_dir().iterdir() if path.is_dir()):
             options = sorted(path.stem for path in group.glob("*.yaml"))
             for option in options:
-                config = compose("config", [f"{group.name}={option}"], return_hydra_config=True)
-                del config["hydra"]  # its directories are resolved when it runs
-                OmegaConf.to_container(config, resolve=True)
+                config: Any = OmegaConf.to_container(
+                    compose("config", [f"{group.name}={option}"]), resolve=True
+                )
                 if group.name == "strategy" and option != "custom":
-                    from_config(OmegaConf.to_container(config.strategy))
+                    from_config(config["strategy"])
                 composed += 1
             print(f"{group.name}: {', '.join(options)}")
     print(f"{composed} options composed from {config_dir()}")

@@ -133,7 +133,7 @@ def test_a_finished_run_is_left_alone_and_an_unfinished_one_goes_on(cli, tmp_pat
     whole = (tmp_path / "whole" / "queries.csv").read_bytes()
     code, out, _ = cli(*command, "hydra.run.dir=whole")
     assert code == 0
-    assert "whole holds this run, finished already (3 rounds done): nothing to do" in out
+    assert "whole holds this run, finished already (rounds=3 done): nothing to do" in out
 
     from activeloop.learners import TorchLearner
 

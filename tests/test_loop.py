@@ -63,7 +63,7 @@ def test_a_run_labels_what_was_planned_and_learns():
     assert [r.labels for r in loop.rounds] == [6, 11, 16, 21, 26, 31, 36]
     assert [r.round for r in loop.rounds] == list(range(7))
     assert loop.rounds[-1].metrics["accuracy"] > 0.7
-    assert loop.ended == "6 rounds done"
+    assert loop.ended == "rounds=6 done"
     assert loop.ask() is None
 
 
@@ -511,7 +511,7 @@ def test_listeners_hear_everything_in_order():
         "query 1",
         "epoch",
         "round 1 (60, 3)",
-        "1 rounds done",
+        "rounds=1 done",
     ]
 
 
