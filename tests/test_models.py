@@ -149,6 +149,22 @@ def test_the_last_linear_layer_is_the_last_that_runs():
     assert (network.feature_layer, network.feature_size) == ("out", 6)
 
 
+def test_a_layer_that_runs_twice_counts_where_it_ran_last():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.same, self.other = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.same(self.other(self.same(x)))
+
+    network = Architecture(lambda: Net()).build((4,), 4)
+    batch = torch.randn(3, 4)
+    logits, features = network.logits_and_features(batch)
+    assert network.feature_layer == "same"
+    assert torch.allclose(network.head()(features), logits)
+
+
 def test_head_is_dropped_where_it_does_not_give_the_probabilities():
     def net(n_classes, last):
         return nn.Sequential(nn.Linear(4, n_classes), last)

@@ -210,7 +210,7 @@ def test_ensemble_is_the_mean_of_networks_trained_apart():
     [
         ("cnn", {}),
         ("cnn_dropout", {"members": "mc_dropout", "n_members": 3}),
-        ("cnn", {"members": "ensemble", "n_members": 2}),
+        ("cnn_dropout", {"members": "ensemble", "n_members": 2}),
         ("resnet18", {"steps": 1}),
     ],
 )

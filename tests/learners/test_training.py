@@ -95,6 +95,19 @@ def test_rates_of_the_schedule_reach_the_optimizer(monkeypatch):
     assert rates == [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]
 
 
+def test_every_epoch_is_in_training_mode_after_validation_too():
+    modes = []
+
+    class Net(nn.Linear):
+        def forward(self, x):
+            modes.append(self.training)
+            return super().forward(x)
+
+    options = {"early_stopping": "validation", "epochs": 2, "batch_size": 10}
+    fit(Net(4, 2).eval(), examples(), examples(), **options)
+    assert modes == [True, False, True, False]
+
+
 def test_label_smoothing_and_accuracy_by_hand():
     module, known = linear(), examples(6)
     logits = module(known.raw).detach()
