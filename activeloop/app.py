@@ -26,6 +26,9 @@ from activeloop.messages import one_line
 def main() -> None:
     """Run the command line of `python -m activeloop` and of the console script."""
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Threads of torch's OpenMP that wait for each other by spinning slow a small network down a
+    # hundredfold where cores are shared, as by the jobs of a sweep. Read when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # Has Hydra raise, so that errors are printed here, in one line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # The console script does not put the working directory on the path, `python -m` does.
@@ -52,6 +55,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     """Run the subcommand that the first word names, or else Hydra; return the exit code."""
     if arguments and "=" not in arguments[0] and not arguments[0].startswith("-"):
         return subcommand(arguments[0])(arguments[1:])
+    sweep.forget()
     register()
     warn_of_hidden_configs(arguments)
     sys.argv[1:] = [*arguments, *fixed_keys_left_out(arguments)]

@@ -58,4 +58,3 @@ class Pool:
                 raise OrderError(f"sample {index} has an answer already")
         for index, answer in answers.items():
             self._state[index] = _SKIPPED if answer is SKIP else answer
-

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.box import ASCII, SIMPLE
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -123,7 +123,7 @@ def duration(seconds: float) -> str:
 def result_table(rounds: Sequence[Round], console: Console | None = None) -> None:
     """Print the run's rounds as a table, the labels that validation used named beside it."""
     console = console or Console(soft_wrap=True, highlight=False)
-    table = Table(box=SIMPLE if console.is_terminal else ASCII)
+    table = Table(box=SIMPLE if console.is_terminal else None)
     columns = {
         "accuracy": "{:.2%}",
         "loss": "{:.4f}",

@@ -88,6 +88,8 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     Raises:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong with it.
     """
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise ConfigError(f"{missing[0]} has no value: give one, as in {missing[0]}=VALUE")
     seed = whole("seed", config.seed)
     data, hidden = instantiate(config.data, _convert_="all")
     data = _factory(config.embed)(data)
@@ -147,7 +149,7 @@ def _plain(node: Any) -> Any:
     if not isinstance(node, DictConfig | ListConfig):
         return node
     try:
-        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        return OmegaConf.to_container(node, resolve=True)
     except Exception as error:
         raise ConfigError(" ".join(str(error).split())) from error
 

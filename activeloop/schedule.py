@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from activeloop.checks import real, whole
 from activeloop.errors import ConfigError
@@ -64,14 +65,16 @@ class Schedule:
 
     @property
     def _sizes(self) -> Sequence[int]:
-        return self.query_size if isinstance(self.query_size, list | tuple) else [self.query_size]
+        sizes: Any = self.query_size
+        # A str is a Sequence too, and would pass for a list of sizes.
+        return sizes if isinstance(sizes, Sequence) and not isinstance(sizes, str) else [sizes]
 
     @property
     def last_round(self) -> int | None:
         """Number of the last round; None: as the budget allows."""
         if self.rounds is not None or self.budget is not None:
             return self.rounds
-        return len(self._sizes) if isinstance(self.query_size, list | tuple) else DEFAULT_ROUNDS
+        return DEFAULT_ROUNDS if isinstance(self.query_size, int) else len(self._sizes)
 
     def wanted(self, round: int) -> int:
         """Return the size of round `round`'s query (1 is the first after the initial set)."""

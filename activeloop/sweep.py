@@ -27,6 +27,11 @@ def started() -> Path | None:
     return _directories[-1] if _directories else None
 
 
+def forget() -> None:
+    """Forget the sweeps that this process has started before."""
+    _directories.clear()
+
+
 def finish(*, failed: bool) -> int:
     """Compare the sweep's runs, name those that failed, and return the exit code.
 
@@ -43,8 +48,8 @@ def finish(*, failed: bool) -> int:
     errors = sorted(directory.rglob(ERROR_FILE))
     if not errors and not failed:
         return 0
-    runs = len(list(directory.rglob("run.db")))
-    print(f"error: {max(1, len(errors))} of {max(runs, len(errors))} runs failed", file=sys.stderr)
+    runs = {path.parent for name in ("run.db", ERROR_FILE) for path in directory.rglob(name)}
+    print(f"error: {max(1, len(errors))} of {max(1, len(runs))} runs failed", file=sys.stderr)
     for path in errors:
         reason = path.read_text(encoding="utf-8").splitlines()[0]
         print(f"  {path.parent}: {reason}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from activeloop.errors import LearnerError
+
+# One entry: safetensors writes several in any order, and equal weights should be equal files.
+METADATA = "activeloop"
 
 
 def write_weights(path: Path, modules: Sequence[nn.Module], metadata: Mapping[str, str]) -> bool:
@@ -29,7 +33,7 @@ def write_weights(path: Path, modules: Sequence[nn.Module], metadata: Mapping[st
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(save(tensors, dict(metadata)))
+            file.write(save(tensors, {METADATA: json.dumps(dict(metadata))}))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -46,8 +50,9 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+            stored = file.metadata() or {}
+            return dict(json.loads(stored.get(METADATA, "{}")))
+    except (SafetensorError, OSError, ValueError) as error:
         raise LearnerError(f"{path} cannot be read as weights: {error}") from error
 
 

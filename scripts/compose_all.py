@@ -1,0 +1,34 @@
+"""Compose every option of every config group with the installed activeloop, and build strategies.
+
+python scripts/compose_all.py
+"""
+
+from __future__ import annotations
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from activeloop.config import config_dir, register
+from activeloop.strategies import from_config
+
+
+def main() -> None:
+    """Compose; raise at the first option that does not."""
+    register()
+    composed = 0
+    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
+        for group in sorted(path for path in config_dir().iterdir() if path.is_dir()):
+            options = sorted(path.stem for path in group.glob("*.yaml"))
+            for option in options:
+                config = compose("config", [f"{group.name}={option}"], return_hydra_config=True)
+                del config["hydra"]  # its directories are resolved when it runs
+                OmegaConf.to_container(config, resolve=True)
+                if group.name == "strategy" and option != "custom":
+                    from_config(OmegaConf.to_container(config.strategy))
+                composed += 1
+            print(f"{group.name}: {', '.join(options)}")
+    print(f"{composed} options composed from {config_dir()}")
+
+
+if __name__ == "__main__":
+    main()

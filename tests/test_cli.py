@@ -1,0 +1,605 @@
+"""The command line, from the words typed to the files left."""
+
+import csv
+import importlib.metadata
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from activeloop.app import main
+from activeloop.config import config_dir
+from activeloop.strategies import CATALOG
+
+FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=1", "initial.size=10"]
+FAST += ["query_size=5", "rounds=1"]
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capfd):
+    """Return a function that runs a command line in an empty directory: code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words, fast=True):
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        given = {w.partition("=")[0] for w in words}
+        if "initial" in given:
+            given.add("initial.size")
+        more = [w for w in FAST if fast and w.partition("=")[0] not in given]
+        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *more])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return ended.value.code, out, err
+
+    return call
+
+
+def fails(result, *parts):
+    """Assert exit code 1 and a single line of error that holds `parts`."""
+    code, _, err = result
+    lines = [line for line in err.splitlines() if not line.startswith("warning")]
+    assert code == 1
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: ")
+    for part in parts:
+        assert part in lines[0]
+    assert "Traceback" not in err
+
+
+def rows(path):
+    return list(csv.DictReader(path.open()))
+
+
+# -- what a run leaves ---------------------------------------------------------------------------
+
+
+def test_a_run_leaves_what_was_promised(cli, tmp_path):
+    code, out, err = cli("strategy=entropy", "seed=3", "measures=true", "rounds=2")
+    assert (code, err) == (0, "")
+    (directory,) = (tmp_path / "outputs").glob("*/*-digits-entropy-seed3")
+    assert {p.name for p in directory.iterdir()} == {
+        "activeloop.log",
+        "config.yaml",
+        "curve.csv",
+        "curve.png",
+        "environment.json",
+        "model.safetensors",
+        "queries.csv",
+        "run.db",
+        "test_probs",
+    }
+    assert f"files in {directory.relative_to(tmp_path)}" in out
+    assert "round 2 of 2: 20 labels, accuracy" in out
+    curve = rows(directory / "curve.csv")
+    assert ",".join(list(curve[0])[:8]) == (
+        "round,labels,accuracy,loss,train_seconds,predict_seconds,select_seconds,test_seconds"
+    )
+    assert [row["labels"] for row in curve] == ["10", "15", "20"]
+    measures = ["least_confidence", "entropy", "margin", "cosine_similarity"]
+    measures += ["l2_distance", "neighbor_kl"]
+    assert all(0 <= float(row[m]) < 10 for row in curve for m in measures)
+    config = yaml.safe_load((directory / "config.yaml").read_text())
+    assert config["strategy"]["_target_"] == "activeloop.strategies.entropy"
+    environment = json.loads((directory / "environment.json").read_text())
+    assert environment["versions"]["torch"] == importlib.metadata.version("torch")
+    assert environment["hardware"]["device"] == "cpu"
+    assert environment["command"][1] == "strategy=entropy"
+    assert Image.open(directory / "curve.png").size == (960, 630)
+    assert "round 2 of 2" in (directory / "activeloop.log").read_text()
+    with sqlite3.connect(directory / "run.db") as database:
+        assert database.execute("SELECT count(*), count(DISTINCT key) FROM events").fetchone() == (
+            20,
+            20,
+        )
+        who, at = database.execute("SELECT who, at FROM events").fetchone()
+    assert who == "SimulatedOracle"
+    assert at.startswith("20")
+
+
+def test_the_same_command_twice_gives_the_same_run(cli, tmp_path):
+    for name in "ab":
+        assert cli("strategy=margin", "model=cnn", f"hydra.run.dir={name}")[0] == 0
+    a, b = tmp_path / "a", tmp_path / "b"
+    assert (a / "queries.csv").read_bytes() == (b / "queries.csv").read_bytes()
+    assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()
+    for one, two in zip(rows(a / "curve.csv"), rows(b / "curve.csv"), strict=True):
+        assert {k: v for k, v in one.items() if "seconds" not in k} == {
+            k: v for k, v in two.items() if "seconds" not in k
+        }
+
+
+def test_strategies_with_one_seed_start_from_the_same_labels_and_accuracy(cli, tmp_path):
+    for name in ("random", "entropy"):
+        assert cli(f"strategy={name}", "model=cnn", f"hydra.run.dir={name}")[0] == 0
+    firsts = [rows(tmp_path / n / "curve.csv")[0] for n in ("random", "entropy")]
+    assert firsts[0]["accuracy"] == firsts[1]["accuracy"]
+    assert firsts[0]["loss"] == firsts[1]["loss"]
+    initial = [rows(tmp_path / n / "queries.csv")[:10] for n in ("random", "entropy")]
+    assert initial[0] == initial[1]
+
+
+def test_a_finished_run_is_left_alone_and_an_unfinished_one_goes_on(cli, tmp_path, monkeypatch):
+    command = ("strategy=entropy", "rounds=3", "model=cnn")
+    assert cli(*command, "hydra.run.dir=whole")[0] == 0
+    whole = (tmp_path / "whole" / "queries.csv").read_bytes()
+    code, out, _ = cli(*command, "hydra.run.dir=whole")
+    assert code == 0
+    assert "whole holds this run, finished already (3 rounds done): nothing to do" in out
+
+    from activeloop.learners import TorchLearner
+
+    fit, calls = TorchLearner.fit, []
+
+    def stopping(self, *args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return fit(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TorchLearner, "fit", stopping)
+        code, _, err = cli(*command, "hydra.run.dir=part")
+    assert code == 130
+    assert "interrupted; the same command" in err
+    code, out, _ = cli(*command, "hydra.run.dir=part")
+    assert code == 0
+    assert "going on with part after round 1" in out
+    assert (tmp_path / "part" / "queries.csv").read_bytes() == whole
+    assert [r["accuracy"] for r in rows(tmp_path / "part" / "curve.csv")] == [
+        r["accuracy"] for r in rows(tmp_path / "whole" / "curve.csv")
+    ]
+
+
+def test_a_directory_of_another_run_is_refused_and_unharmed(cli, tmp_path):
+    assert cli("strategy=random", "hydra.run.dir=here")[0] == 0
+    before = {
+        p.name: p.read_bytes()
+        for p in (tmp_path / "here").iterdir()
+        if p.is_file() and p.suffix != ".log"
+    }
+    fails(
+        cli("strategy=entropy", "hydra.run.dir=here"),
+        "here holds another run",
+        "strategy._target_ was activeloop.strategies.random",
+        "hydra.run.dir=",
+    )
+    assert before == {name: (tmp_path / "here" / name).read_bytes() for name in before}
+
+
+def test_experiments_go_to_a_directory_without_a_time_in_it(cli, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "tiny.yaml").write_text("# @package _global_\nseed: 7\n")
+    command = ("--config-dir=mine", "experiment=tiny", "strategy=random")
+    assert cli(*command)[0] == 0
+    assert len(list((tmp_path / "outputs" / "tiny").glob("digits-*/random-seed7"))) == 1
+    code, out, _ = cli(*command)
+    assert code == 0
+    assert "nothing to do" in out
+    assert cli(*command, "query_size=6")[0] == 0
+    assert len(list((tmp_path / "outputs" / "tiny").glob("digits-*"))) == 2
+
+
+# -- sweeps ----------------------------------------------------------------------------------------
+
+
+def test_a_sweep_has_a_directory_for_each_run_and_a_comparison(cli, tmp_path):
+    code, out, _ = cli("-m", "strategy=random,margin", "seed=1,2", "measures=false")
+    assert code == 0
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == [
+        "margin-seed1",
+        "margin-seed2",
+        "random-seed1",
+        "random-seed2",
+    ]
+    table = rows(sweep / "comparison.csv")
+    assert {(r["strategy"], r["labels"], r["seeds"]) for r in table} == {
+        (s, n, "2") for s in ("margin", "random") for n in ("10", "15")
+    }
+    pair = [float(rows(sweep / f"margin-seed{s}" / "curve.csv")[1]["accuracy"]) for s in (1, 2)]
+    (row,) = [r for r in table if r["strategy"] == "margin" and r["labels"] == "15"]
+    assert float(row["mean"]) == pytest.approx(np.mean(pair))
+    assert float(row["std"]) == pytest.approx(np.std(pair, ddof=1))
+    assert (float(row["min"]), float(row["max"])) == (min(pair), max(pair))
+    assert Image.open(sweep / "comparison.png").size == (960, 630)
+    assert f"comparison: {sweep.relative_to(tmp_path)}/comparison.png" in out
+
+
+def test_other_swept_keys_get_directories_and_lines_of_their_own(cli, tmp_path):
+    assert cli("-m", "strategy=margin", "strategy.against=second,worst", "data.size=10")[0] == 0
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == [
+        "margin-seed0-strategy.against=second",
+        "margin-seed0-strategy.against=worst",
+    ]
+    assert {r["strategy"] for r in rows(sweep / "comparison.csv")} == {
+        "margin, strategy.against=second",
+        "margin, strategy.against=worst",
+    }
+
+
+def test_a_failed_run_does_not_stop_a_sweep_and_is_named(cli, tmp_path):
+    code, _, err = cli("-m", "strategy=random", "query_size=5,0,6")
+    assert code == 1
+    assert "error: 1 of 3 runs failed" in err
+    assert "query_size must be a whole number of at least 1, got 0" in err
+    assert "Traceback" not in err
+    sweep = sorted((tmp_path / "outputs" / "multirun").glob("*/*"))[-1]
+    assert {r["strategy"] for r in rows(sweep / "comparison.csv")} == {
+        "random, query_size=5",
+        "random, query_size=6",
+    }
+    (failed,) = sweep.rglob("error.txt")
+    assert "Traceback" in failed.read_text()
+
+
+def test_a_sweep_over_seeds_given_as_a_range(cli, tmp_path):
+    assert cli("-m", "strategy=random", "seed=range(2)")[0] == 0
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    assert {p.name for p in sweep.iterdir() if p.is_dir()} == {"random-seed0", "random-seed1"}
+
+
+# -- strategies of one's own -----------------------------------------------------------------------
+
+MINE = """
+from activeloop import needs, score
+
+def first(context, offset=0):
+    return context.unlabelled[offset:][: context.k]
+
+@score
+@needs("probs")
+def unsure(context):
+    return 1 - context.probs[context.unlabelled].amax(dim=1)
+
+class Last:
+    def __init__(self, step=1):
+        self.step = step
+    def __call__(self, context):
+        return context.unlabelled[:: -self.step][: context.k]
+
+def bad_duplicates(context):
+    return [context.unlabelled[0]] * context.k
+
+def bad_labelled(context):
+    return context.labelled[: context.k]
+
+def bad_many(context):
+    return context.unlabelled[: context.k + 1]
+
+def bad_floats(context):
+    return context.unlabelled[: context.k] * 1.0
+
+def bad_global(context):
+    import numpy
+    return numpy.random.permutation(context.unlabelled)[: context.k]
+
+@needs("probs")
+def bad_mutation(context):
+    context.probs.add_(1)
+    return context.unlabelled[: context.k]
+
+def bad_error(context):
+    return context.probs.shape
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    # A name of its own for each test: modules stay imported within the process.
+    name = f"mine_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(MINE)
+    yield name
+    sys.modules.pop(name, None)
+
+
+def asked(directory, round="1"):
+    return [int(r["index"]) for r in rows(directory / "queries.csv") if r["round"] == round]
+
+
+def test_a_function_and_a_class_of_ones_own_by_target(cli, tmp_path, mine):
+    custom = "strategy=custom"
+    assert cli(custom, f"strategy._target_={mine}.first", "hydra.run.dir=a")[0] == 0
+    target = f"strategy._target_={mine}.first"
+    assert cli(custom, target, "+strategy.offset=100", "hydra.run.dir=b")[0] == 0
+    assert cli(custom, f"strategy._target_={mine}.Last", "hydra.run.dir=c")[0] == 0
+    initial = set(asked(tmp_path / "a", "0"))
+    free = [i for i in range(1438) if i not in initial]
+    assert asked(tmp_path / "a") == free[:5]
+    assert asked(tmp_path / "b") == free[100:105]
+    assert asked(tmp_path / "c") == free[::-1][:5]
+    target = f"strategy._target_={mine}.unsure"
+    assert cli(custom, target, "+strategy.sampling=power", "hydra.run.dir=d")[0] == 0
+    assert cli(custom, f"strategy._target_={mine}.first")[0] == 0
+    assert list((tmp_path / "outputs").glob("*/*-digits-first-seed0"))
+
+
+def test_a_yaml_file_in_ones_own_folder(cli, tmp_path, mine):
+    folder = tmp_path / "my_conf" / "strategy"
+    folder.mkdir(parents=True)
+    (folder / "latest.yaml").write_text(f"_target_: {mine}.Last\nstep: 2\n")
+    assert cli("--config-dir", "my_conf", "strategy=latest", "hydra.run.dir=a")[0] == 0
+    initial = set(asked(tmp_path / "a", "0"))
+    free = [i for i in range(1438) if i not in initial]
+    assert asked(tmp_path / "a") == free[::-2][:5]
+
+
+def test_a_yaml_file_that_hydra_would_ignore_is_named(cli, tmp_path, mine):
+    folder = tmp_path / "my_conf" / "strategy"
+    folder.mkdir(parents=True)
+    (folder / "entropy.yaml").write_text(f"_target_: {mine}.Last\n")
+    code, _, err = cli("--config-dir=my_conf", "strategy=entropy")
+    assert code == 0
+    assert "my_conf/strategy/entropy.yaml is ignored" in err
+    assert "give yours another name" in err
+
+
+def test_an_installed_package_by_entry_point(cli, tmp_path, mine, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    info = tmp_path / "plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[activeloop.strategies]\nplugged = {mine}:Last\n")
+    assert cli("strategy=plugged", "hydra.run.dir=a")[0] == 0
+    assert asked(tmp_path / "a") == sorted(asked(tmp_path / "a"), reverse=True)
+    assert "plugged" in cli("strategies", fast=False)[1]
+    assert "plugged" in cli("--help", fast=False)[1]
+    code, _, err = cli("strategy=nonsense")
+    assert code == 1
+    assert "plugged" in err
+
+    import activeloop
+
+    assert type(activeloop.load_strategy("plugged", step=2)).__name__ == "Last"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bad_duplicates", "more than once"),
+        ("bad_labelled", "labelled already"),
+        ("bad_many", "returned 6 indices, expected k = 5"),
+        ("bad_floats", "type float64, expected whole numbers"),
+        ("bad_global", "global random state of numpy.random"),
+        ("bad_mutation", "changed context.probs in place"),
+        ("bad_error", "@needs("),
+        ("missing", "has no 'missing'"),
+    ],
+)
+def test_a_strategy_that_misbehaves(cli, mine, name, message):
+    fails(cli("strategy=custom", f"strategy._target_={mine}.{name}"), name, message)
+
+
+def test_custom_without_a_target_and_with_a_wrong_option(cli, mine):
+    fails(cli("strategy=custom"), "strategy._target_")
+    target = f"strategy._target_={mine}.first"
+    fails(cli("strategy=custom", target, "+strategy.ofset=1"), "'ofset'", "offset=0")
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["strategy=entrpy"], ["strategy/entrpy", "entropy", "margin", "random"]),
+        (["data=digts"], ["data/digts", "digits", "mnist"]),
+        (["rounds=abc"], ["rounds", "abc"]),
+        (["roundz=3"], ["roundz"]),
+        (["strategy=margin", "strategy.agianst=worst"], ["agianst"]),
+        (["strategy=margin", "strategy.against=wurst"], ["against", "second, worst", "wurst"]),
+        (["budget=5000"], ["budget is 5000 labels, but the pool has 1438 samples"]),
+        (["budget=5"], ["budget is 5 labels in all, fewer than initial.size 10"]),
+        (["initial.size=0"], ["initial.size must be a whole number of at least 1, got 0"]),
+        (["initial.size=2000"], ["initial.size is 2000, but the pool has 1438"]),
+        (["initial=file"], ["initial.path"]),
+        (["initial=file", "initial.path=none.csv"], ["cannot read none.csv"]),
+        (["query_size=-1"], ["query_size", "-1"]),
+        (["query_size=[5,ten]"], ["query_size", "'ten'"]),
+        (["seed=-1"], ["seed must be a whole number of at least 0"]),
+        (["learner.batch_size=0"], ["learner.batch_size", "at least 1, got 0"]),
+        (["learner.batch_size=-4"], ["learner.batch_size", "-4"]),
+        (["learner.lr=1e30", "learner.min_steps=300", "model=cnn"], ["learner.lr"]),
+        (["learner.optimizer=adamm"], ["optimizer", "adam", "adamm"]),
+        (["device=cuda:99"], ["cuda:99"]),
+        (["device=gpu"], ["gpu"]),
+        (["oracle=noisy", "oracle.rate=2"], ["oracle.rate must be a number", "got 2"]),
+        (["stopping=target", "stopping.accuracy=95"], ["stopping.accuracy", "at most 1, got 95"]),
+        (["strategy=l2_diversity", "strategy.space=embeddings"], ["embed=pca"]),
+        (["model=lenet5", "data.size=8"], ["lenet5", "8x8"]),
+        (["data.pool_size=5000"], ["pool_size", "5000"]),
+        (["data=image_folder"], ["data.root"]),
+        (["data=image_folder", "data.root=nowhere"], ["nowhere"]),
+        (["data=mnist", "data.root=nowhere", "data.download=false"], ["nowhere", "ubyte"]),
+        (["bogus"], ["unknown command 'bogus'", "strategies"]),
+        (["strategis"], ["did you mean 'strategies'?"]),
+    ],
+)
+def test_bad_settings_are_one_line_and_exit_code_1(cli, words, parts):
+    fast = "=" in words[0]
+    fails(cli(*words, fast=fast), *parts)
+
+
+def images(folder, count=6, size=12):
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        pixels = rng.integers(0, 255, (size, size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def test_bad_folders(cli, tmp_path):
+    (tmp_path / "empty").mkdir()
+    fails(cli("data=image_folder", "data.root=empty"), "empty")
+    images(tmp_path / "photos" / "cat")
+    images(tmp_path / "photos" / "dog")
+    small = ["initial.size=2", "query_size=2"]
+    assert cli("data=image_folder", "data.root=photos", *small)[0] == 0
+    fails(cli("data=image_folder", "data.root=photos", "data.classes=[cat,dog,cow]", *small), "cow")
+    (tmp_path / "photos" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8 not an image")
+    fails(cli("data=image_folder", "data.root=photos", *small), "broken.jpg", "unreadable=skip")
+    words = ["data=image_folder", "data.root=photos", "data.unreadable=skip", *small]
+    assert cli(*words)[0] == 0
+
+
+def test_a_flat_folder_is_for_a_person(cli, tmp_path):
+    images(tmp_path / "photos")
+    words = ["data=image_folder", "data.root=photos", "initial.size=2"]
+    fails(cli(*words), "classes")
+    fails(cli(*words, "data.classes=[cat,dog]"), "no labels to answer with")
+
+
+def test_bad_arrays(cli, tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 3
+
+    def of(**arrays):
+        np.savez(tmp_path / "a.npz", **arrays)
+        return cli("data=arrays", "data.path=a.npz")
+
+    assert of(x=x, y=y)[0] == 0
+    fails(of(x=x, y=y[:50]), "60", "50")
+    fails(of(x=x, y=y + 0.5), "float64")
+    bad = x.copy()
+    bad[7, 2] = np.nan
+    fails(of(x=bad, y=y), "finite" if "finite" in of(x=bad, y=y)[2] else "NaN")
+    fails(of(x=np.array([object()] * 60), y=y), "a.npz")
+
+
+def test_full_tracebacks_on_request(cli, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["activeloop", "budget=5000"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+
+
+def test_no_space_on_disk(cli, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=120k", "tmpfs", str(disk)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small file system can be mounted by root only")
+    try:
+        command = ("model=cnn", "hydra.run.dir=disk/run", "rounds=3")
+        fails(cli(*command), "disk")
+        kept = sqlite3.connect(f"file:{disk}/run/run.db?mode=ro", uri=True)
+        labels = kept.execute("SELECT count(*) FROM events").fetchone()[0]
+        kept.close()
+        subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+        assert cli(*command)[0] == 0  # the same command goes on
+        assert labels > 0
+        assert len(rows(disk / "run" / "curve.csv")) == 4
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+# -- the rest --------------------------------------------------------------------------------------
+
+
+def test_strategies_are_listed_with_what_they_do(cli):
+    code, out, _ = cli("strategies", fast=False)
+    assert code == 0
+    for name in CATALOG:
+        assert name in out
+    assert "Highest entropy of the probabilities first" in out
+
+
+def test_every_strategy_has_a_config_that_names_it_and_its_options():
+    import inspect
+
+    from activeloop.strategies import from_config
+
+    folder = config_dir() / "strategy"
+    assert {p.stem for p in folder.glob("*.yaml")} == {*CATALOG, "custom"}
+    for name, strategy in CATALOG.items():
+        node = yaml.safe_load((folder / f"{name}.yaml").read_text())
+        assert node.pop("_target_") == f"activeloop.strategies.{name}"
+        parameters = list(inspect.signature(strategy).parameters.values())[1:]
+        assert node == {p.name: p.default for p in parameters}
+        from_config({"_target_": f"activeloop.strategies.{name}", **node})
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\n"
+        "sys.argv = ['activeloop', '--help']\n"
+        "from activeloop.app import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as ended:\n"
+        "    assert not ended.code, ended.code\n"
+        "heavy = {'torch', 'torchvision', 'sklearn', 'faiss', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "strategy: cosine_diversity" in done.stdout
+    assert "python -m activeloop strategy=entropy" in done.stdout
+
+
+def test_torchvision_is_not_imported_where_it_is_not_used(tmp_path):
+    script = (
+        "import sys\n"
+        f"sys.argv = ['activeloop', *{FAST!r}]\n"
+        "from activeloop.app import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as ended:\n"
+        "    assert not ended.code, ended.code\n"
+        "assert 'torchvision' not in sys.modules\n"
+    )
+    environment = {"PYTHONPATH": str(Path(__file__).parent.parent), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_runs_of_one_process_do_not_touch_each_other(cli, tmp_path):
+    torch.manual_seed(1)
+    assert cli("strategy=random", "model=cnn", "hydra.run.dir=a")[0] == 0
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert cli("strategy=random", "model=cnn", "hydra.run.dir=b")[0] == 0
+    assert torch.equal(torch.get_rng_state(), state)
+    one, two = (tmp_path / n / "queries.csv" for n in "ab")
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_validation_labels_are_counted_where_the_user_sees_them(cli):
+    _, out, _ = cli("data.validation=50")
+    assert "15 labels to train on and 50 to validate: 65 in all" in out
+
+
+def test_initial_labels_from_a_file_are_not_asked_for(cli, tmp_path):
+    assert cli("strategy=random", "hydra.run.dir=a")[0] == 0
+    known = rows(tmp_path / "a" / "queries.csv")[:6]
+    lines = [f"{r['key']},{r['label']}" for r in known]
+    (tmp_path / "labels.csv").write_text("\n".join(["key,label", *lines]))
+    rest = [w for w in FAST if not w.startswith("initial")]
+    words = ["initial=file", "initial.path=labels.csv", "hydra.run.dir=b", *rest]
+    code, _, err = cli(*words, fast=False)
+    assert (code, err) == (0, "")
+    assert {r["key"] for r in rows(tmp_path / "b" / "queries.csv") if r["round"] == "0"} == {
+        r["key"] for r in known
+    }
