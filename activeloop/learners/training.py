@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,8 +39,8 @@ class Examples:
     ) -> Examples:
         """Return `samples[indices]` and their `labels` on `device`."""
         raw = samples.raw(indices, device)
-        labels_there = torch.as_tensor(labels, dtype=torch.int64).to(device)
-        return cls(raw=raw, labels=labels_there, normalise=samples.normalise)
+        copied = torch.from_numpy(np.array(labels, np.int64))  # torch warns of read-only arrays
+        return cls(raw=raw, labels=copied.to(device), normalise=samples.normalise)
 
     def __len__(self) -> int:
         return len(self.labels)
