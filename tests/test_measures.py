@@ -11,7 +11,9 @@ from sklearn.metrics.pairwise import cosine_similarity as sklearn_cosine
 from sklearn.neighbors import NearestNeighbors
 
 from activeloop import measures
+from activeloop.evaluation import mean_measures
 from activeloop.neighbors import nearest
+from activeloop.types import Prediction
 
 P = torch.tensor([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
 
@@ -119,3 +121,41 @@ def test_chunks_do_not_change_results(monkeypatch):
     parts = measures.neighbor_kl(probs, near), measures.cosine_similarity(features, near)
     assert torch.equal(whole[0], parts[0])
     torch.testing.assert_close(whole[1], parts[1])
+
+
+def test_one_class_is_certain():
+    probs = torch.ones(3, 1)
+    assert measures.least_confidence(probs).tolist() == [0, 0, 0]
+    assert measures.entropy(probs).tolist() == [0, 0, 0]
+    near = nearest(torch.randn(3, 2), 1)[1]
+    assert measures.neighbor_kl(probs, near).tolist() == [0, 0, 0]
+
+
+def test_means_over_a_set_by_hand_with_fewer_than_m_neighbours():
+    probs = torch.tensor([[0.8, 0.2], [0.5, 0.5]])
+    features = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    means = mean_measures(Prediction(probs=probs, features=features), m=5)
+    kl = [
+        0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2),
+        0.8 * math.log(0.8 / 0.5) + 0.2 * math.log(0.2 / 0.5),
+    ]
+    entropy = -0.8 * math.log(0.8) - 0.2 * math.log(0.2)
+    assert means == pytest.approx(
+        {
+            "least_confidence": 0.35,
+            "entropy": (entropy + math.log(2)) / 2,
+            "margin": 0.3,
+            "cosine_similarity": 0.0,
+            "l2_distance": math.sqrt(2),
+            "neighbor_kl": sum(kl) / 2,
+        },
+        rel=1e-5,
+        abs=1e-7,
+    )
+
+
+def test_means_of_a_single_sample_have_no_neighbours():
+    one = Prediction(probs=torch.tensor([[0.8, 0.2]]), features=torch.ones(1, 3))
+    means = mean_measures(one)
+    assert means["least_confidence"] == pytest.approx(0.2)
+    assert all(math.isnan(means[n]) for n in ("cosine_similarity", "l2_distance", "neighbor_kl"))
