@@ -68,15 +68,19 @@ class Training:
             return self.steps
         return max(self.epochs * self.batches(n_samples), self.min_steps)
 
-    def lr_at(self, step: int, total: int) -> float:
-        """Return the learning rate of gradient step `step` (from 0) out of `total`.
+    def scheduled_epoch(self, step: int, total: int) -> int:
+        """Return how many of `epochs` are over after `step` gradient steps of `total`.
 
-        The step schedule counts epochs. Where `steps` or `min_steps` made the training longer
-        or shorter than `epochs` passes, its epochs stretch with it: 20 labels and 200 steps are
-        200 passes, after which a rate halved every 5 passes would have vanished.
+        Where `steps` or `min_steps` made the training longer or shorter than `epochs` passes,
+        these stretch with it: 20 labels and 200 steps are 200 passes, after which a rate halved
+        every 5 passes would have vanished.
         """
+        return step * self.epochs // total
+
+    def lr_at(self, step: int, total: int) -> float:
+        """Return the learning rate of gradient step `step` (from 0) out of `total`."""
         if self.schedule == "step":
-            return self.lr * self.gamma ** (step * self.epochs // total // self.step_size)
+            return self.lr * self.gamma ** (self.scheduled_epoch(step, total) // self.step_size)
         if self.schedule == "cosine":
             return self.lr * (1 + math.cos(math.pi * step / total)) / 2
         return self.lr

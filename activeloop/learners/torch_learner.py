@@ -68,7 +68,9 @@ class TorchLearner:
         weight_decay: L2 penalty; decoupled with "adamw".
         schedule: of the learning rate: "none"; "step", times `gamma` every `step_size` epochs;
             "cosine" to zero over all steps.
-        step_size: epochs between two reductions, see `Training.lr_at`.
+        step_size: epochs between two reductions. Here and in `early_stopping_patience` an epoch
+            is a share of 1 / `epochs` of all steps: one pass, unless `steps` or `min_steps` made
+            the training longer or shorter.
         gamma: factor of a reduction.
         label_smoothing: share of the target that is spread over all classes, 0 to 1.
         augment: "none", "auto" for what keeps the class in this data set, or a list of "crop"

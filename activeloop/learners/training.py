@@ -77,7 +77,7 @@ def train(
         epochs.append(epoch)
         if on_epoch is not None:
             on_epoch(epoch)
-        if watch.should_stop(epoch):
+        if watch.should_stop(epoch, settings.scheduled_epoch(taken, total)):
             break
     watch.restore_best()
     module.eval()
@@ -99,17 +99,23 @@ class EarlyStopping:
         self.best_loss = math.inf
         self.best_weights: dict[str, Tensor] = {}
         self.waited = 0
+        self.looked_at = 0
         if self.rule == "validation" and not validation:
             raise LearnerError(
                 "learner.early_stopping=validation needs a validation set: data.validation=100"
             )
 
-    def should_stop(self, epoch: Epoch) -> bool:
-        """Return whether `epoch` was the last."""
+    def should_stop(self, epoch: Epoch, scheduled: int) -> bool:
+        """Return whether `epoch` was the last; `scheduled` epochs of the schedule are over.
+
+        Validation goes by these: where few labels make an epoch one gradient step, the loss may
+        well not fall for a few of them.
+        """
         if self.rule == "train_accuracy":
             return epoch.accuracy >= self.threshold
-        if self.rule == "none" or self.validation is None:
+        if self.rule == "none" or self.validation is None or scheduled == self.looked_at:
             return False
+        self.looked_at = scheduled
         loss = mean_loss(self.module, self.validation, self.batch_size)
         if loss < self.best_loss:
             self.best_loss, self.waited = loss, 0

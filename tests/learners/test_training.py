@@ -141,6 +141,15 @@ def test_stopping_by_validation_restores_the_best_weights():
     assert torch.allclose(module.weight, first.weight, atol=1e-6)
 
 
+def test_patience_stretches_with_a_longer_training():
+    # 2 samples make one step a pass; 5 epochs of 100 steps are 20 passes each.
+    known = examples(2, [0, 0])
+    validation = Examples(raw=known.raw * 0, labels=torch.ones(2).long(), normalise=_same)
+    options = {"epochs": 5, "min_steps": 100, "early_stopping": "validation", "lr": 0.01}
+    history = fit(linear(), known, validation, early_stopping_patience=2, **options)
+    assert history.steps == 60
+
+
 def test_mean_loss_by_hand():
     module, known = linear(), examples(7)
     expected = functional.cross_entropy(module(known.raw), known.labels)
