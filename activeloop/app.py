@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from activeloop import sweep
-from activeloop.config import config_dir, register
+from activeloop.config import EXCLUDED_KEYS, config_dir, register
 from activeloop.errors import ConfigError
 from activeloop.messages import one_line
 
@@ -123,7 +123,7 @@ def fixed_keys_left_out(arguments: Sequence[str]) -> list[str]:
         return []  # Hydra says it better.
     fixed = {o.key_or_group for o in parsed if not o.is_sweep_override()}
     names = ",".join(sorted({"strategy", "seed", "experiment"} | fixed))
-    return [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
+    return [f"{EXCLUDED_KEYS}=[{names}]"]
 
 
 def warn_of_hidden_configs(arguments: Sequence[str]) -> None:

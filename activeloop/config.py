@@ -13,6 +13,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+# Where Hydra is told which keys to leave out of the names of directories; not typed by the user.
+EXCLUDED_KEYS = "hydra.job.config.override_dirname.exclude_keys"
+
 # An override's text longer than this is replaced by a digest in a directory's name.
 _LONGEST_NAME = 80
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 
+from activeloop import __version__
+from activeloop.config import EXCLUDED_KEYS
 from activeloop.run_files import named_errors, replacing
 from activeloop.store import Store
 
 log = logging.getLogger(__name__)
 
 _PACKAGES = (
-    "activeloop",
     "torch",
     "torchvision",
     "numpy",
@@ -36,9 +37,10 @@ def environment(device: str) -> dict[str, Any]:
     """Return versions, hardware, commit and command as JSON-able values."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": [word for word in sys.argv if not word.startswith(EXCLUDED_KEYS)],
         "commit": _commit(),
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in _PACKAGES},
+        "versions": {"python": platform.python_version(), "activeloop": __version__}
+        | {package: _version(package) for package in _PACKAGES},
         "hardware": {
             "platform": platform.platform(),
             "processor": _processor(),

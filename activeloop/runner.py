@@ -19,7 +19,7 @@ from activeloop import models, strategies
 from activeloop.checks import whole
 from activeloop.config import strategy_name, variant
 from activeloop.environment import write_environment
-from activeloop.errors import ConfigError
+from activeloop.errors import ConfigError, StoreError
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.progress import Progress, result_table
@@ -34,18 +34,23 @@ def run_config(config: DictConfig) -> None:
     """Run what `config` says, in Hydra's output directory."""
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
-    error_file = directory / ERROR_FILE
-    error_file.unlink(missing_ok=True)
     try:
         run_in(directory, config, labels=_labels(config, hydra))
     except Exception as error:
-        try:
-            error_file.write_text(f"{one_line(error)}\n\n{traceback.format_exc()}", "utf-8")
-        except OSError:
-            log.warning("cannot write %s", error_file)
+        # A directory that was refused is another run's: nothing is written there.
+        if not isinstance(error, StoreError):
+            _write_error(directory / ERROR_FILE, error)
         if hydra.mode == RunMode.MULTIRUN:
             print(f"error: {one_line(error)}", file=sys.stderr)
         raise
+    (directory / ERROR_FILE).unlink(missing_ok=True)
+
+
+def _write_error(path: Path, error: Exception) -> None:
+    try:
+        path.write_text(f"{one_line(error)}\n\n{traceback.format_exc()}", "utf-8")
+    except OSError:
+        log.warning("cannot write %s", path)
 
 
 def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
