@@ -38,10 +38,9 @@ def main() -> None:
         code = dispatch(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
-        print(
-            "interrupted; the same command with hydra.run.dir=DIR of the run goes on",
-            file=sys.stderr,
-        )
+        directory = sweep.started()
+        where = f"hydra.sweep.dir={directory}" if directory else "hydra.run.dir= its directory"
+        print(f"interrupted; the same command with {where} goes on", file=sys.stderr)
     except Exception as error:
         if traceback_wanted:
             traceback.print_exc()
@@ -58,7 +57,10 @@ def dispatch(arguments: Sequence[str]) -> int:
     sweep.forget()
     register()
     warn_of_hidden_configs(arguments)
-    sys.argv[1:] = [*arguments, *fixed_keys_left_out(arguments)]
+    # Overrides first, for argparse takes positional arguments in one group only.
+    overrides = [word for word in arguments if _is_override(word)]
+    options = [word for word in arguments if not _is_override(word)]
+    sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *options]
     failure: list[Exception] = []
 
     def task(config: DictConfig) -> None:
@@ -82,7 +84,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         failure.append(error)
     if failure and sweep.started() is None:
         raise failure[0]
-    return sweep.finish(failed=bool(failure))
+    return sweep.finish(failure[0] if failure else None)
 
 
 def subcommand(name: str) -> Callable[[Sequence[str]], int]:
@@ -114,16 +116,21 @@ def list_strategies(arguments: Sequence[str]) -> int:
     return 0
 
 
-def fixed_keys_left_out(arguments: Sequence[str]) -> list[str]:
+def fixed_keys_left_out(overrides: Sequence[str]) -> list[str]:
     """Return the override that leaves only swept keys in the names of directories."""
-    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
+    if not overrides:
+        return []
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException:
         return []  # Hydra says it better.
     fixed = {o.key_or_group for o in parsed if not o.is_sweep_override()}
     names = ",".join(sorted({"strategy", "seed", "experiment"} | fixed))
     return [f"{EXCLUDED_KEYS}=[{names}]"]
+
+
+def _is_override(word: str) -> bool:
+    return "=" in word and not word.startswith("-")
 
 
 def warn_of_hidden_configs(arguments: Sequence[str]) -> None:

@@ -99,8 +99,9 @@ def variant(root: DictConfig) -> str:
     overrides = str(OmegaConf.select(root, "hydra.job.override_dirname") or "").split(",")
     if _experiment(root):
         task = OmegaConf.select(root, "hydra.overrides.task") or []
-        overrides = [o.lstrip("+") for o in task if re.match(r"\+*strategy\.", o)]
-    text = ",".join(o for o in overrides if o and "._target_=" not in o)
+        options = [o.lstrip("+") for o in task if re.match(r"\+*strategy\.", o)]
+        overrides = [o for o in options if not o.startswith("strategy._target_=")]
+    text = ",".join(overrides)
     if not text:
         return ""
     if len(text) > _LONGEST_NAME:

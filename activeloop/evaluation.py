@@ -23,7 +23,7 @@ class Evaluation:
         measures: whether to compute the six measures. Neighbours are searched in the test set.
 
     Raises:
-        DataError: labels and test samples differ in number.
+        DataError: labels and test samples differ in number, or a label is no class.
     """
 
     def __init__(self, data: Data, labels: Labels | None, *, measures: bool = False) -> None:
@@ -34,6 +34,8 @@ class Evaluation:
         there = 0 if data.test is None else len(data.test)
         if labels is not None and given != there:
             raise DataError(f"there are {given} test labels for {there} test samples")
+        if labels is not None and not all(0 <= label < data.n_classes for label in set(labels)):
+            raise DataError(f"test labels must be classes from 0 to {data.n_classes - 1}")
 
     def __call__(self, learner: Learner) -> tuple[dict[str, float], Tensor | None]:
         """Return the metrics by name, and the test probabilities `[T, C]`."""

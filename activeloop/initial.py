@@ -29,6 +29,19 @@ class Initial:
     strategy: Strategy = random_strategy
     labels: Mapping[int, int] | None = None
 
+    def check(self, data: Data) -> None:
+        """Raise `DataError` if the labels there are do not fit the pool, the classes or `size`."""
+        if self.labels is None:
+            return
+        if len(self.labels) != self.size or not self.labels:
+            raise DataError(f"initial.size is {self.size}, but there are {len(self.labels)} labels")
+        for index, label in self.labels.items():
+            if not 0 <= index < len(data.pool) or not 0 <= label < data.n_classes:
+                raise DataError(
+                    f"initial label {label} of sample {index}: there are {data.n_classes} classes "
+                    f"and {len(data.pool)} samples"
+                )
+
 
 class Stratified:
     """As many samples of each class as can be, at random: simulation only, for it needs the labels.

@@ -5,13 +5,14 @@ A label stays with its sample's key and its class's name, never with a position.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 
-from activeloop.errors import OrderError, StoreError
+from activeloop.errors import DataError, OrderError, StoreError
 from activeloop.store import Asked, Store
 from activeloop.types import SKIP, Answer, Data, Labels, Query, Round, Skip
 
@@ -37,11 +38,24 @@ class State:
     ended: str | None
 
 
+def check_keys(data: Data) -> None:
+    """Raise `DataError` if two samples of the pool share a key: labels are kept by key."""
+    if len(set(data.pool.keys)) == len(data.pool):
+        return
+    key, times = Counter(data.pool.keys).most_common(1)[0]
+    raise DataError(f"keys must be distinct and one a sample; {key!r} is there {times} times")
+
+
 def write_query(store: Store, query: Query, predict_seconds: float, select_seconds: float) -> None:
     """Keep a query and what it took to make."""
     scores = [None] * len(query.keys) if query.scores is None else query.scores.tolist()
     asked = list(zip(query.keys, query.indices.tolist(), scores, strict=True))
     store.add_query(query.round, asked, predict_seconds, select_seconds)
+
+
+def skip_query(store: Store) -> None:
+    """Note that a first query was skipped through, and that what follows is another."""
+    store.set_meta("skipped_first", len(store.queries()))
 
 
 def write_answers(
@@ -67,18 +81,22 @@ def read_state(store: Store, data: Data) -> State:
     for a in asked:
         if a.index >= len(data.pool) or data.pool.keys[a.index] != a.key:
             raise StoreError(f"sample {a.index} was {a.key!r} when it was asked: the data changed")
+    if strange := sorted({name for name in names.values() if name is not None} - label.keys()):
+        raise StoreError(f"the run has labels of the class {strange[0]!r}, which is not there now")
     answers: dict[int, Answer] = {
         a.index: SKIP if (name := names[a.key]) is None else label[name]
         for a in asked
         if a.key in names
     }
-    closed = store.closed()
+    closed, skipped = store.closed(), store.meta("skipped_first") or 0
     return State(
         classes=classes,
         rounds=store.rounds(),
         closed=closed,
         answers=answers,
-        query=_still_open([a for a in asked if a.round == closed], answers),
+        query=_still_open(
+            [a for a in asked if a.round == closed and (closed or a.position >= skipped)], answers
+        ),
         ended=store.meta("ended"),
     )
 

@@ -13,16 +13,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from activeloop.checks import plain
 from activeloop.context import before_predictions, with_predictions
 from activeloop.errors import OrderError, StoreError
 from activeloop.evaluation import Evaluation
 from activeloop.initial import Initial
-from activeloop.journal import checked_answers, read_state, write_answers, write_query
+from activeloop.journal import (
+    check_keys,
+    checked_answers,
+    read_state,
+    skip_query,
+    write_answers,
+    write_query,
+)
 from activeloop.pool import Pool
 from activeloop.run_files import RunFiles
 from activeloop.schedule import Schedule
 from activeloop.selection import candidates, select
-from activeloop.strategies import name_of, needs_of
+from activeloop.strategies import described, name_of, needs_of
 from activeloop.streams import Streams
 from activeloop.types import (
     SKIP,
@@ -96,8 +104,12 @@ class ActiveLoop:
         identity: Mapping[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
+        check_keys(data)
+        seed, query_size = plain(seed), plain(query_size)
+        rounds, budget, initial = plain(rounds), plain(budget), plain(initial)
         self.data, self.learner, self.strategy = data, learner, strategy
-        self.initial: Initial = Initial(size=initial) if isinstance(initial, int) else initial
+        self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
+        self.initial.check(data)
         self.schedule = Schedule(
             self.initial.size, len(data.pool), query_size, query_growth, rounds, budget
         )
@@ -108,11 +120,14 @@ class ActiveLoop:
         learner.on_epoch = self._on_epoch
 
         self.files = RunFiles(None if directory is None else Path(directory))
-        settings = {"strategy": name_of(strategy), "measures": measures, "seed": seed}
-        settings |= dataclasses.asdict(self.schedule)
+        settings: dict[str, Any] = {
+            "strategy": described(strategy),
+            "learner": name_of(type(learner)),
+        }
+        settings |= {"measures": measures, "seed": seed, **dataclasses.asdict(self.schedule)}
         self.files.claim(
             {
-                "data": {"name": data.name, **data.fingerprints},
+                "data": {"name": data.name, "classes": list(data.classes), **data.fingerprints},
                 "config": dict(identity) if identity is not None else settings,
             }
         )
@@ -135,9 +150,10 @@ class ActiveLoop:
         """Ask `oracle` until the run is over, and return its rounds."""
         who = type(oracle).__name__
         while (query := self.ask()) is not None:
-            self.tell(
-                query, dict(zip(query.open.tolist(), oracle.label(query.open), strict=True)), who
-            )
+            answers = oracle.label(query.open)
+            if len(answers) != len(query.open):
+                raise OrderError(f"{who} gave {len(answers)} answers to {len(query.open)} samples")
+            self.tell(query, dict(zip(query.open.tolist(), answers, strict=True)), who)
         return self.rounds
 
     def ask(self) -> Query | None:
@@ -152,10 +168,12 @@ class ActiveLoop:
             k, reason = self._next_size()
             if reason:
                 self._end(reason)
-            elif self._closed == 0 and self.initial.labels is not None:
-                return self._tell_owned(self.initial.labels)
             else:
                 self._make_query(k)
+        if self._query is not None and self._closed == 0 and self.initial.labels is not None:
+            # Labels that are there already: nobody is asked.
+            self.tell(self._query, self.initial.labels, "file")
+            return self.ask()
         return self._query
 
     def tell(
@@ -188,6 +206,8 @@ class ActiveLoop:
         answered = {**self._query.answered, **told}
         self._query = None if whole else dataclasses.replace(self._query, answered=answered)
         self._closed += closes
+        if whole and not closes:
+            skip_query(self.files.store)
 
     def close(self) -> None:
         """End the open query early: what has no answer goes back to the pool.
@@ -207,28 +227,26 @@ class ActiveLoop:
         """Add a class, known to the learner from the next fit on, and return its label.
 
         Raises:
-            OrderError: there is a class of that name.
+            OrderError: there is a class of that name, or it is none.
         """
+        if not isinstance(name, str) or not name:
+            raise OrderError(f"a class needs a name, got {name!r}")
         if name in self.data.classes:
             raise OrderError(f"there is a class {name!r} already")
-        self.data = dataclasses.replace(self.data, classes=(*self.data.classes, name))
-        self.files.store.set_meta("classes", self.data.classes)
+        classes = (*self.data.classes, name)
+        self.files.store.set_meta("classes", classes)
+        self.data = dataclasses.replace(self.data, classes=classes)
         return self.data.n_classes - 1
 
     # -- its steps --------------------------------------------------------------------------
-
-    def _tell_owned(self, labels: Mapping[int, int]) -> Query | None:
-        """Take labels that are there already as the initial set, and ask on."""
-        self._keep_query(np.array(sorted(labels), np.int64), None, 0.0, 0.0)
-        assert self._query is not None
-        self.tell(self._query, labels, "file")
-        return self.ask()
 
     def _train(self) -> None:
         """Fit on all labels, evaluate, and keep the round."""
         number = self._closed - 1
         if self.rounds and self._warm_start:
             self._restore_learner()
+        # Until the round is kept: a fit that is tried again must start from the same weights.
+        self._fitted = False
         predict_seconds, select_seconds = self.files.store.ask_seconds(number)
         with self._timed() as train:
             metrics = self._fit(number)
@@ -245,8 +263,9 @@ class ActiveLoop:
         )
         self.files.save_round(self.learner, number, test_probs)
         self.files.store.add_round(round)
-        self.files.drop_older_weights(number)
         self.rounds.append(round)
+        self._fitted = True
+        self.files.drop_older_weights(number)
         self.files.write_tables()
         for listener in self.listeners:
             listener.on_round(round, test_probs)
@@ -255,7 +274,6 @@ class ActiveLoop:
         """Fit the learner as round `round` does, and return what training says."""
         rng = self.streams.rng("training", round)
         history = self.learner.fit(self.data, self.pool.labelled, self.pool.labels, rng)
-        self._fitted = True
         self._classes = self.data.n_classes
         metrics = {"steps": float(history.steps)}
         if history.epochs:
@@ -281,7 +299,10 @@ class ActiveLoop:
                     context = dataclasses.replace(context, unlabelled=chosen)
                 context = with_predictions(context, self.data, self.learner, needs, chosen)
         with self._timed() as choose:
-            indices, scores = select(strategy, context)
+            if initial and self.initial.labels is not None:
+                indices, scores = np.array(sorted(self.initial.labels), np.int64), None
+            else:
+                indices, scores = select(strategy, context)
         self._keep_query(indices, scores, predict[0], choose[0])
 
     def _context(self, k: int) -> Context:
@@ -338,10 +359,11 @@ class ActiveLoop:
         if not self._fitted:
             if self._warm_start:
                 raise StoreError(
-                    f"the weights of round {last.round} are missing in {self.files.directory}, "
-                    "and learner.warm_start needs them"
+                    f"learner.warm_start needs the weights of round {last.round}, and they are not "
+                    f"kept in {self.files.directory or 'memory'}"
                 )
             self._fit(last.round)
+            self._fitted = True
         self.data = now
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from torch import Tensor
@@ -18,7 +19,15 @@ from activeloop.errors import StoreError
 from activeloop.store import Store
 from activeloop.types import Data, Labels, Learner, Round
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps two processes apart there
+    fcntl = None  # type: ignore[assignment]  # the other branch is the module
+
 log = logging.getLogger(__name__)
+
+# Which object of this process holds which directory.
+_held: WeakValueDictionary[Path, RunFiles] = WeakValueDictionary()
 
 COLUMNS = (
     "round",
@@ -47,10 +56,37 @@ class RunFiles:
 
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
+        self._lock: int | None = None
         with named_errors(directory):
             if directory is not None:
                 directory.mkdir(parents=True, exist_ok=True)
+                self._hold(directory)
             self.store = Store(None if directory is None else directory / "run.db")
+
+    def close(self) -> None:
+        """Close the store and let others have the directory."""
+        self.store.close()
+        self._release()
+
+    def _hold(self, directory: Path) -> None:
+        """Keep other processes away; an older run object of this process gives way."""
+        if (older := _held.get(directory.resolve())) is not None:
+            older.close()
+        if fcntl is not None:
+            self._lock = os.open(directory, os.O_RDONLY)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(f"{directory} is in use: another process runs it") from error
+        _held[directory.resolve()] = self
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __del__(self) -> None:
+        self._release()
 
     def claim(self, identity: Mapping[str, Any]) -> None:
         """Make this directory that of the run with `identity`, or see that it is.
@@ -97,9 +133,12 @@ class RunFiles:
 
     def drop_older_weights(self, round: int) -> None:
         """Delete the weights of the rounds before: only the last are ever needed."""
-        for path in [] if self.directory is None else self.directory.glob("weights_*.safetensors"):
-            if path.name < self._weights(round).name:
-                path.unlink(missing_ok=True)
+        if self.directory is None:
+            return
+        with named_errors(self.directory):
+            for path in self.directory.glob("weights_*.safetensors"):
+                if path.name < self._weights(round).name:
+                    path.unlink(missing_ok=True)
 
     def save_test_labels(self, labels: Labels | None) -> None:
         """Write the test labels beside the predictions, so that any metric can be had later."""
@@ -202,3 +241,9 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[f"{prefix}{name}"] = list(value) if isinstance(value, tuple) else value
     return leaves
+
+
+def shown(directory: Path) -> str:
+    """Return a directory as the user would type it."""
+    here = Path.cwd()
+    return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)

@@ -24,6 +24,7 @@ from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
+from activeloop.run_files import shown
 from activeloop.sweep import ERROR_FILE
 from activeloop.types import Data, HiddenLabels, Oracle
 
@@ -59,7 +60,7 @@ def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> No
     try:
         finish(loop, oracle, directory, config, labels)
     finally:
-        loop.files.store.close()
+        loop.files.close()
 
 
 def finish(
@@ -72,6 +73,8 @@ def finish(
     """Run `loop` to its end, show how it goes, and leave the files that explain it."""
     if loop.ended is not None:
         print(f"{shown(directory)} holds this run, finished already ({loop.ended}): nothing to do")
+        if not (directory / "curve.png").exists():
+            draw_curve(loop.rounds, directory / "curve.png", title=_title(labels))
         return
     if not loop.rounds:
         (directory / "config.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
@@ -132,12 +135,6 @@ def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle
         hidden.pool, n_classes=data.n_classes, seed=config.seed
     )
     return oracle
-
-
-def shown(directory: Path) -> str:
-    """Return a directory as the user would type it."""
-    here = Path.cwd()
-    return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)
 
 
 def _factory(node: DictConfig) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import zlib
 from collections.abc import Callable, Iterator
@@ -30,15 +31,19 @@ def select(strategy: Strategy, context: Context) -> tuple[Indices, Scores | None
             not return exactly `k` distinct unlabelled indices.
     """
     name = name_of(strategy)
+    return checked_picks(name, context, _guarded(name, strategy, context))
+
+
+def _guarded(name: str, strategy: Callable[[Context], Any], context: Context) -> Any:
+    """Return what `strategy` returns, having seen that it did nothing else."""
     with _global_randomness_untouched(name), _context_untouched(name, context):
         try:
-            returned = strategy(context)
+            return strategy(context)
         except ActiveLoopError as error:
             raise type(error)(f"strategy {name}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             message = f"strategy {name} raised {type(error).__name__}: {error}{_hint(strategy)}"
             raise StrategyError(message) from error
-    return checked_picks(name, context, returned)
 
 
 def candidates(strategy: Strategy, context: Context) -> Indices | None:
@@ -47,12 +52,15 @@ def candidates(strategy: Strategy, context: Context) -> Indices | None:
     Raises:
         StrategyError: they are not distinct unlabelled indices, or fewer than `k`.
     """
-    choose: Callable[[Context], Any] | None = getattr(strategy, "candidates", None)
-    if choose is None:
+    bound: dict[str, Any] = {}
+    inner: Any = strategy
+    while isinstance(inner, functools.partial):
+        bound, inner = inner.keywords | bound, inner.func
+    if not hasattr(inner, "candidates"):
         return None
     name = f"{name_of(strategy)}.candidates"
-    with _global_randomness_untouched(name), _context_untouched(name, context):
-        chosen = np.sort(_indices(name, context, choose(context)))
+    returned = _guarded(name, functools.partial(inner.candidates, **bound), context)
+    chosen = np.sort(_indices(name, context, returned))
     if len(chosen) < context.k:
         raise StrategyError(f"strategy {name} returned {len(chosen)} of at least k = {context.k}")
     return chosen
@@ -68,11 +76,16 @@ def checked_picks(name: str, context: Context, returned: object) -> tuple[Indice
         )
     if picks.scores is None:
         return indices, None
-    scores = np.asarray(_array(picks.scores), np.float64)
+    try:
+        scores = np.asarray(_array(picks.scores), np.float64)
+    except (TypeError, ValueError) as error:
+        raise StrategyError(f"strategy {name} returned scores that are no numbers") from error
     if scores.shape != indices.shape:
         raise StrategyError(
             f"strategy {name} returned scores of shape {scores.shape}, expected ({context.k},)"
         )
+    if np.isnan(scores).any():
+        raise StrategyError(f"strategy {name} returned a score that is NaN")
     return indices, scores
 
 
@@ -179,4 +192,6 @@ def _mark(value: Tensor | npt.NDArray[Any]) -> tuple[int, int]:
         return 0, zlib.crc32(np.ascontiguousarray(value).data)
     flat = value.detach().reshape(-1)
     some = flat[:: max(1, len(flat) // _COMPARED)]
-    return value._version, zlib.crc32(some.cpu().contiguous().numpy().data)
+    # Inference tensors keep no count of changes.
+    changes = 0 if value.is_inference() else value._version
+    return changes, zlib.crc32(some.cpu().contiguous().numpy().data)

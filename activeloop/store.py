@@ -7,6 +7,7 @@ write-ahead log is unsafe on network disks.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,7 +104,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file, and take its empty journal away."""
-        with self._errors_named():
+        with contextlib.suppress(sqlite3.Error):  # closed already, or busy: it may stay
             self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
 
@@ -232,6 +233,8 @@ class Store:
     def _errors_named(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.ProgrammingError as error:
+            raise StoreError(f"{self._name} was closed: a newer run object has it") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{self._name}: {_advice(error)}") from error
 

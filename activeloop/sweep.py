@@ -3,54 +3,89 @@
 from __future__ import annotations
 
 import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from activeloop.messages import one_line
+
 ERROR_FILE = "error.txt"
 
-_directories: list[Path] = []
+
+@dataclass
+class Sweep:
+    """A sweep under way: where it writes, since when, and the directories of its jobs.
+
+    Jobs in other processes are not heard of; what they write is found by its time.
+    """
+
+    directory: Path
+    start: float = field(default_factory=time.time)
+    jobs: set[Path] = field(default_factory=set)
+
+    def runs(self) -> set[Path]:
+        """Return the directories of the runs that this sweep made, went on with or looked at."""
+        written = (
+            path.parent
+            for name in ("run.db", ERROR_FILE)
+            for path in self.directory.rglob(name)
+            if path.stat().st_mtime >= self.start - 1
+        )
+        return self.jobs | set(written)
+
+
+_sweeps: list[Sweep] = []
 
 
 class SweepCallback(Callback):
-    """Remembers, in the process that starts a sweep, where it writes."""
+    """Remembers, in the process that starts a sweep, where it and its jobs write."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the sweep's directory."""
-        _directories.append(Path(config.hydra.sweep.dir))
+        _sweeps.append(Sweep(Path(config.hydra.sweep.dir).absolute()))
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note a job's directory."""
+        if _sweeps:
+            _sweeps[-1].jobs.add(Path(config.hydra.runtime.output_dir).absolute())
 
 
 def started() -> Path | None:
     """Return the directory of the sweep that this process has started, if any."""
-    return _directories[-1] if _directories else None
+    return _sweeps[-1].directory if _sweeps else None
 
 
 def forget() -> None:
     """Forget the sweeps that this process has started before."""
-    _directories.clear()
+    _sweeps.clear()
 
 
-def finish(*, failed: bool) -> int:
+def finish(failure: Exception | None) -> int:
     """Compare the sweep's runs, name those that failed, and return the exit code.
 
     Args:
-        failed: whether a job raised, also where it could not write down why.
+        failure: what a job raised, which may be all that is known of it.
     """
-    directory = started()
-    if directory is None:
+    if not _sweeps:
         return 0
     from activeloop.report.comparison import compare
+    from activeloop.run_files import shown
 
-    for comparison in compare(directory):
-        print(f"comparison: {comparison}")
-    errors = sorted(directory.rglob(ERROR_FILE))
-    if not errors and not failed:
+    runs = _sweeps[-1].runs()
+    for comparison in compare({run.parent for run in runs}):
+        print(f"comparison: {shown(comparison)}")
+    errors = sorted(run / ERROR_FILE for run in runs if (run / ERROR_FILE).exists())
+    if not errors and failure is None:
         return 0
-    runs = {path.parent for name in ("run.db", ERROR_FILE) for path in directory.rglob(name)}
-    print(f"error: {max(1, len(errors))} of {max(1, len(runs))} runs failed", file=sys.stderr)
+    if not errors:
+        print(f"error: {one_line(failure or Exception())}", file=sys.stderr)
+        return 1
+    print(f"error: {len(errors)} of {len(runs)} runs failed", file=sys.stderr)
     for path in errors:
         reason = path.read_text(encoding="utf-8").splitlines()[0]
-        print(f"  {path.parent}: {reason}", file=sys.stderr)
+        print(f"  {shown(path.parent)}: {reason}", file=sys.stderr)
     return 1

@@ -85,7 +85,8 @@ class Data:
         classes: class names, `[C]`; a label is a position in this tuple.
         pool: all samples that may be asked for, `N` of them.
         test: samples for evaluation; None where there are none.
-        validation: labelled samples that a learner may use; their labels count as bought.
+        validation: labelled samples that a learner may use; reports add their labels to the
+            budget.
         embeddings: fixed features of the pool, `[N, E]` float32 on the CPU; None without `embed`.
         augmentations: the augmentations that keep the class of these samples: "crop", "flip".
     """

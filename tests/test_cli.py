@@ -3,9 +3,11 @@
 import csv
 import importlib.metadata
 import json
+import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +248,47 @@ def test_a_sweep_over_seeds_given_as_a_range(cli, tmp_path):
     assert cli("-m", "strategy=random", "seed=range(2)")[0] == 0
     (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
     assert {p.name for p in sweep.iterdir() if p.is_dir()} == {"random-seed0", "random-seed1"}
+
+
+def test_options_may_stand_anywhere(cli, tmp_path):
+    assert cli("strategy=random,margin", "-m", "seed=1")[0] == 0
+    assert len(list((tmp_path / "outputs" / "multirun").glob("*/*/*-seed1"))) == 2
+    code, out, _ = cli("seed=5", "--cfg", "job")
+    assert code == 0
+    assert "seed: 5" in out
+
+
+def test_a_sweep_that_cannot_begin_says_why(cli):
+    code, _, err = cli("-m", "strategy=random,nosuch")
+    assert code == 1
+    assert "strategy/nosuch" in err
+
+
+def test_failures_and_damage_of_other_sweeps_are_not_this_ones(cli, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "tiny.yaml").write_text("# @package _global_\nseed: 7\n")
+    command = ("--config-dir=mine", "-m", "experiment=tiny", "strategy=random")
+    assert cli(*command, "query_size=0")[0] == 1
+    (failed,) = (tmp_path / "outputs" / "tiny").rglob("error.txt")
+    past = time.time() - 3600
+    os.utime(failed, (past, past))
+    code, out, _ = cli(*command)
+    assert code == 0
+    assert out.count("comparison: outputs/tiny/digits-") == 1
+    (group,) = {p.parent.parent for p in (tmp_path / "outputs" / "tiny").rglob("curve.csv")}
+    (group / "other").mkdir()
+    (group / "other" / "run.db").write_bytes(b"garbage" * 1000)
+    code, out, _ = cli(*command)
+    assert code == 0
+    assert "left out of the comparison" in out
+    assert (group / "comparison.png").exists()
+
+
+def test_a_figure_that_was_not_drawn_is_drawn_later(cli, tmp_path):
+    assert cli("hydra.run.dir=a")[0] == 0
+    (tmp_path / "a" / "curve.png").unlink()
+    assert "nothing to do" in cli("hydra.run.dir=a")[1]
+    assert (tmp_path / "a" / "curve.png").exists()
 
 
 # -- strategies of one's own -----------------------------------------------------------------------

@@ -1,7 +1,13 @@
+import contextlib
 import csv
+import dataclasses
 import gc
+import os
+import subprocess
+import sys
 import types
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -269,7 +275,9 @@ def test_an_initial_query_that_is_skipped_through_is_asked_again_with_others(tmp
     second = loop.ask()
     assert second.round == 0
     assert not set(first.indices.tolist()) & set(second.indices.tolist())
-    loop.tell(second, oracle.label(second.indices))
+    loop, _ = make(directory=tmp_path / "run")
+    assert loop.ask().indices.tolist() == second.indices.tolist()
+    loop.tell(loop.ask(), oracle.label(second.indices))
     assert loop.ask().round == 1
 
 
@@ -455,8 +463,6 @@ def test_needs_that_a_run_cannot_give_are_clear_errors():
 
 def test_embeddings_and_their_neighbours_are_there_for_any_strategy_and_for_candidates():
     data, hidden = blobs()
-    import dataclasses
-
     data = dataclasses.replace(data, embeddings=torch.arange(180.0).reshape(90, 2))
     spy = Spy()
     loop = ActiveLoop(data, CentroidLearner(), spy, initial=6, rounds=1)
@@ -554,11 +560,14 @@ def test_a_directory_holds_the_whole_run(tmp_path):
 
 def test_a_finished_run_is_left_alone(tmp_path):
     first = run(directory=tmp_path)
+    kept = history(first)
+    first.files.close()
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     learner = CentroidLearner()
     again = run(directory=tmp_path, learner=learner)
     assert learner.fits == 0
-    assert history(again) == history(first)
+    assert history(again) == kept
+    again.files.close()
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
@@ -627,7 +636,7 @@ def test_missing_weights_are_fitted_again_or_named(tmp_path):
         return directory
 
     assert history(run(directory=stopped(False))) == history(run())
-    with pytest.raises(StoreError, match=r"weights of round 1 are missing .*warm_start"):
+    with pytest.raises(StoreError, match=r"warm_start needs the weights of round 1"):
         run(directory=stopped(True), learner=CentroidLearner(warm_start=True))
 
 
@@ -663,3 +672,160 @@ def test_sizes_are_checked_before_anything_is_written(tmp_path):
     with pytest.raises(ConfigError, match="budget is 1000 labels, but the pool has 90"):
         make(directory=tmp_path / "run", budget=1000)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("calls", range(1, 7))
+def test_labels_already_owned_stay_the_owners_after_a_crash(tmp_path, monkeypatch, calls):
+    _, hidden = blobs()
+    owned = {i: int(hidden.pool[i] + 1) % 3 for i in (7, 2, 30)}  # not what the oracle would say
+    options = {"initial": Initial(size=3, labels=owned), "rounds": 1, "directory": tmp_path}
+    loop, oracle = make(**options)
+    left = [calls]
+
+    def counted(function):
+        def wrapper(*args, **kwargs):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Crash
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    for name in ("add_query", "add_labels", "add_round"):
+        monkeypatch.setattr(loop.files.store, name, counted(getattr(loop.files.store, name)))
+    with contextlib.suppress(Crash):
+        loop.run(oracle)
+    resumed, oracle = make(**options)
+    resumed.run(oracle)
+    given = dict(zip(resumed.pool.labelled.tolist(), resumed.pool.labels.tolist(), strict=True))
+    assert {i: given[i] for i in owned} == owned
+    assert oracle.asked <= 5
+
+
+@pytest.mark.parametrize(
+    ("size", "labels", "message"),
+    [
+        (2, {0: 1}, "initial.size is 2, but there are 1 labels"),
+        (1, {0: 9}, "initial label 9 of sample 0: there are 3 classes"),
+        (1, {90: 0}, "initial label 0 of sample 90: there are 3 classes and 90 samples"),
+    ],
+)
+def test_owned_labels_that_do_not_fit(size, labels, message):
+    with pytest.raises(DataError, match=message):
+        make(initial=Initial(size=size, labels=labels))
+
+
+@pytest.mark.parametrize(("failing", "call"), [("fit", 3), ("predict", 5)])
+def test_a_failed_round_tried_again_trains_from_the_same_weights(tmp_path, failing, call):
+    whole = run(directory=tmp_path / "whole", learner=CentroidLearner(warm_start=True))
+
+    class Unlucky(CentroidLearner):
+        calls = 0
+
+        def unlucky(self, name):
+            if name == failing:
+                self.calls += 1
+                if self.calls == call:  # in training or testing after the second query
+                    self.centroids = None if name == "fit" else self.centroids
+                    raise RuntimeError("out of memory")
+
+        def fit(self, *args):
+            self.unlucky("fit")
+            return super().fit(*args)
+
+        def predict(self, *args):
+            self.unlucky("predict")
+            return super().predict(*args)
+
+    loop, oracle = make(directory=tmp_path / "run", learner=Unlucky(warm_start=True))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        loop.run(oracle)
+    loop.run(oracle)
+    assert history(loop) == history(whole)
+
+
+def test_a_directory_in_use_by_another_process_is_refused(tmp_path):
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from activeloop.run_files import RunFiles\n"
+        f"files = RunFiles(Path({str(tmp_path)!r}))\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    root = str(Path(__file__).parent.parent)
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match="in use: another process"):
+            make(directory=tmp_path)
+        other.stdin.close()
+    assert run(directory=tmp_path).ended
+
+
+def test_a_newer_loop_of_the_same_process_takes_the_directory_over(tmp_path):
+    older, oracle = make(directory=tmp_path)
+    query = older.ask()
+    newer, _ = make(directory=tmp_path)
+    with pytest.raises(StoreError, match="newer run object has it"):
+        older.tell(query, oracle.label(query.indices))
+    newer.tell(newer.ask(), oracle.label(query.indices))
+
+
+def test_other_classes_and_other_options_are_another_run(tmp_path):
+    run(directory=tmp_path, rounds=0)
+    with pytest.raises(StoreError, match=r"strategy was entropy, is entropy\(beta=2\.0\)"):
+        make(load_strategy("entropy", beta=2.0), directory=tmp_path, rounds=0)
+    data, _ = blobs()
+    options = {"initial": 6, "query_size": 5, "rounds": 0, "seed": 1, "directory": tmp_path}
+    data = dataclasses.replace(data, classes=("b", "a", "c"))
+    with pytest.raises(StoreError, match=r"data\.classes was"):
+        ActiveLoop(data, CentroidLearner(), load_strategy("entropy"), **options)
+
+
+def test_keys_that_are_not_distinct_are_refused():
+    data, _ = blobs()
+    data.pool.keys = ["same"] * 90
+    with pytest.raises(DataError, match="'same' is there 90 times"):
+        ActiveLoop(data, CentroidLearner(), load_strategy("random"))
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    loop = run(
+        initial=np.int64(6),
+        query_size=np.int64(5),
+        rounds=np.int64(4),
+        seed=np.int64(1),
+        directory=tmp_path,
+    )
+    assert history(loop) == history(run())
+    assert run(rounds=None, query_size=np.int64(3)).rounds[-1].round == 10
+
+
+def test_a_learner_under_inference_mode_is_welcome():
+    class Inference(CentroidLearner):
+        @torch.inference_mode()
+        def predict(self, *args):
+            return super().predict(*args)
+
+    assert history(run("l2_diversity", learner=Inference())) == history(run("l2_diversity"))
+
+
+def test_test_labels_and_answers_that_do_not_fit():
+    data, hidden = blobs()
+    with pytest.raises(DataError, match="classes from 0 to 2"):
+        ActiveLoop(data, CentroidLearner(), load_strategy("random"), test_labels=hidden.test + 1)
+
+    class Lazy:
+        def label(self, indices):
+            return [0]
+
+    with pytest.raises(OrderError, match="Lazy gave 1 answers to 6 samples"):
+        make()[0].run(Lazy())
+    with pytest.raises(OrderError, match="a class needs a name"):
+        make()[0].add_class("")

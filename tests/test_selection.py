@@ -1,3 +1,4 @@
+import functools
 import random
 
 import numpy as np
@@ -157,3 +158,33 @@ def test_candidates_are_sorted_and_checked():
         candidates(WithCandidates([4]), ctx())
     with pytest.raises(StrategyError, match=r"WithCandidates.candidates .* labelled already"):
         candidates(WithCandidates([0, 1]), ctx())
+
+    class Broken(WithCandidates):
+        def candidates(self, context):
+            return [][0]
+
+    with pytest.raises(StrategyError, match=r"Broken.candidates raised IndexError"):
+        candidates(Broken([]), ctx())
+
+
+def test_candidates_of_a_function_keep_its_options():
+    def strategy(context, n=2):
+        return context.unlabelled[: context.k]
+
+    strategy.candidates = lambda context, n=2: context.unlabelled[:n]
+    assert candidates(strategy, ctx()).tolist() == [1, 2]
+    assert candidates(functools.partial(strategy, n=3), ctx()).tolist() == [1, 2, 3]
+
+
+def test_a_strategy_cannot_end_the_program():
+    def leaving(context):
+        raise SystemExit(0)
+
+    with pytest.raises(StrategyError, match="leaving raised SystemExit"):
+        select(leaving, ctx())
+
+
+@pytest.mark.parametrize("scores", [[1.0, float("nan")], ["a", "b"]])
+def test_scores_must_be_numbers(scores):
+    with pytest.raises(StrategyError, match=r"score"):
+        select(returning(Picks([1, 2], scores)), ctx())

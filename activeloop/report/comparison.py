@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from activeloop.errors import StoreError
 from activeloop.report.figures import axes_of_accuracy, save
 from activeloop.run_files import named_errors, write_csv
 from activeloop.store import Store
 from activeloop.types import Round
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +46,33 @@ class Point:
     most: float
 
 
-def compare(sweep: Path) -> list[Path]:
-    """Write `comparison.csv` and `comparison.png` beside the runs below `sweep`.
+def compare(directories: Iterable[Path]) -> list[Path]:
+    """Write `comparison.csv` and `comparison.png` into each directory of runs.
 
     Runs that lie in one directory are compared with each other. Returns the figures written.
     """
-    groups: dict[Path, list[Run]] = {}
-    for path in sorted(sweep.rglob("run.db")):
-        if (run := read_run(path.parent)) is not None:
-            groups.setdefault(path.parent.parent, []).append(run)
     figures = []
-    for directory, runs in groups.items():
+    for directory in sorted(directories):
+        runs = list(_readable(directory))
         points = summarise(runs)
         if points:
             with named_errors(directory):
                 write_csv(directory / "comparison.csv", _rows(points))
-            draw(points, directory / "comparison.png", data=runs[0].data)
+            data = " and ".join(sorted({run.data for run in runs}))
+            draw(points, directory / "comparison.png", data=data)
             figures.append(directory / "comparison.png")
     return figures
+
+
+def _readable(directory: Path) -> Iterator[Run]:
+    for path in sorted(directory.glob("*/run.db")):
+        try:
+            run = read_run(path.parent)
+        except StoreError as error:
+            log.warning("left out of the comparison: %s", error)
+        else:
+            if run is not None:
+                yield run
 
 
 def read_run(directory: Path) -> Run | None:
@@ -84,12 +97,14 @@ def read_run(directory: Path) -> Run | None:
 
 def summarise(runs: Sequence[Run]) -> list[Point]:
     """Return mean and spread of the accuracy for each strategy and number of labels."""
-    accuracies: dict[tuple[str, int], list[float]] = {}
+    by_seed: dict[tuple[str, int], dict[int, float]] = {}
     for run in runs:
         for round in run.rounds:
             if "accuracy" in round.metrics:
+                # A round that brought no label counts instead of the one before it, not with it.
                 where = (run.strategy, round.labels)
-                accuracies.setdefault(where, []).append(round.metrics["accuracy"])
+                by_seed.setdefault(where, {})[run.seed] = round.metrics["accuracy"]
+    accuracies = {where: list(values.values()) for where, values in by_seed.items()}
     return [
         Point(
             strategy=strategy,

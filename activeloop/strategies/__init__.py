@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from activeloop.errors import ConfigError
-from activeloop.strategies.base import ScoreStrategy, needs, needs_of, score
+from activeloop.strategies.base import SHARED_OPTIONS, ScoreStrategy, needs, needs_of, score
 from activeloop.strategies.neighborhood import cosine_diversity, l2_diversity, neighbor_kl
 from activeloop.strategies.uncertainty import entropy, least_confidence, margin
 from activeloop.strategies.uniform import random
@@ -94,6 +94,8 @@ def bind(target: Callable[..., Any], options: Mapping[str, Any], name: str) -> S
             f"strategy {name} does not fit its options: {error}; "
             f"{expected} {inspect.signature(target)}"
         ) from error
+    if isinstance(target, ScoreStrategy):
+        target.check_sampling(**{n: v for n, v in options.items() if n in SHARED_OPTIONS})
     if not made_by_class:
         return functools.partial(target, **options) if options else target
     instance: Strategy = target(**options)
@@ -125,6 +127,13 @@ def locate(path: str) -> Callable[..., Any]:
     return target
 
 
+def described(strategy: Callable[..., Any]) -> str:
+    """Return a strategy's name and the options bound to it."""
+    options = getattr(strategy, "keywords", {})
+    listed = ", ".join(f"{name}={value!r}" for name, value in sorted(options.items()))
+    return f"{name_of(strategy)}({listed})" if listed else name_of(strategy)
+
+
 def name_of(strategy: Callable[..., Any]) -> str:
     """Return a name for messages and files."""
     while isinstance(strategy, functools.partial):
@@ -138,6 +147,7 @@ __all__ = [
     "ScoreStrategy",
     "bind",
     "cosine_diversity",
+    "described",
     "entropy",
     "from_config",
     "known_strategies",

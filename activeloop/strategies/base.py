@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,8 @@ from activeloop.types import NEEDS, Context, Indices, Need, Picks, Scores
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 ScoreFunction = Callable[..., Tensor]
 
+# What `@score` adds to the options of a score.
+SHARED_OPTIONS = ("sampling", "beta", "temperature")
 SAMPLINGS = ("top", "power", "softmax", "gibbs", "rank")
 
 
@@ -30,14 +32,10 @@ def needs(*names: Need) -> Callable[[_Callable], _Callable]:
     Raises:
         StrategyError: a name is no optional field of the context.
     """
-    unknown = set(names) - NEEDS
-    if unknown:
-        raise StrategyError(
-            f"@needs takes {', '.join(sorted(NEEDS))}, got {', '.join(map(repr, sorted(unknown)))}"
-        )
+    declared = _known(names)
 
     def declare(target: _Callable) -> _Callable:
-        target.needs = frozenset(names)  # type: ignore[attr-defined]  # functions take attributes
+        target.needs = declared  # type: ignore[attr-defined]  # functions take attributes
         return target
 
     return declare
@@ -47,7 +45,15 @@ def needs_of(strategy: Callable[..., Any]) -> frozenset[str]:
     """Return what `strategy` declared with `@needs`, also through `functools.partial`."""
     while isinstance(strategy, functools.partial):
         strategy = strategy.func
-    return frozenset(getattr(strategy, "needs", ()))
+    return _known(getattr(strategy, "needs", ()))
+
+
+def _known(names: Iterable[str]) -> frozenset[str]:
+    if unknown := set(names) - NEEDS:
+        raise StrategyError(
+            f"needs are {', '.join(sorted(NEEDS))}, got {', '.join(map(repr, sorted(unknown)))}"
+        )
+    return frozenset(names)
 
 
 class ScoreStrategy:
@@ -58,9 +64,16 @@ class ScoreStrategy:
         self.score = function
         self.needs = needs_of(function)
         own = inspect.signature(type(self).__call__).parameters
-        shared = [own[name] for name in ("sampling", "beta", "temperature")]
-        given = list(inspect.signature(function).parameters.values())
-        self.__signature__ = inspect.Signature([*given, *shared])
+        given = inspect.signature(function).parameters
+        if taken := sorted(given.keys() & set(SHARED_OPTIONS)):
+            raise StrategyError(
+                f"score {function.__name__} has a parameter {taken[0]!r}, which @score adds by "
+                "itself: give it another name"
+            )
+        rest = [p for p in given.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
+        first = [p for p in given.values() if p not in rest]
+        shared = [own[name] for name in SHARED_OPTIONS]
+        self.__signature__ = inspect.Signature([*first, *shared, *rest])
 
     def __call__(
         self,
@@ -87,12 +100,19 @@ class ScoreStrategy:
             ConfigError: an option has no meaning.
             StrategyError: the scores are not one number for each unlabelled sample.
         """
-        choice("strategy.sampling", sampling, SAMPLINGS)
-        beta = real("strategy.beta", beta, least=0)
+        self.check_sampling(sampling, beta, temperature)
         scores = self._checked(self.score(_tempered(context, temperature), **options), context)
         keys = _keys(scores, sampling, beta, context.rng)
         chosen = highest(keys, context.k, context.rng)
         return Picks(context.unlabelled[chosen], scores[chosen])
+
+    def check_sampling(
+        self, sampling: str = "top", beta: float = 1.0, temperature: float = 1.0
+    ) -> None:
+        """Raise `ConfigError` if an option has no meaning: known before a network is trained."""
+        choice("strategy.sampling", sampling, SAMPLINGS)
+        real("strategy.beta", beta, least=0)
+        real("strategy.temperature", temperature, above=0)
 
     def _checked(self, scores: Tensor, context: Context) -> Scores:
         array = torch.as_tensor(scores).detach().cpu().to(torch.float64).numpy()
@@ -152,7 +172,7 @@ def _keys(scores: Scores, sampling: str, beta: float, rng: np.random.Generator) 
 
 
 def _tempered(context: Context, temperature: float) -> Context:
-    if real("strategy.temperature", temperature, above=0) == 1:
+    if temperature == 1:
         return context
     present = {name: getattr(context, name) for name in ("probs", "members")}
     tempered = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activeloop.errors import ConfigError, StrategyError
-from activeloop.strategies import needs, needs_of, score
+from activeloop.strategies import bind, needs, needs_of, score
 from activeloop.strategies.base import highest
 
 
@@ -152,3 +152,30 @@ def test_needs_are_found_through_partials_and_on_classes():
 def test_unknown_needs_are_refused():
     with pytest.raises(StrategyError, match="'probabilities'"):
         needs("probabilities")  # type: ignore[arg-type]
+
+
+def test_score_functions_may_take_further_keywords_but_not_the_names_score_adds():
+    @score
+    def open_ended(context, **options):
+        return torch.full((len(context.unlabelled),), options["height"])
+
+    picks = bind(open_ended, {"height": 2.0}, "mine")(context(size=3, k=2))
+    assert list(picks.scores) == [2, 2]
+    with pytest.raises(StrategyError, match="parameter 'temperature'"):
+
+        @score
+        def clashing(context, temperature):
+            return torch.zeros(1)
+
+
+def test_sampling_options_are_checked_when_bound():
+    with pytest.raises(ConfigError, match="sampling must be one of"):
+        bind(given_scores, {"values": [1.0], "sampling": "powr"}, "mine")
+
+
+def test_needs_of_a_class_are_checked_too():
+    class Strategy:
+        needs = ("prob",)
+
+    with pytest.raises(StrategyError, match="'prob'"):
+        needs_of(Strategy())
