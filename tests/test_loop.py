@@ -311,6 +311,31 @@ def test_classes_may_be_added_between_rounds(tmp_path):
         again.add_class("new")
 
 
+def test_a_class_added_after_training_is_not_known_to_the_network_yet(tmp_path):
+    seen = []
+
+    @needs("probs")
+    def strategy(context):
+        seen.append((context.n_classes, context.probs.shape[1]))
+        return context.unlabelled[: context.k]
+
+    loop, oracle = make(strategy, directory=tmp_path, learner=CentroidLearner())
+    loop.tell(loop.ask(), oracle.label(loop.ask().indices))
+    loop._make_query = lambda k: (_ for _ in ()).throw(Crash())
+    with pytest.raises(Crash):
+        loop.ask()
+    for weights in tmp_path.glob("weights_*"):
+        weights.unlink()  # the network is fitted again, for the classes of its round
+    again, _ = make(strategy, directory=tmp_path)
+    again.add_class("new")
+    query = again.ask()
+    assert seen == [(3, 3)]
+    again.tell(query, [3] * 5)
+    again.ask()
+    assert seen == [(3, 3), (4, 4)]
+    assert [r.classes for r in again.rounds] == [3, 4]
+
+
 # -- strategies see what they should, and nothing else -------------------------------------------
 
 
@@ -628,8 +653,7 @@ def test_missing_weights_are_fitted_again_or_named(tmp_path):
         loop, oracle = make(directory=directory, learner=CentroidLearner(warm_start=warm_start))
         for _ in range(2):
             loop.tell(loop.ask(), oracle.label(loop.ask().indices))
-        monkey = pytest.MonkeyPatch()
-        monkey.setattr(loop, "_make_query", lambda k: (_ for _ in ()).throw(Crash()))
+        loop._make_query = lambda k: (_ for _ in ()).throw(Crash())
         with pytest.raises(Crash):
             loop.ask()
         (directory / "weights_0001.safetensors").unlink()

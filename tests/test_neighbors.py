@@ -57,6 +57,15 @@ def test_more_duplicates_than_the_search_is_wide():
     assert (indices >= 0).all()
 
 
+def test_equal_distances_are_ordered_by_number():
+    circle = torch.tensor([[0.0, 0], [1, 0], [0, 1], [-1, 0], [0, -1], [3, 3]])
+    _, indices = nearest(circle, 4, normalize=False)
+    assert indices[0].tolist() == [1, 2, 3, 4]
+    found = np.array([[4, 2, 3, 1, 0]])
+    matrix = circle.numpy()
+    assert neighbors._ordered(matrix, np.array([0]), found)[1].tolist() == [[1, 2, 3, 4, -1]]
+
+
 def test_normalisation_makes_length_irrelevant_and_keeps_zero_rows():
     x = torch.tensor([[1.0, 0.0], [100.0, 1.0], [0.0, 2.0], [0.0, 0.0]])
     distances, indices = nearest(x, 1)
