@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 
 # Where Hydra is told which keys to leave out of the names of directories; not typed by the user.
 EXCLUDED_KEYS = "hydra.job.config.override_dirname.exclude_keys"
+
+# The directories that `fresh` made for this command.
+_fresh: dict[str, str] = {}
 
 # An override's text longer than this is replaced by a digest in a directory's name.
 _LONGEST_NAME = 80
@@ -55,9 +60,30 @@ def register() -> None:
     for entry in entry_points(group="activeloop.strategies"):
         target = f"{entry.module}.{entry.attr}"
         store.store(group="strategy", name=entry.name, node={"_target_": target})
+    _fresh.clear()
+    # Cached in the config, so that a sweep's jobs in other processes get the same directory.
+    OmegaConf.register_new_resolver("activeloop.fresh", fresh, replace=True, use_cache=True)
     for name, resolver in (("run", run_dir), ("sweep", sweep_dir)):
         OmegaConf.register_new_resolver(f"activeloop.{name}_dir", resolver, replace=True)
     OmegaConf.register_new_resolver("activeloop.sweep_subdir", sweep_subdir, replace=True)
+
+
+def fresh(path: str, date: str) -> str:
+    """Return `path`, or `path-2`, ...: the first that is not there, which is made.
+
+    A time in seconds does not tell two runs apart that start in the same second. A path without
+    the date in it is meant to be the same each time.
+    """
+    if date not in path:
+        return path
+    for number in itertools.count(1):
+        if path in _fresh:
+            break
+        candidate = Path(path if number == 1 else f"{path}-{number}")
+        with contextlib.suppress(FileExistsError):
+            candidate.mkdir(parents=True)
+            _fresh[path] = str(candidate)
+    return _fresh[path]
 
 
 def run_dir(date: str, time: str, *, _root_: DictConfig) -> str:

@@ -177,6 +177,19 @@ def test_a_directory_of_another_run_is_refused_and_unharmed(cli, tmp_path):
     assert before == {p.name: p.read_bytes() for p in files}
 
 
+def test_runs_that_start_in_the_same_second_get_directories_of_their_own(cli, tmp_path):
+    from activeloop.config import fresh, register
+
+    for expected in ("outputs/2026-01-02/x", "outputs/2026-01-02/x-2", "outputs/2026-01-02/x-3"):
+        register()  # as each command does
+        assert fresh("outputs/2026-01-02/x", "2026-01-02") == expected
+        assert fresh("outputs/2026-01-02/x", "2026-01-02") == expected
+    assert fresh("outputs/tiny/x", "2026-01-02") == "outputs/tiny/x"
+    for query_size in (5, 6, 7):
+        assert cli("strategy=random", f"query_size={query_size}")[0] == 0
+    assert len(list((tmp_path / "outputs").glob("*/*/run.db"))) == 3
+
+
 def test_experiments_go_to_a_directory_without_a_time_in_it(cli, tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "tiny.yaml").write_text("# @package _global_\nseed: 7\n")
