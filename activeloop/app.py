@@ -36,11 +36,11 @@ def main() -> None:
         sys.path.insert(0, here)
     try:
         code = dispatch(sys.argv[1:])
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         code = 130
-        directory = sweep.started()
-        where = f"hydra.sweep.dir={directory}" if directory else "hydra.run.dir= its directory"
-        print(f"interrupted; the same command with {where} goes on", file=sys.stderr)
+        where = f"hydra.sweep.dir={sweep.started()}" if sweep.started() else str(interrupt)
+        advice = f"; the same command with {where} goes on" if where else ""
+        print(f"interrupted{advice}", file=sys.stderr)
     except Exception as error:
         if traceback_wanted:
             traceback.print_exc()
@@ -74,6 +74,9 @@ def dispatch(arguments: Sequence[str]) -> int:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             failure.append(error)
+        except KeyboardInterrupt as interrupt:
+            directory = HydraConfig.get().runtime.output_dir
+            raise KeyboardInterrupt(f"hydra.run.dir={directory}") from interrupt
 
     hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
     try:

@@ -91,11 +91,13 @@ def file(data: Data, hidden: HiddenLabels, *, path: str) -> Initial:
     Args:
         data: the pool whose keys the file names.
         hidden: not used.
-        path: a CSV file with the columns `key` and `label` (a class name).
+        path: a CSV file with the columns `key` and `label` (a class name), such as the
+            `queries.csv` of a run; lines without a label are passed over.
 
     Raises:
         ConfigError: no path.
-        DataError: the file cannot be read, or names an unknown key or class, or a key twice.
+        DataError: the file cannot be read, or names an unknown key or class, or one key with two
+            labels.
     """
     if not path:
         raise ConfigError("initial=file needs initial.path=labels.csv, with columns key,label")
@@ -117,12 +119,13 @@ def read_labels(path: Path, data: Data) -> dict[int, int]:
     labels: dict[int, int] = {}
     for line, row in enumerate(rows, start=2):
         key, name = row["key"], row["label"]
+        if not name:
+            continue  # asked for but not answered, as a run's queries.csv has it
         if key not in position:
             raise DataError(f"{path}, line {line}: no sample of the pool has the key {key!r}")
         if name not in classes:
             known = ", ".join(data.classes[:20])
             raise DataError(f"{path}, line {line}: unknown class {name!r}; there are {known}")
-        if position[key] in labels:
-            raise DataError(f"{path}, line {line}: {key!r} has a label already")
-        labels[position[key]] = classes[name]
+        if labels.setdefault(position[key], classes[name]) != classes[name]:
+            raise DataError(f"{path}, line {line}: {key!r} has another label already")
     return labels

@@ -133,6 +133,8 @@ def checked_answers(
         answers = dict(zip(query.indices.tolist(), answers, strict=True))
     still_open = set(query.open.tolist())
     for index, answer in answers.items():
+        if index in query.answered:
+            raise OrderError(f"sample {index} has an answer already")
         if index not in still_open:
             raise OrderError(f"sample {index} is not open in the query of round {query.round}")
         if not isinstance(answer, Skip) and not _is_class(answer, n_classes):

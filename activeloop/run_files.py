@@ -108,7 +108,8 @@ class RunFiles:
             more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise StoreError(
                 f"{self.directory} holds another run ({'; '.join(differing[:3])}{more}): "
-                "choose another directory, as in hydra.run.dir=outputs/another"
+                "choose another directory (hydra.run.dir=... on the command line); initial=file "
+                f"initial.path={self.directory}/queries.csv starts a new run from its labels"
             )
 
     # -- what a round leaves ----------------------------------------------------------------

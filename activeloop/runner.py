@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop import models, strategies
 from activeloop.checks import whole
-from activeloop.config import strategy_name, variant
+from activeloop.config import Config, strategy_name, variant
 from activeloop.environment import write_environment
 from activeloop.errors import ConfigError, StoreError
 from activeloop.loop import ActiveLoop
@@ -96,6 +98,10 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     Raises:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong with it.
     """
+    if unknown := sorted(set(map(str, config)) - {each.name for each in fields(Config)}):
+        close = difflib.get_close_matches(unknown[0], [each.name for each in fields(Config)], 1)
+        hint = f"did you mean {close[0]}?" if close else "see --help for the keys there are"
+        raise ConfigError(f"there is no setting {unknown[0]!r}: {hint}")
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise ConfigError(f"{missing[0]} has no value: give one, as in {missing[0]}=VALUE")
     seed = whole("seed", config.seed)

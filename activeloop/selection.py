@@ -42,7 +42,9 @@ def _guarded(name: str, strategy: Callable[[Context], Any], context: Context) ->
         except ActiveLoopError as error:
             raise type(error)(f"strategy {name}: {error}") from error
         except (Exception, SystemExit) as error:
-            message = f"strategy {name} raised {type(error).__name__}: {error}{_hint(strategy)}"
+            message = (
+                f"strategy {name} raised {type(error).__name__}: {error}{_hint(strategy, error)}"
+            )
             raise StrategyError(message) from error
 
 
@@ -132,9 +134,9 @@ def _array(values: object) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
-def _hint(strategy: Strategy) -> str:
+def _hint(strategy: Callable[..., Any], error: BaseException) -> str:
     """Return advice for the commonest mistake: using a field that was not asked for."""
-    if needs_of(strategy):
+    if needs_of(strategy) or "None" not in str(error):
         return ""
     return (
         " (it declares no needs, so that context.probs and its like are None: "

@@ -27,6 +27,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("outputs", type=Path, nargs="?", default=Path("outputs"))
     outputs = parser.parse_args().outputs
+    if not any(outputs.glob("notebook_*/mnist-*/*/run.db")):
+        raise SystemExit(f"no notebook experiment in {outputs}: run one first, see --help")
     print(
         "| experiment | accuracy, notebook | ours | least confidence, notebook | ours "
         "| entropy, notebook | ours | margin | cosine similarity | L2 distance | neighbour KL |"

@@ -153,7 +153,7 @@ def test_a_finished_run_is_left_alone_and_an_unfinished_one_goes_on(cli, tmp_pat
         patch.setattr(TorchLearner, "fit", stopping)
         code, _, err = cli(*command, "hydra.run.dir=part")
     assert code == 130
-    assert "interrupted; the same command" in err
+    assert f"interrupted; the same command with hydra.run.dir={tmp_path}/part goes on" in err
     code, out, _ = cli(*command, "hydra.run.dir=part")
     assert code == 0
     assert "going on with part after round 1" in out
@@ -344,6 +344,13 @@ def bad_mutation(context):
     context.probs.add_(1)
     return context.unlabelled[: context.k]
 
+def bad_signature(context, k):
+    return context.unlabelled[:k]
+
+class BadSignature:
+    def __call__(self, context, k):
+        return context.unlabelled[:k]
+
 def bad_error(context):
     return context.probs.shape
 """
@@ -439,6 +446,8 @@ def test_custom_without_a_target_and_with_a_wrong_option(cli, mine):
     fails(cli("strategy=custom"), "strategy._target_")
     target = f"strategy._target_={mine}.first"
     fails(cli("strategy=custom", target, "+strategy.ofset=1"), "'ofset'", "offset=0")
+    for name in ("bad_signature", "BadSignature"):
+        fails(cli("strategy=custom", f"strategy._target_={mine}.{name}"), name, "context.k")
 
 
 # -- bad input -------------------------------------------------------------------------------------
@@ -451,6 +460,7 @@ def test_custom_without_a_target_and_with_a_wrong_option(cli, mine):
         (["data=digts"], ["data/digts", "digits", "mnist"]),
         (["rounds=abc"], ["rounds", "abc"]),
         (["roundz=3"], ["roundz"]),
+        (["+stratgy=random"], ["'stratgy'", "did you mean strategy?"]),
         (["strategy=margin", "strategy.agianst=worst"], ["agianst"]),
         (["strategy=margin", "strategy.against=wurst"], ["against", "second, worst", "wurst"]),
         (["budget=5000"], ["budget is 5000 labels, but the pool has 1438 samples"]),

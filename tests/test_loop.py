@@ -248,7 +248,7 @@ def test_an_index_answered_already_is_refused():
     loop, _ = make()
     query = loop.ask()
     loop.tell(query, {int(query.indices[0]): 0})
-    with pytest.raises(OrderError, match="is not open"):
+    with pytest.raises(OrderError, match="has an answer already"):
         loop.tell(query, {int(query.indices[0]): 1})
 
 

@@ -122,12 +122,22 @@ def test_labels_from_a_file(tmp_path):
     assert initial.file(data, hidden, path=str(path)).size == 2
 
 
+def test_the_queries_of_an_unfinished_run_are_labels(tmp_path):
+    data, hidden = blobs()
+    path = tmp_path / "queries.csv"
+    path.write_text("round,key,label\n0,pool/7,b\n1,pool/2,\n2,pool/7,b\n")
+    assert initial.file(data, hidden, path=str(path)).labels == {7: 1}
+    path.write_text("round,key,label\n1,pool/2,\n")
+    with pytest.raises(DataError, match=r"initial.size is 0, but there are 0 labels"):
+        initial.file(data, hidden, path=str(path)).check(data)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("key,label\npool/7,z\n", "line 2: unknown class 'z'; there are a, b, c"),
         ("key,label\npool/1,a\npool/x,a\n", "line 3: no sample of the pool has the key 'pool/x'"),
-        ("key,label\npool/1,a\npool/1,b\n", "line 3: 'pool/1' has a label already"),
+        ("key,label\npool/1,a\npool/1,b\n", "line 3: 'pool/1' has another label already"),
         ("pool/1,a\n", "columns key,label"),
         ("key,label\n", "columns key,label"),
     ],

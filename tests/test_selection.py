@@ -72,7 +72,7 @@ def test_an_exception_is_named_once_and_the_strategy_not_called_again():
 
     def broken(context):
         calls.append(1)
-        raise KeyError("x")
+        raise KeyError("NoneType")
 
     with pytest.raises(StrategyError, match=r"broken raised KeyError.*@needs") as caught:
         select(broken, ctx())

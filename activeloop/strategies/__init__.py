@@ -89,10 +89,10 @@ def bind(target: Callable[..., Any], options: Mapping[str, Any], name: str) -> S
         first = () if made_by_class else (None,)  # the context
         inspect.signature(target).bind(*first, **options)
     except TypeError as error:
-        expected = "its constructor takes" if made_by_class else "it takes a context and"
+        expected = "options only" if made_by_class else "one context (k is context.k), then options"
         raise ConfigError(
-            f"strategy {name} does not fit its options: {error}; "
-            f"{expected} {inspect.signature(target)}"
+            f"strategy {name} cannot be called: {error}; {name.rpartition('.')[2]} should take "
+            f"{expected}, and takes {inspect.signature(target)}"
         ) from error
     if isinstance(target, ScoreStrategy):
         target.check_sampling(**{n: v for n, v in options.items() if n in SHARED_OPTIONS})
@@ -101,6 +101,13 @@ def bind(target: Callable[..., Any], options: Mapping[str, Any], name: str) -> S
     instance: Strategy = target(**options)
     if not callable(instance):
         raise ConfigError(f"strategy {name}: {target.__qualname__} needs __call__(self, context)")
+    try:
+        inspect.signature(instance).bind(None)
+    except TypeError as error:
+        raise ConfigError(
+            f"strategy {name}: {target.__qualname__}.__call__ should take one context (k is "
+            f"context.k), and takes {inspect.signature(instance)}"
+        ) from error
     return instance
 
 

@@ -32,10 +32,9 @@ def needs(*names: Need) -> Callable[[_Callable], _Callable]:
     Raises:
         StrategyError: a name is no optional field of the context.
     """
-    declared = _known(names)
 
     def declare(target: _Callable) -> _Callable:
-        target.needs = declared  # type: ignore[attr-defined]  # functions take attributes
+        target.needs = _known(names, getattr(target, "__name__", "strategy"))  # type: ignore[attr-defined]  # functions take attributes
         return target
 
     return declare
@@ -45,13 +44,14 @@ def needs_of(strategy: Callable[..., Any]) -> frozenset[str]:
     """Return what `strategy` declared with `@needs`, also through `functools.partial`."""
     while isinstance(strategy, functools.partial):
         strategy = strategy.func
-    return _known(getattr(strategy, "needs", ()))
+    return _known(getattr(strategy, "needs", ()), type(strategy).__name__)
 
 
-def _known(names: Iterable[str]) -> frozenset[str]:
+def _known(names: Iterable[str], owner: str) -> frozenset[str]:
     if unknown := set(names) - NEEDS:
         raise StrategyError(
-            f"needs are {', '.join(sorted(NEEDS))}, got {', '.join(map(repr, sorted(unknown)))}"
+            f"{owner} needs {', '.join(map(repr, sorted(unknown)))}; there are "
+            f"{', '.join(sorted(NEEDS))}"
         )
     return frozenset(names)
 

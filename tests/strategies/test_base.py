@@ -150,8 +150,11 @@ def test_needs_are_found_through_partials_and_on_classes():
 
 
 def test_unknown_needs_are_refused():
-    with pytest.raises(StrategyError, match="'probabilities'"):
-        needs("probabilities")  # type: ignore[arg-type]
+    with pytest.raises(StrategyError, match="mine needs 'probabilities'; there are embeddings"):
+
+        @needs("probabilities")  # type: ignore[arg-type]
+        def mine(context):
+            return []
 
 
 def test_score_functions_may_take_further_keywords_but_not_the_names_score_adds():
