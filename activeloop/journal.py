@@ -59,14 +59,21 @@ def skip_query(store: Store) -> None:
 
 
 def write_answers(
-    store: Store, data: Data, round: int, answers: Mapping[int, Answer], who: str, *, closes: bool
+    store: Store,
+    data: Data,
+    round: int,
+    answers: Mapping[int, Answer],
+    who: str,
+    *,
+    closes: bool,
+    seconds: float | None = None,
 ) -> None:
-    """Keep answers; `closes` ends the round's query with them."""
+    """Keep answers and what each took; `closes` ends the round's query with them."""
     names = {
         data.pool.keys[index]: None if isinstance(answer, Skip) else data.classes[answer]
         for index, answer in answers.items()
     }
-    store.add_labels(round, names, who, closes=closes)
+    store.add_labels(round, names, who, closes=closes, seconds=seconds)
 
 
 def read_state(store: Store, data: Data) -> State:

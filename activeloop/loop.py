@@ -181,6 +181,7 @@ class ActiveLoop:
         query: Query,
         answers: Mapping[int, Answer] | Sequence[Answer] | Labels,
         annotator: str = "user",
+        seconds: float | None = None,
     ) -> None:
         """Give answers to the open query: on disk when the call returns.
 
@@ -189,6 +190,7 @@ class ActiveLoop:
             answers: a class or SKIP by pool index, for some of the query or all; or a sequence as
                 long as the query, in its order.
             annotator: who answered.
+            seconds: how long each answer took, where that is known.
 
         Raises:
             OrderError: the query is not the open one, an index is not open in it, or an answer is
@@ -201,7 +203,15 @@ class ActiveLoop:
         whole = len(told) == len(self._query.open)
         # A first query of which all was skipped leaves nothing to train on: it is asked again.
         closes = whole and labelled > 0
-        write_answers(self.files.store, self.data, query.round, told, annotator, closes=closes)
+        write_answers(
+            self.files.store,
+            self.data,
+            query.round,
+            told,
+            annotator,
+            closes=closes,
+            seconds=seconds,
+        )
         self.pool.label(told)
         answered = {**self._query.answered, **told}
         self._query = None if whole else dataclasses.replace(self._query, answered=answered)

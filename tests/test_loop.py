@@ -202,7 +202,9 @@ def test_tell_may_come_in_parts():
     loop.tell(first, {int(i): 0 for i in first.indices[:2]})
     again = loop.ask()
     assert again.open.tolist() == first.indices[2:].tolist()
-    loop.tell(again, {int(i): 1 for i in again.open}, annotator="ann")
+    loop.tell(again, {int(i): 1 for i in again.open}, annotator="ann", seconds=2.5)
+    events = loop.files.store._all("SELECT who, label, round, seconds FROM events")
+    assert events == [("user", "a", 0, None)] * 2 + [("ann", "b", 0, 2.5)] * 4
     assert loop.ask().round == 1
     assert loop.rounds[0].labels == 6
 
