@@ -602,12 +602,9 @@ class Crash(Exception):
     pass
 
 
-@pytest.mark.parametrize("warm_start", [False, True])
-@pytest.mark.parametrize("calls", range(1, 30))
-def test_a_run_stopped_anywhere_goes_on_to_the_same_end(tmp_path, monkeypatch, calls, warm_start):
-    """Stop before the n-th write of any kind; nothing that follows may depend on it."""
-    whole = run(directory=tmp_path / "whole", learner=CentroidLearner(warm_start=warm_start))
-    left = [calls]
+def crash_at(call):
+    """Return the calls left, and a wrapper of functions of which the `call`-th called raises."""
+    left = [call]
 
     def counted(function):
         def wrapper(*args, **kwargs):
@@ -617,6 +614,16 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_end(tmp_path, monkeypatch, c
             return function(*args, **kwargs)
 
         return wrapper
+
+    return left, counted
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("calls", range(1, 30))
+def test_a_run_stopped_anywhere_goes_on_to_the_same_end(tmp_path, monkeypatch, calls, warm_start):
+    """Stop before the n-th write of any kind; nothing that follows may depend on it."""
+    whole = run(directory=tmp_path / "whole", learner=CentroidLearner(warm_start=warm_start))
+    left, counted = crash_at(calls)
 
     loop, oracle = make(directory=tmp_path / "run", learner=CentroidLearner(warm_start=warm_start))
     for name in ("add_query", "add_labels", "add_round"):
@@ -706,17 +713,7 @@ def test_labels_already_owned_stay_the_owners_after_a_crash(tmp_path, monkeypatc
     owned = {i: int(hidden.pool[i] + 1) % 3 for i in (7, 2, 30)}  # not what the oracle would say
     options = {"initial": Initial(size=3, labels=owned), "rounds": 1, "directory": tmp_path}
     loop, oracle = make(**options)
-    left = [calls]
-
-    def counted(function):
-        def wrapper(*args, **kwargs):
-            left[0] -= 1
-            if left[0] == 0:
-                raise Crash
-            return function(*args, **kwargs)
-
-        return wrapper
-
+    _, counted = crash_at(calls)
     for name in ("add_query", "add_labels", "add_round"):
         monkeypatch.setattr(loop.files.store, name, counted(getattr(loop.files.store, name)))
     with contextlib.suppress(Crash):
