@@ -110,8 +110,8 @@ def list_strategies(arguments: Sequence[str]) -> int:
 
     if arguments:
         raise ConfigError(f"strategies takes no arguments, got {' '.join(arguments)}")
-    for name, summary in known_strategies():
-        print(f"{name:20} {summary}")
+    for strategy in known_strategies():
+        print(f"{strategy.name:20} {strategy.summary}")
     print(
         f"\nYour own: strategy=custom strategy._target_=my_module.my_strategy, a YAML file in a\n"
         f"folder given by --config-dir, or a package with the entry-point group {ENTRY_POINTS}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -26,6 +27,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(each) for each in value]
     return value
+
+
+def bytes_of(name: str, value: object) -> int | None:
+    """Return a number of bytes, or None: from one, or from text such as 512MiB, 4GiB or 4GB."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([kKMGT]?)(i?)B?\s*", str(value))
+    try:
+        amount = float(found[1]) if found and not isinstance(value, bool) else 0.0
+    except ValueError:
+        amount = 0.0
+    if found is None or amount <= 0:
+        raise ConfigError(f"{name} must be a number of bytes such as 512MiB or 4GiB, got {value!r}")
+    base = 1024 if found[3] else 1000
+    return int(amount * base ** " KMGT".index(found[2].upper() or " "))
 
 
 def real(

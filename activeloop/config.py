@@ -44,6 +44,7 @@ class Config:
     rounds: int | None = None
     budget: int | None = None
     measures: bool = False
+    memory_limit: Any = None
 
 
 def config_dir() -> Path:
@@ -144,7 +145,7 @@ def _digest(root: DictConfig) -> str:
     config = {
         name: OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
         for name, node in root.items_ex(resolve=False)
-        if name not in ("hydra", "strategy", "seed", "device")
+        if name not in ("hydra", "strategy", "seed", "device", "memory_limit")
     }
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

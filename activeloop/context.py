@@ -33,7 +33,7 @@ def with_predictions(
     """
     check_available(needs, data)
     parts = {"features", "members"} & needs
-    if "neighbors" in needs:
+    if "neighbors" in needs and "embeddings" not in needs:
         parts.add("features")
     fields: dict[str, Any] = {}
     if parts or "probs" in needs:

@@ -26,6 +26,7 @@ from activeloop.journal import (
     write_answers,
     write_query,
 )
+from activeloop.memory import default_limit
 from activeloop.pool import Pool
 from activeloop.run_files import RunFiles
 from activeloop.schedule import Schedule
@@ -71,6 +72,7 @@ class ActiveLoop:
         directory: where the run is kept as it goes; None: in memory. The run that a directory
             holds already goes on from its last whole round.
         measures: also compute the mean of the six measures over the test set each round.
+        memory_limit: bytes that a strategy may use; None: half of what is free at each query.
         identity: what else makes this run this run (the composed config, say); a directory that
             holds a run of another identity is refused.
         listeners: are told how the run goes.
@@ -101,6 +103,7 @@ class ActiveLoop:
         seed: int = 0,
         directory: Path | str | None = None,
         measures: bool = False,
+        memory_limit: int | None = None,
         identity: Mapping[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -108,6 +111,9 @@ class ActiveLoop:
         seed, query_size = plain(seed), plain(query_size)
         rounds, budget, initial = plain(rounds), plain(budget), plain(initial)
         self.data, self.learner, self.strategy = data, learner, strategy
+        self.memory_limit = memory_limit
+        if hasattr(strategy, "resolve"):
+            strategy.resolve(data.pool.keys)
         self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
         self.initial.check(data)
         self.schedule = Schedule(
@@ -326,6 +332,7 @@ class ActiveLoop:
             labels=self.pool.labels,
             unlabelled=self.pool.unlabelled,
             embeddings=cast(Tensor, self.data.embeddings),
+            memory_limit=self.memory_limit or default_limit(),
         )
 
     def _keep_query(

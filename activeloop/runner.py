@@ -18,7 +18,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop import models, strategies
-from activeloop.checks import whole
+from activeloop.checks import bytes_of, whole
 from activeloop.config import Config, strategy_name, variant
 from activeloop.environment import write_environment
 from activeloop.errors import ConfigError, StoreError
@@ -31,6 +31,9 @@ from activeloop.sweep import ERROR_FILE
 from activeloop.types import Data, HiddenLabels, Oracle
 
 log = logging.getLogger(__name__)
+
+# Settings of the machine: with others, a run is still the same run.
+_ELSEWHERE = ("device", "memory_limit")
 
 
 def run_config(config: DictConfig) -> None:
@@ -121,7 +124,8 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
         seed=seed,
         directory=directory,
         measures=config.measures,
-        identity={name: value for name, value in _plain(config).items() if name != "device"},
+        memory_limit=bytes_of("memory_limit", config.memory_limit),
+        identity={name: value for name, value in _plain(config).items() if name not in _ELSEWHERE},
     )
     return loop, build_oracle(config, data, hidden)
 

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, device
 
+from activeloop.memory import default_limit
+
 Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -250,6 +252,7 @@ class Context:
         embeddings: fixed features from `embed`, `[N, E]`.
         head: the last layer, features `[n, D]` to logits `[n, C]`, differentiable.
         neighbors: nearest neighbours, `neighbors(m, reference="pool")`.
+        memory_limit: bytes that the strategy may use; half of what is free unless set.
     """
 
     k: int
@@ -265,6 +268,7 @@ class Context:
     embeddings: Tensor = _ABSENT
     head: Head = _ABSENT
     neighbors: Neighbors = _ABSENT
+    memory_limit: int = field(default_factory=default_limit)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from activeloop.checks import choice, real
-from activeloop.errors import StrategyError
+from activeloop.errors import ConfigError, StrategyError
 from activeloop.types import NEEDS, Context, Indices, Need, Picks, Scores
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
@@ -41,10 +41,17 @@ def needs(*names: Need) -> Callable[[_Callable], _Callable]:
 
 
 def needs_of(strategy: Callable[..., Any]) -> frozenset[str]:
-    """Return what `strategy` declared with `@needs`, also through `functools.partial`."""
+    """Return what `strategy` declared with `@needs`, also through `functools.partial`.
+
+    A strategy bound to `space="embeddings"` needs those in place of features.
+    """
+    bound: dict[str, Any] = {}
     while isinstance(strategy, functools.partial):
-        strategy = strategy.func
-    return _known(getattr(strategy, "needs", ()), type(strategy).__name__)
+        bound, strategy = strategy.keywords | bound, strategy.func
+    found = _known(getattr(strategy, "needs", ()), type(strategy).__name__)
+    if bound.get("space") == "embeddings" and "features" in found:
+        return found - {"features"} | {"embeddings"}
+    return found
 
 
 def _known(names: Iterable[str], owner: str) -> frozenset[str]:
@@ -101,10 +108,17 @@ class ScoreStrategy:
             StrategyError: the scores are not one number for each unlabelled sample.
         """
         self.check_sampling(sampling, beta, temperature)
-        scores = self._checked(self.score(_tempered(context, temperature), **options), context)
+        scores = self.scores(context, temperature=temperature, **options)
         keys = _keys(scores, sampling, beta, context.rng)
         chosen = highest(keys, context.k, context.rng)
         return Picks(context.unlabelled[chosen], scores[chosen])
+
+    def scores(self, context: Context, *, temperature: float = 1.0, **options: Any) -> Scores:
+        """Return the checked score of each unlabelled sample, `[U]` float64."""
+        return self._checked(self.score(_tempered(context, temperature), **options), context)
+
+    def __reduce__(self) -> str:
+        return str(getattr(self, "__qualname__", "score"))  # pickled by its global name
 
     def check_sampling(
         self, sampling: str = "top", beta: float = 1.0, temperature: float = 1.0
@@ -135,6 +149,25 @@ def score(function: ScoreFunction) -> ScoreStrategy:
     the scores of its picks are stored.
     """
     return ScoreStrategy(function)
+
+
+def score_of(strategy: Callable[..., Any]) -> Callable[[Context], Scores]:
+    """Return the score that `strategy` picks by, `(context) -> [U]`, for a wrapper that weighs.
+
+    Raises:
+        ConfigError: it does not pick by a score, or samples from it.
+    """
+    options: dict[str, Any] = {}
+    inner: Any = strategy
+    while isinstance(inner, functools.partial):
+        options, inner = inner.keywords | options, inner.func
+    if not isinstance(inner, ScoreStrategy):
+        name = getattr(inner, "__name__", type(inner).__name__)
+        raise ConfigError(f"{name} gives no score; choose one that does, such as margin or entropy")
+    if options.pop("sampling", "top") != "top":
+        raise ConfigError("a score that is weighed by another strategy must have sampling=top")
+    options.pop("beta", None)
+    return functools.partial(inner.scores, **options)
 
 
 def highest(scores: Scores, k: int, rng: np.random.Generator) -> Indices:

@@ -6,5 +6,10 @@ from activeloop.types import Context, Indices
 
 
 def random(context: Context) -> Indices:
-    """Uniformly at random, the baseline. O(U) time and memory."""
+    """Uniformly at random, the baseline.
+
+    Budget: any.
+    Time: O(U).
+    Memory: O(U).
+    """
     return context.rng.choice(context.unlabelled, context.k, replace=False)

@@ -7,7 +7,7 @@ from fakes import context
 
 from activeloop.errors import ConfigError
 from activeloop.neighbors import PoolNeighbors
-from activeloop.strategies import CATALOG, load_strategy, needs_of
+from activeloop.strategies import CATALOG, known_strategies, load_strategy
 
 PROBS = [[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.98, 0.01, 0.01], [0.45, 0.1, 0.45], [0.6, 0.35, 0.05]]
 
@@ -109,10 +109,14 @@ def test_a_sample_without_neighbours_still_has_a_score(name):
     assert np.isfinite(chosen.scores).all()
 
 
-@pytest.mark.parametrize("name", CATALOG)
-def test_every_strategy_documents_itself_in_one_line(name):
-    assert (CATALOG[name].__doc__ or "").partition("\n")[0].endswith((".", ")"))
-    assert needs_of(CATALOG[name]) <= {"probs", "features", "neighbors"}
+@pytest.mark.parametrize("about", list(known_strategies()), ids=lambda about: about.name)
+def test_every_strategy_says_where_it_is_from_what_it_costs_and_when_to_use_it(about):
+    assert about.name in CATALOG
+    assert about.summary.endswith((".", ")"))
+    assert len(about.paper) > 10 or about.name == "random"
+    assert about.budget.partition(" ")[0].rstrip(",;:") in ("low", "high", "any")
+    assert about.time.startswith("O(")
+    assert about.memory.startswith("O(")
 
 
 def test_unknown_names_list_what_there_is():
