@@ -11,12 +11,17 @@ from torch import Tensor
 
 from activeloop.errors import StrategyError
 from activeloop.evaluation import check_finite
-from activeloop.neighbors import PoolNeighbors
+from activeloop.neighbors import NeighborSearch, PoolNeighbors
 from activeloop.types import Context, Data, Indices, Learner, Prediction
 
 
 def with_predictions(
-    context: Context, data: Data, learner: Learner, needs: frozenset[str], chosen: Indices | None
+    context: Context,
+    data: Data,
+    learner: Learner,
+    needs: frozenset[str],
+    chosen: Indices | None,
+    search: NeighborSearch,
 ) -> Context:
     """Return `context` with the fields that `needs` names.
 
@@ -26,6 +31,7 @@ def with_predictions(
         learner: fitted.
         needs: names of fields of the context.
         chosen: indices to predict beside the labelled ones, the rest being NaN; None: all.
+        search: how neighbours are searched.
 
     Raises:
         StrategyError: a field is asked for that this run cannot give.
@@ -40,7 +46,7 @@ def with_predictions(
         fields |= _predicted(context, data, learner, frozenset(parts), chosen)
     if "neighbors" in needs:
         fields["neighbors"] = PoolNeighbors(
-            fields.get("features"), data.embeddings, context.labelled
+            fields.get("features"), data.embeddings, context.labelled, search
         )
     if "head" in needs:
         if learner.head is None:
@@ -53,13 +59,15 @@ def with_predictions(
     )
 
 
-def before_predictions(context: Context, data: Data, needs: frozenset[str]) -> Context:
+def before_predictions(
+    context: Context, data: Data, needs: frozenset[str], search: NeighborSearch
+) -> Context:
     """Return `context` for the initial set or `candidates`: neighbours of embeddings only."""
     check_available(needs, data)
     if "neighbors" not in needs:
         return context
     return dataclasses.replace(
-        context, neighbors=PoolNeighbors(None, data.embeddings, context.labelled)
+        context, neighbors=PoolNeighbors(None, data.embeddings, context.labelled, search)
     )
 
 

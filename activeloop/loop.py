@@ -27,6 +27,7 @@ from activeloop.journal import (
     write_query,
 )
 from activeloop.memory import default_limit
+from activeloop.neighbors import NeighborSearch
 from activeloop.pool import Pool
 from activeloop.run_files import RunFiles
 from activeloop.schedule import Schedule
@@ -73,6 +74,7 @@ class ActiveLoop:
             holds already goes on from its last whole round.
         measures: also compute the mean of the six measures over the test set each round.
         memory_limit: bytes that a strategy may use; None: half of what is free at each query.
+        neighbors: how nearest neighbours are searched; None: exactly while that takes seconds.
         identity: what else makes this run this run (the composed config, say); a directory that
             holds a run of another identity is refused.
         listeners: are told how the run goes.
@@ -104,6 +106,7 @@ class ActiveLoop:
         directory: Path | str | None = None,
         measures: bool = False,
         memory_limit: int | None = None,
+        neighbors: NeighborSearch | None = None,
         identity: Mapping[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -112,6 +115,7 @@ class ActiveLoop:
         rounds, budget, initial = plain(rounds), plain(budget), plain(initial)
         self.data, self.learner, self.strategy = data, learner, strategy
         self.memory_limit = memory_limit
+        self.neighbors = neighbors or NeighborSearch()
         if hasattr(strategy, "resolve"):
             strategy.resolve(data.pool.keys)
         self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
@@ -306,14 +310,16 @@ class ActiveLoop:
         needs = needs_of(strategy)
         context = self._context(k)
         with self._timed() as predict:
-            early = before_predictions(context, self.data, needs)
+            early = before_predictions(context, self.data, needs, self.neighbors)
             if initial:
                 context = early
             else:
                 self._restore_learner()
                 if (chosen := candidates(strategy, early)) is not None:
                     context = dataclasses.replace(context, unlabelled=chosen)
-                context = with_predictions(context, self.data, self.learner, needs, chosen)
+                context = with_predictions(
+                    context, self.data, self.learner, needs, chosen, self.neighbors
+                )
         with self._timed() as choose:
             if initial and self.initial.labels is not None:
                 indices, scores = np.array(sorted(self.initial.labels), np.int64), None

@@ -19,11 +19,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop import models, strategies
 from activeloop.checks import bytes_of, whole
-from activeloop.config import Config, strategy_name, variant
+from activeloop.config import Config, cache_dir, strategy_name, variant
 from activeloop.environment import write_environment
 from activeloop.errors import ConfigError, StoreError
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
+from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
 from activeloop.run_files import shown
@@ -125,7 +126,8 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
         directory=directory,
         measures=config.measures,
         memory_limit=bytes_of("memory_limit", config.memory_limit),
-        identity={name: value for name, value in _plain(config).items() if name not in _ELSEWHERE},
+        neighbors=build_neighbors(config),
+        identity=_identity(config),
     )
     return loop, build_oracle(config, data, hidden)
 
@@ -137,6 +139,13 @@ def build_learner(config: DictConfig) -> Any:
         model = models.from_config(_plain(config.model))
         return _factory(config.learner)(model=model, device=config.device)
     return _factory(config.learner)(device=config.device)
+
+
+def build_neighbors(config: DictConfig) -> NeighborSearch:
+    """Return how neighbours are searched, and where they are kept."""
+    settings = _plain(config.neighbors)
+    cache = cache_dir() / "neighbors" if settings["cache"] == "auto" else settings["cache"]
+    return NeighborSearch(**settings | {"cache": None if cache is None else Path(cache)})
 
 
 def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle:
@@ -164,6 +173,12 @@ def _plain(node: Any) -> Any:
         return OmegaConf.to_container(node, resolve=True)
     except Exception as error:
         raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _identity(config: DictConfig) -> dict[str, Any]:
+    """Return what makes a run this run: all settings but those of the machine."""
+    settings = {name: value for name, value in _plain(config).items() if name not in _ELSEWHERE}
+    return settings | {"neighbors": settings["neighbors"] | {"cache": None}}
 
 
 def _labels(config: DictConfig, hydra: Any) -> dict[str, Any]:

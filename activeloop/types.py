@@ -219,11 +219,13 @@ class Neighbors(Protocol):
         *,
         space: Literal["features", "embeddings"] = "features",
         normalize: bool = True,
+        queries: Indices | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return Euclidean distances `[N, m]` and pool indices `[N, m]`, nearest first.
 
         The sample itself is left out. Where fewer than `m` exist, the rest is infinity and -1.
-        `normalize` scales rows to length 1 first.
+        `normalize` scales rows to length 1 first. With `queries`, pool indices `[q]`, only their
+        neighbours are searched, and the result is `[q, m]`.
         """
 
 
