@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from activeloop.errors import StrategyError
 from activeloop.evaluation import check_finite
 from activeloop.neighbors import NeighborSearch, PoolNeighbors
+from activeloop.scratch import Scratch
 from activeloop.types import Context, Data, Indices, Learner, Prediction
 
 
@@ -22,6 +24,7 @@ def with_predictions(
     needs: frozenset[str],
     chosen: Indices | None,
     search: NeighborSearch,
+    folder: Path | None = None,
 ) -> Context:
     """Return `context` with the fields that `needs` names.
 
@@ -32,6 +35,8 @@ def with_predictions(
         needs: names of fields of the context.
         chosen: indices to predict beside the labelled ones, the rest being NaN; None: all.
         search: how neighbours are searched.
+        folder: where predictions go that are larger than `context.memory_limit`; None: the
+            system's folder for temporary files.
 
     Raises:
         StrategyError: a field is asked for that this run cannot give.
@@ -43,7 +48,8 @@ def with_predictions(
         parts.add("features")
     fields: dict[str, Any] = {}
     if parts or "probs" in needs:
-        fields |= _predicted(context, data, learner, frozenset(parts), chosen)
+        scratch = Scratch(context.memory_limit, folder, learner.device)
+        fields |= _predicted(context, data, learner, frozenset(parts), chosen, scratch)
     if "neighbors" in needs:
         fields["neighbors"] = PoolNeighbors(
             fields.get("features"), data.embeddings, context.labelled, search
@@ -78,31 +84,46 @@ def check_available(needs: frozenset[str], data: Data) -> None:
 
 
 def _predicted(
-    context: Context, data: Data, learner: Learner, parts: frozenset[str], chosen: Indices | None
+    context: Context,
+    data: Data,
+    learner: Learner,
+    parts: frozenset[str],
+    chosen: Indices | None,
+    scratch: Scratch,
 ) -> dict[str, Any]:
     size = len(data.pool)
     rows = np.arange(size) if chosen is None else np.union1d(chosen, context.labelled)
-    prediction = learner.predict(data.pool, rows, parts)
+    # Predicted once for its shapes: a learner alone knows how many features there are.
+    like = learner.predict(data.pool, rows[:1], parts)
+    out = _prediction(like, len(rows), scratch)
+    prediction = learner.predict(data.pool, rows, parts, out)
     check_finite(data.pool, rows, prediction)
     if chosen is not None:
-        prediction = _spread(prediction, rows, size)
-    return {name: getattr(prediction, name) for name in ("probs", "features", "members")}
+        prediction = _spread(prediction, rows, _prediction(like, size, scratch))
+    return {name: getattr(prediction, name) for name in _PARTS}
 
 
-def _spread(prediction: Prediction, rows: Indices, size: int) -> Prediction:
-    """Return a prediction of `rows` as one of the whole pool, NaN where nothing was predicted."""
+# Axis of the samples in each part of a prediction.
+_PARTS = {"probs": 0, "features": 0, "members": 1}
 
-    def spread(value: Tensor | None, dim: int) -> Tensor | None:
+
+def _prediction(like: Prediction, n: int, scratch: Scratch) -> Prediction:
+    """Return an empty prediction of `n` samples with the parts of `like`."""
+
+    def empty(name: str, dim: int) -> Tensor | None:
+        value = getattr(like, name)
         if value is None:
             return None
-        shape = (*value.shape[:dim], size, *value.shape[dim + 1 :])
-        whole = torch.full(shape, torch.nan, dtype=value.dtype, device=value.device)
-        return whole.index_copy_(dim, torch.from_numpy(rows).to(value.device), value)
+        return scratch.empty((*value.shape[:dim], n, *value.shape[dim + 1 :]))
 
-    probs = spread(prediction.probs, 0)
-    assert probs is not None
-    return Prediction(
-        probs=probs,
-        features=spread(prediction.features, 0),
-        members=spread(prediction.members, 1),
-    )
+    return Prediction(**{name: empty(name, dim) for name, dim in _PARTS.items()})  # type: ignore[arg-type]  # probs are always there
+
+
+def _spread(prediction: Prediction, rows: Indices, whole: Prediction) -> Prediction:
+    """Fill `whole` with a prediction of `rows`, NaN where nothing was predicted."""
+    for name, dim in _PARTS.items():
+        value = getattr(prediction, name)
+        if value is not None:
+            index = torch.from_numpy(rows).to(value.device)
+            getattr(whole, name).fill_(torch.nan).index_copy_(dim, index, value)
+    return whole

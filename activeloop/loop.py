@@ -318,7 +318,13 @@ class ActiveLoop:
                 if (chosen := candidates(strategy, early)) is not None:
                     context = dataclasses.replace(context, unlabelled=chosen)
                 context = with_predictions(
-                    context, self.data, self.learner, needs, chosen, self.neighbors
+                    context,
+                    self.data,
+                    self.learner,
+                    needs,
+                    chosen,
+                    self.neighbors,
+                    self.files.directory,
                 )
         with self._timed() as choose:
             if initial and self.initial.labels is not None:

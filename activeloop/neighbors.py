@@ -83,9 +83,7 @@ def nearest(
     rows = _Rows(features, normalize)
     asked = np.arange(len(features)) if queries is None else np.asarray(queries, np.int64)
     places = np.flatnonzero(rows.present[asked])
-    near_to = np.flatnonzero(rows.present)
-    if reference is not None:
-        near_to = np.intersect1d(near_to, reference)
+    near_to = np.flatnonzero(rows.present if reference is None else rows.among(reference))
     distances = np.full((len(asked), m), np.inf, np.float32)
     indices = np.full((len(asked), m), -1, np.int64)
     # One more than asked, for the row itself may be among the references, at distance 0.
@@ -111,6 +109,12 @@ class _Rows:
         for start in range(0, len(features), step):
             some = slice(start, start + step)
             self.present[some] = ~np.isnan(self._matrix[some]).any(axis=1)
+
+    def among(self, reference: Indices) -> npt.NDArray[np.bool_]:
+        """Return which rows are present and in `reference`, `[N]`."""
+        chosen = np.zeros_like(self.present)
+        chosen[reference] = True
+        return chosen & self.present
 
     def take(self, numbers: Indices | slice) -> Vectors:
         """Return rows by their numbers, `[n, D]` float32."""
@@ -220,7 +224,7 @@ class PoolNeighbors:
         folder = self._search.cache if lasting else None
         key = _fingerprint(features, among, f"{m} {normalize} {self._search.accuracy}")
         table = _tables.get(key, folder)
-        missing = np.setdiff1d(asked, table.rows)
+        missing = np.sort(asked[~np.isin(asked, table.rows)]) if len(table.rows) else asked
         if len(missing):
             new = nearest(
                 features, m, among, normalize=normalize, queries=missing, search=self._search

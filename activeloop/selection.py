@@ -117,7 +117,8 @@ def _indices(name: str, context: Context, returned: object) -> Indices:
             f"strategy {name} returned index {values[counts > 1][0]} more than once, "
             "expected distinct indices"
         )
-    if len(strange := np.setdiff1d(values, context.unlabelled)):
+    # Not np.setdiff1d, which hashes all of the unlabelled: seconds for millions.
+    if len(strange := values[~np.isin(values, context.unlabelled)]):
         kind = "labelled already" if strange[0] in context.labelled else "not unlabelled"
         raise StrategyError(
             f"strategy {name} returned index {strange[0]}, which is {kind}; expected pool indices "
