@@ -224,7 +224,7 @@ class PoolNeighbors:
         folder = self._search.cache if lasting else None
         key = _fingerprint(features, among, f"{m} {normalize} {self._search.accuracy}")
         table = _tables.get(key, folder)
-        missing = np.sort(asked[~np.isin(asked, table.rows)]) if len(table.rows) else asked
+        missing = np.sort(asked[~np.isin(asked, table.rows)] if len(table.rows) else asked)
         if len(missing):
             new = nearest(
                 features, m, among, normalize=normalize, queries=missing, search=self._search

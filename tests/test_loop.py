@@ -559,7 +559,7 @@ def test_predictions_that_are_not_finite_are_named():
     class Diverged(CentroidLearner):
         def predict(self, samples, indices, needs, out=None):
             prediction = super().predict(samples, indices, needs)
-            prediction.probs[3] = torch.nan
+            prediction.probs[indices == 3] = torch.nan
             return prediction
 
     with pytest.raises(LearnerError, match=r"1 samples are not finite \(first: pool/3\)"):
