@@ -22,7 +22,7 @@ _KEPT = 2
 _tables: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
 
 # Bytes of gathered neighbour rows at a time.
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 16 * 2**20
 
 
 def nearest(

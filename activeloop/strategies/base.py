@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -137,6 +138,13 @@ class ScoreStrategy:
             first = context.unlabelled[np.flatnonzero(np.isnan(array))[0]]
             raise StrategyError(f"scores must be numbers, got NaN for sample {first}")
         return array
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # Where `@score` put the strategy in the function's place, only the name leads to either.
+        found: Any = sys.modules.get(self.__module__)
+        for name in self.__qualname__.split("."):
+            found = getattr(found, name, None)
+        return self.__qualname__ if found is self else (type(self), (self.score,))
 
     def __repr__(self) -> str:
         return f"<strategy {getattr(self, '__name__', 'score')}>"
