@@ -8,7 +8,7 @@ import pytest
 import torch
 from broken import BROKEN, ordered
 
-from activeloop.selection import select
+from activeloop.selection import random_states, select
 from activeloop.strategies import CATALOG, load_strategy, needs, score
 from activeloop.strategies.base import ScoreStrategy
 from activeloop.testing import (
@@ -24,15 +24,16 @@ from activeloop.testing.contexts import permuted, unpredicted
 from activeloop.testing.worker import WORKER, UnloadableError
 from activeloop.types import NEEDS
 
-# What the suite should know of a strategy, by name: options of `check_strategy`.
+# By a strategy's name: its own options, and what the suite should know of it.
+MADE_WITH = {}
 OPTIONS = {}
-# These cannot be made without options of their own, so their own tests check them.
+# `replay` takes its picks from a file of another run.
 NOT_ALONE = {"replay"}
 
 
 @pytest.mark.parametrize("name", sorted(CATALOG.keys() - NOT_ALONE))
 def test_every_strategy_conforms(name):
-    check_strategy(load_strategy(name), **OPTIONS.get(name, {}))
+    check_strategy(load_strategy(name, **MADE_WITH.get(name, {})), **OPTIONS.get(name, {}))
 
 
 @pytest.mark.parametrize("sampling", ["power", "softmax", "rank"])
@@ -60,6 +61,7 @@ def failed(strategy, **options):
     return messages
 
 
+@pytest.mark.filterwarnings("ignore:std:UserWarning")
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_strategy_fails_its_check_and_no_other(name):
     strategy, expected, says = BROKEN[name]
@@ -82,6 +84,14 @@ def test_what_is_not_broken_conforms():
 @needs("probs")
 def correct(context):
     return ordered(context)
+
+
+@pytest.mark.parametrize("name", ["advances_torch", "seeds_numpy", "seeds_random"])
+def test_the_global_random_states_are_put_back(name):
+    before = random_states()
+    with pytest.raises(AssertionError, match="changed"):
+        CHECKS["global_randomness"](Trial(BROKEN[name][0]))
+    assert random_states() == before
 
 
 def test_where_the_basics_fail_the_rest_is_not_run():
