@@ -148,9 +148,9 @@ def _hint(strategy: Callable[..., Any], error: BaseException) -> str:
 @contextmanager
 def _global_randomness_untouched(name: str) -> Iterator[None]:
     """Raise if the body drew from a global generator: its picks would depend on who drew before."""
-    before = _random_states()
+    before = random_states()
     yield
-    for source, state in _random_states().items():
+    for source, state in random_states().items():
         if state != before[source]:
             raise StrategyError(
                 f"strategy {name} drew from the global random state of {source}, so its picks "
@@ -158,7 +158,8 @@ def _global_randomness_untouched(name: str) -> Iterator[None]:
             )
 
 
-def _random_states() -> dict[str, object]:
+def random_states() -> dict[str, object]:
+    """Return the state of each global generator, by what it is called."""
     numpy_state = np.random.get_state(legacy=True)  # noqa: NPY002  # it is what is being guarded
     states: dict[str, object] = {
         "random": random.getstate(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -66,6 +67,8 @@ def _known(names: Iterable[str], owner: str) -> frozenset[str]:
 class ScoreStrategy:
     """A strategy that picks by a score. Made by `@score`."""
 
+    __qualname__: str  # the function's
+
     def __init__(self, function: ScoreFunction) -> None:
         functools.update_wrapper(self, function)
         self.score = function
@@ -117,9 +120,6 @@ class ScoreStrategy:
         """Return the checked score of each unlabelled sample, `[U]` float64."""
         return self._checked(self.score(_tempered(context, temperature), **options), context)
 
-    def __reduce__(self) -> str:
-        return str(getattr(self, "__qualname__", "score"))  # pickled by its global name
-
     def check_sampling(
         self, sampling: str = "top", beta: float = 1.0, temperature: float = 1.0
     ) -> None:
@@ -137,6 +137,13 @@ class ScoreStrategy:
             first = context.unlabelled[np.flatnonzero(np.isnan(array))[0]]
             raise StrategyError(f"scores must be numbers, got NaN for sample {first}")
         return array
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # Where `@score` put the strategy in the function's place, only the name leads to either.
+        found: Any = sys.modules.get(self.__module__)
+        for name in self.__qualname__.split("."):
+            found = getattr(found, name, None)
+        return self.__qualname__ if found is self else (type(self), (self.score,))
 
     def __repr__(self) -> str:
         return f"<strategy {getattr(self, '__name__', 'score')}>"
