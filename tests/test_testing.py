@@ -42,7 +42,7 @@ def test_sampled_scores_conform(sampling):
 
 
 def test_a_strategy_on_embeddings_conforms():
-    check_strategy(load_strategy("cosine_diversity", space="embeddings"), embeddings=True)
+    check_strategy(load_strategy("cosine_diversity", space="embeddings"))
 
 
 # ---------------------------------------------------------------------------- each check can fail
@@ -325,6 +325,15 @@ def test_positions_are_no_indices():
     assert (np.diff(context.unlabelled) > 1).any()
     assert not np.intersect1d(context.labelled, context.unlabelled).size
     assert len(context.labelled) + len(context.unlabelled) < 80
+
+
+@pytest.mark.parametrize("labelled", range(11))
+def test_any_number_of_samples_may_be_labelled(labelled):
+    context = make_context(10, k=0, labelled=labelled)
+    assert len(set(context.labelled.tolist())) == labelled
+    assert (np.diff(context.labelled) > 0).all()
+    assert set(context.labelled) <= set(range(10))
+    assert labelled == 10 or len(context.unlabelled)
 
 
 def test_the_same_seed_makes_the_same_pool_and_another_another():

@@ -118,9 +118,6 @@ class ScoreStrategy:
         """Return the checked score of each unlabelled sample, `[U]` float64."""
         return self._checked(self.score(_tempered(context, temperature), **options), context)
 
-    def __reduce__(self) -> str:
-        return str(getattr(self, "__qualname__", "score"))  # pickled by its global name
-
     def check_sampling(
         self, sampling: str = "top", beta: float = 1.0, temperature: float = 1.0
     ) -> None:
@@ -141,10 +138,11 @@ class ScoreStrategy:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         # Where `@score` put the strategy in the function's place, only the name leads to either.
+        path = str(getattr(self, "__qualname__", ""))
         found: Any = sys.modules.get(self.__module__)
-        for name in self.__qualname__.split("."):
+        for name in path.split("."):
             found = getattr(found, name, None)
-        return self.__qualname__ if found is self else (type(self), (self.score,))
+        return path if found is self else (type(self), (self.score,))
 
     def __repr__(self) -> str:
         return f"<strategy {getattr(self, '__name__', 'score')}>"
