@@ -8,6 +8,7 @@ import pytest
 import torch
 from broken import BROKEN, ordered
 
+from activeloop.errors import StrategyError
 from activeloop.selection import random_states, select
 from activeloop.strategies import CATALOG, load_strategy, needs, score
 from activeloop.strategies.base import ScoreStrategy
@@ -19,7 +20,7 @@ from activeloop.testing import (
     check_strategy,
     make_context,
 )
-from activeloop.testing.checks import BASIC, Skipped, Trial
+from activeloop.testing.checks import BASIC, Skipped, Trial, _growth
 from activeloop.testing.contexts import permuted, unpredicted
 from activeloop.testing.worker import WORKER, UnloadableError
 from activeloop.types import NEEDS
@@ -31,6 +32,7 @@ OPTIONS = {}
 NOT_ALONE = {"replay"}
 
 
+@pytest.mark.filterwarnings("error:.*cannot be called in another process")
 @pytest.mark.parametrize("name", sorted(CATALOG.keys() - NOT_ALONE))
 def test_every_strategy_conforms(name):
     check_strategy(load_strategy(name, **MADE_WITH.get(name, {})), **OPTIONS.get(name, {}))
@@ -160,6 +162,34 @@ def test_the_other_process_is_kept_hashes_otherwise_and_is_replaced_when_it_dies
         check_strategy(BROKEN["dies_elsewhere"][0])
     WORKER.call(len, ())
     assert WORKER._process.pid != first
+
+
+def test_an_interrupted_call_does_not_leave_its_reply_to_the_next(monkeypatch):
+    def interrupted(file):
+        raise KeyboardInterrupt
+
+    WORKER.call(len, ())
+    with monkeypatch.context() as patch:
+        patch.setattr(pickle, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            WORKER.call(len, (1, 2))
+    assert WORKER.call(len, (1, 2, 3)) == 3
+
+
+@needs("probs")
+def in_small_pieces(context):
+    if len(context.probs) > 1000:
+        [torch.ones(2**16) for _ in range(400)]  # 100 MiB
+    return ordered(context)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "least"), [(in_small_pieces, 95), (load_strategy("l2_diversity"), 10)], ids=str
+)
+def test_memory_that_was_used_before_counts_again(strategy, least):
+    grown = [WORKER.call(_growth, Trial(strategy)) / 2**20 for _ in range(2)]
+    assert least < min(grown)
+    assert max(grown) < least + 75
 
 
 class Unloadable:
@@ -344,6 +374,15 @@ def test_the_same_seed_makes_the_same_pool_and_another_another():
 def test_only_what_is_asked_for_is_there():
     context = make_context(needs=["probs", "neighbors"])
     assert {name for name in NEEDS if getattr(context, name) is not None} == {"probs", "neighbors"}
+
+
+def test_neighbours_are_those_of_what_is_declared():
+    with pytest.raises(StrategyError, match="no embeddings"):
+        make_context(needs=["features", "neighbors"]).neighbors(3, space="embeddings")
+    only_embeddings = make_context(needs=["embeddings", "neighbors"])
+    only_embeddings.neighbors(3, space="embeddings")
+    with pytest.raises(StrategyError, match="no features"):
+        only_embeddings.neighbors(3)
 
 
 def test_a_permuted_context_holds_the_same_samples():
