@@ -195,6 +195,13 @@ def by_position(context):
     return context.unlabelled[: context.k]
 
 
+@fails("pool_order", says="expected the same picks of a permuted pool")
+@needs("probs")
+def by_position_with_scores(context):
+    picks = context.unlabelled[: context.k]
+    return Picks(picks, context.probs[picks, 0])
+
+
 @fails("pool_order", says="expected samples to be drawn as often")
 def draws_from_the_front(context):
     front = max(context.k, len(context.unlabelled) // 2)

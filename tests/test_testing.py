@@ -23,7 +23,7 @@ from activeloop.testing import (
 from activeloop.testing.checks import BASIC, Skipped, Trial, _growth
 from activeloop.testing.contexts import permuted, unpredicted
 from activeloop.testing.worker import WORKER, UnloadableError
-from activeloop.types import NEEDS
+from activeloop.types import NEEDS, Picks
 
 # By a strategy's name: its own options, and what the suite should know of it.
 MADE_WITH = {}
@@ -127,6 +127,17 @@ def test_an_option_leaves_out_or_eases_a_check(name, options):
     strategy, checks, _ = BROKEN[name]
     skipped = check_strategy(strategy, **options)
     assert "peak_memory" in checks or skipped.keys() - {"cuda"} == checks
+
+
+@needs("probs")
+def ties_by_position(context):
+    classes = context.probs[context.unlabelled].argmax(dim=1).numpy()
+    order = classes.argsort(kind="stable")[: context.k]
+    return Picks(context.unlabelled[order], classes[order])
+
+
+def test_other_picks_with_the_same_scores_are_ties():
+    check_strategy(ties_by_position)
 
 
 def test_slow_draws_are_skipped_by_patience():
@@ -262,6 +273,7 @@ class Some:
         return context.unlabelled[:: -(-len(context.unlabelled) // max(context.k, 20))] - self.wrong
 
     def __call__(self, context):
+        assert len(context.unlabelled) <= max(context.k, 20)
         seen = context.probs.isfinite().all(dim=1).numpy().nonzero()[0]
         assert set(seen) == {*context.unlabelled.tolist(), *context.labelled.tolist()}
         return ordered(context)
