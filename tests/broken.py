@@ -50,6 +50,13 @@ def positions(context):
     return (-context.probs[context.unlabelled, 0]).argsort()[: context.k]
 
 
+@fails("valid_picks", says="returned 0 indices, expected k = 3")
+@needs("probs")
+def positions_that_could_be_indices(context):
+    order = (-context.probs[context.unlabelled, 0]).argsort()
+    return [position for position in order.tolist() if position in context.unlabelled][: context.k]
+
+
 @fails("valid_picks", says="type float64, expected whole numbers")
 @needs("probs")
 def floats(context):
