@@ -2,6 +2,7 @@ import pickle
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from activeloop.testing import (
     make_context,
 )
 from activeloop.testing.checks import BASIC, Skipped, Trial, _growth
-from activeloop.testing.contexts import permuted, unpredicted
+from activeloop.testing.contexts import memory_mapped, permuted, unpredicted
 from activeloop.testing.worker import WORKER, UnloadableError
 from activeloop.types import NEEDS, Picks
 
@@ -416,3 +417,13 @@ def test_unpredicted_rows_are_nan_and_nobodys_neighbours():
     assert rows.tolist() == neither.tolist() != []
     assert context.members[:, rows].isnan().all()
     assert not np.isin(context.neighbors(5)[1][context.unlabelled], rows).any()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")
+def test_mapped_contexts_are_mapped_and_cannot_be_written_through(tmp_path):
+    plain = make_context()
+    mapped = memory_mapped(plain, tmp_path)
+    maps = Path("/proc/self/maps").read_text()
+    assert all(f"{tmp_path}/{name}.npy" in maps for name in ("probs", "features", "members"))
+    mapped.probs.zero_()
+    assert np.array_equal(np.load(tmp_path / "probs.npy"), plain.probs.numpy())
