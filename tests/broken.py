@@ -50,6 +50,13 @@ def positions(context):
     return (-context.probs[context.unlabelled, 0]).argsort()[: context.k]
 
 
+@fails("valid_picks", says="returned 0 indices, expected k = 3")
+@needs("probs")
+def positions_that_could_be_indices(context):
+    order = (-context.probs[context.unlabelled, 0]).argsort()
+    return [position for position in order.tolist() if position in context.unlabelled][: context.k]
+
+
 @fails("valid_picks", says="type float64, expected whole numbers")
 @needs("probs")
 def floats(context):
@@ -193,6 +200,13 @@ def asks_for_gradients(context):
 @fails("pool_order", says="expected the same picks of a permuted pool")
 def by_position(context):
     return context.unlabelled[: context.k]
+
+
+@fails("pool_order", says="expected the same picks of a permuted pool")
+@needs("probs")
+def by_position_with_scores(context):
+    picks = context.unlabelled[: context.k]
+    return Picks(picks, context.probs[picks, 0])
 
 
 @fails("pool_order", says="expected samples to be drawn as often")

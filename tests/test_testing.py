@@ -2,12 +2,14 @@ import pickle
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from broken import BROKEN, ordered
 
+from activeloop.errors import StrategyError
 from activeloop.selection import random_states, select
 from activeloop.strategies import CATALOG, load_strategy, needs, score
 from activeloop.strategies.base import ScoreStrategy
@@ -19,10 +21,10 @@ from activeloop.testing import (
     check_strategy,
     make_context,
 )
-from activeloop.testing.checks import BASIC, Skipped, Trial
-from activeloop.testing.contexts import permuted, unpredicted
+from activeloop.testing.checks import BASIC, Skipped, Trial, _growth
+from activeloop.testing.contexts import memory_mapped, permuted, unpredicted
 from activeloop.testing.worker import WORKER, UnloadableError
-from activeloop.types import NEEDS
+from activeloop.types import NEEDS, Picks
 
 # By a strategy's name: its own options, and what the suite should know of it.
 MADE_WITH = {}
@@ -31,6 +33,7 @@ OPTIONS = {}
 NOT_ALONE = {"replay"}
 
 
+@pytest.mark.filterwarnings("error:.*cannot be called in another process")
 @pytest.mark.parametrize("name", sorted(CATALOG.keys() - NOT_ALONE))
 def test_every_strategy_conforms(name):
     check_strategy(load_strategy(name, **MADE_WITH.get(name, {})), **OPTIONS.get(name, {}))
@@ -42,7 +45,7 @@ def test_sampled_scores_conform(sampling):
 
 
 def test_a_strategy_on_embeddings_conforms():
-    check_strategy(load_strategy("cosine_diversity", space="embeddings"), embeddings=True)
+    check_strategy(load_strategy("cosine_diversity", space="embeddings"))
 
 
 # ---------------------------------------------------------------------------- each check can fail
@@ -127,6 +130,17 @@ def test_an_option_leaves_out_or_eases_a_check(name, options):
     assert "peak_memory" in checks or skipped.keys() - {"cuda"} == checks
 
 
+@needs("probs")
+def ties_by_position(context):
+    classes = context.probs[context.unlabelled].argmax(dim=1).numpy()
+    order = classes.argsort(kind="stable")[: context.k]
+    return Picks(context.unlabelled[order], classes[order])
+
+
+def test_other_picks_with_the_same_scores_are_ties():
+    check_strategy(ties_by_position)
+
+
 def test_slow_draws_are_skipped_by_patience():
     skipped = check_strategy(load_strategy("random"), patience=0)
     assert "patience" in skipped["pool_order"]
@@ -160,6 +174,34 @@ def test_the_other_process_is_kept_hashes_otherwise_and_is_replaced_when_it_dies
         check_strategy(BROKEN["dies_elsewhere"][0])
     WORKER.call(len, ())
     assert WORKER._process.pid != first
+
+
+def test_an_interrupted_call_does_not_leave_its_reply_to_the_next(monkeypatch):
+    def interrupted(file):
+        raise KeyboardInterrupt
+
+    WORKER.call(len, ())
+    with monkeypatch.context() as patch:
+        patch.setattr(pickle, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            WORKER.call(len, (1, 2))
+    assert WORKER.call(len, (1, 2, 3)) == 3
+
+
+@needs("probs")
+def in_small_pieces(context):
+    if len(context.probs) > 1000:
+        [torch.ones(2**16) for _ in range(400)]  # 100 MiB
+    return ordered(context)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "least"), [(in_small_pieces, 95), (load_strategy("l2_diversity"), 10)], ids=str
+)
+def test_memory_that_was_used_before_counts_again(strategy, least):
+    grown = [WORKER.call(_growth, Trial(strategy)) / 2**20 for _ in range(2)]
+    assert least < min(grown)
+    assert max(grown) < least + 75
 
 
 class Unloadable:
@@ -232,6 +274,7 @@ class Some:
         return context.unlabelled[:: -(-len(context.unlabelled) // max(context.k, 20))] - self.wrong
 
     def __call__(self, context):
+        assert len(context.unlabelled) <= max(context.k, 20)
         seen = context.probs.isfinite().all(dim=1).numpy().nonzero()[0]
         assert set(seen) == {*context.unlabelled.tolist(), *context.labelled.tolist()}
         return ordered(context)
@@ -327,6 +370,15 @@ def test_positions_are_no_indices():
     assert len(context.labelled) + len(context.unlabelled) < 80
 
 
+@pytest.mark.parametrize("labelled", range(11))
+def test_any_number_of_samples_may_be_labelled(labelled):
+    context = make_context(10, k=0, labelled=labelled)
+    assert len(set(context.labelled.tolist())) == labelled
+    assert (np.diff(context.labelled) > 0).all()
+    assert set(context.labelled) <= set(range(10))
+    assert labelled == 10 or len(context.unlabelled)
+
+
 def test_the_same_seed_makes_the_same_pool_and_another_another():
     assert torch.equal(make_context().probs, make_context().probs)
     assert not torch.equal(make_context().probs, make_context(data_seed=1).probs)
@@ -335,6 +387,15 @@ def test_the_same_seed_makes_the_same_pool_and_another_another():
 def test_only_what_is_asked_for_is_there():
     context = make_context(needs=["probs", "neighbors"])
     assert {name for name in NEEDS if getattr(context, name) is not None} == {"probs", "neighbors"}
+
+
+def test_neighbours_are_those_of_what_is_declared():
+    with pytest.raises(StrategyError, match="no embeddings"):
+        make_context(needs=["features", "neighbors"]).neighbors(3, space="embeddings")
+    only_embeddings = make_context(needs=["embeddings", "neighbors"])
+    only_embeddings.neighbors(3, space="embeddings")
+    with pytest.raises(StrategyError, match="no features"):
+        only_embeddings.neighbors(3)
 
 
 def test_a_permuted_context_holds_the_same_samples():
@@ -356,3 +417,13 @@ def test_unpredicted_rows_are_nan_and_nobodys_neighbours():
     assert rows.tolist() == neither.tolist() != []
     assert context.members[:, rows].isnan().all()
     assert not np.isin(context.neighbors(5)[1][context.unlabelled], rows).any()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")
+def test_mapped_contexts_are_mapped_and_cannot_be_written_through(tmp_path):
+    plain = make_context()
+    mapped = memory_mapped(plain, tmp_path)
+    maps = Path("/proc/self/maps").read_text()
+    assert all(f"{tmp_path}/{name}.npy" in maps for name in ("probs", "features", "members"))
+    mapped.probs.zero_()
+    assert np.array_equal(np.load(tmp_path / "probs.npy"), plain.probs.numpy())

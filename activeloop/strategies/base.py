@@ -140,10 +140,11 @@ class ScoreStrategy:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         # Where `@score` put the strategy in the function's place, only the name leads to either.
+        path = str(getattr(self, "__qualname__", ""))
         found: Any = sys.modules.get(self.__module__)
-        for name in self.__qualname__.split("."):
+        for name in path.split("."):
             found = getattr(found, name, None)
-        return self.__qualname__ if found is self else (type(self), (self.score,))
+        return path if found is self else (type(self), (self.score,))
 
     def __repr__(self) -> str:
         return f"<strategy {getattr(self, '__name__', 'score')}>"

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from activeloop.neighbors import PoolNeighbors
-from activeloop.types import NEEDS, Context, Indices
+from activeloop.types import NEEDS, Context, Head, Indices
 
 # The dimension along which each tensor of a context runs over the pool.
 POOL_DIMENSION = {"probs": 0, "features": 0, "members": 1, "embeddings": 0}
@@ -73,21 +74,15 @@ def make_context(
     def tensor(values: Any) -> Tensor:
         return torch.tensor(values, dtype=dtype, device=device)
 
+    def head_of(centres: npt.NDArray[Any]) -> Head:
+        """Return logits of the posterior of clusters of variance 1 around `centres` `[C, D]`."""
+        weight = tensor(sharpness * centres / scale)
+        bias = tensor(-sharpness * (centres**2).sum(axis=1) / 2)
+        # A function and no layer: strategies may call a head, and know nothing else of it.
+        return lambda features: functional.linear(features, weight, bias)
+
     x = tensor(centres[truth] + noise if features is None else features.cpu().numpy())
-
-    def probs(weights: Any) -> Tensor:
-        """Return the posterior of clusters of variance 1 around `weights` `[C, D]`."""
-        bias = tensor(-sharpness * (weights**2).sum(axis=1) / 2)
-        return functional.linear(x, tensor(sharpness * weights), bias).softmax(dim=1)
-
-    weight = tensor(sharpness * centres / scale)
-    bias = tensor(-sharpness * (centres**2).sum(axis=1) / 2)
-    x_scaled = x * scale
-
-    # A function and no layer: strategies may call a head, and know nothing else of it.
-    def head(features: Tensor) -> Tensor:
-        return functional.linear(features, weight, bias)
-
+    scaled, head = x * scale, head_of(centres)
     known = _labelled(size, labelled)
     if unlabelled is None:
         rest = np.setdiff1d(np.arange(size), known)
@@ -95,9 +90,11 @@ def make_context(
     else:
         open_ = np.array(unlabelled, np.int64)
     fields: dict[str, Any] = {
-        "probs": head(x_scaled).softmax(dim=1),
-        "features": x_scaled,
-        "members": torch.stack([probs(centres + other) for other in others]),
+        "probs": head(scaled).softmax(dim=1),
+        "features": scaled,
+        "members": torch.stack(
+            [head_of(centres + other)(scaled).softmax(dim=1) for other in others]
+        ),
         "embeddings": x @ tensor(projection),
         "head": head,
     }
@@ -111,7 +108,7 @@ def make_context(
         unlabelled=open_,
         **fields,
     )
-    return restrict(rebuild(whole), needs)
+    return restrict(whole, needs)
 
 
 def _labelled(size: int, labelled: int | Sequence[int]) -> Indices:
@@ -119,21 +116,27 @@ def _labelled(size: int, labelled: int | Sequence[int]) -> Indices:
     if not isinstance(labelled, int):
         return np.array(labelled, np.int64)
     front = (labelled + 1) // 2
-    spread = np.linspace(front + 1, size - 2, labelled - front).astype(np.int64)
+    behind = labelled - front
+    spread = front + np.arange(1, behind + 1) * (size - front) // (behind + 1)
     return np.concatenate([np.arange(front), spread])
 
 
-def rebuild(context: Context, **fields: Any) -> Context:
-    """Return `context` with other `fields`, its neighbours searched among them."""
-    changed = dataclasses.replace(context, **fields)
-    neighbors = PoolNeighbors(changed.features, changed.embeddings, changed.labelled)
-    return dataclasses.replace(changed, neighbors=neighbors)
-
-
 def restrict(context: Context, needs: Collection[str]) -> Context:
-    """Return `context` with None for the optional fields that `needs` does not name."""
+    """Return `context` with None for the optional fields that `needs` does not name.
+
+    Neighbours are those of the features and of the embeddings as a run would have them.
+    """
     absent: dict[str, Any] = dict.fromkeys(NEEDS - set(needs))
+    if "neighbors" in needs:
+        features = context.features if "features" in needs or "embeddings" not in needs else None
+        embeddings = context.embeddings if "embeddings" in needs else None
+        absent["neighbors"] = PoolNeighbors(features, embeddings, context.labelled)
     return dataclasses.replace(context, **absent)
+
+
+def rebuild(context: Context, **fields: Any) -> Context:
+    """Return `context`, in which every field is there, with other `fields`: neighbours follow."""
+    return restrict(dataclasses.replace(context, **fields), NEEDS)
 
 
 def permuted(context: Context, order: Indices) -> Context:
