@@ -186,10 +186,25 @@ def locate(path: str) -> Callable[..., Any]:
 
 
 def described(strategy: Callable[..., Any]) -> str:
-    """Return a strategy's name and the options bound to it."""
-    options = getattr(strategy, "keywords", {})
-    listed = ", ".join(f"{name}={value!r}" for name, value in sorted(options.items()))
-    return f"{name_of(strategy)}({listed})" if listed else name_of(strategy)
+    """Return a strategy's name and the options bound to it.
+
+    An instance of a class may have a `description` of its own: it tells runs apart.
+    """
+    if (own := getattr(strategy, "description", None)) is not None:
+        return str(own)
+    return with_options(name_of(strategy), getattr(strategy, "keywords", {}))
+
+
+def with_options(name: str, options: Mapping[str, Any]) -> str:
+    """Return `name(option=value, ...)`; strategies among the values are described."""
+    listed = ", ".join(f"{option}={_shown(value)}" for option, value in sorted(options.items()))
+    return f"{name}({listed})" if listed else name
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return described(value) if callable(value) else repr(value)
 
 
 def name_of(strategy: Callable[..., Any]) -> str:
