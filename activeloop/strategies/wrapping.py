@@ -1,8 +1,8 @@
 """What strategies that ask other strategies have in common.
 
 A wrapper is a dataclass of options. Those named in `wraps` are strategies: callables, names, or
-mappings `{name: ..., option: ...}`, and are built, and so checked, when the wrapper is. It asks them
-on `dataclasses.replace(context, unlabelled=subset)`, so that indices stay pool indices.
+mappings `{name: ..., option: ...}`, and are built, and so checked, when the wrapper is. It asks
+them on `dataclasses.replace(context, unlabelled=subset)`, so that indices stay pool indices.
 
 `candidates` is asked before there are predictions, and `__call__` after; a wrapper in a wrapper may
 be called on more than its own candidates. So both narrow, and what is drawn for it comes from
@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from activeloop.errors import ConfigError
-from activeloop.strategies.asking import ask_candidates
+from activeloop.strategies.asking import ask, ask_candidates
 from activeloop.strategies.base import needs_of
 from activeloop.strategies.loading import as_strategy, name_of, with_options
-from activeloop.types import Context, Indices, Strategy
+from activeloop.types import Context, Indices, Scores, Strategy
 
 
 class Wrapper:
@@ -98,13 +98,13 @@ class Wrapper:
 
     @property
     def _own_name(self) -> str:
-        name = type(self).__name__
+        name = type(self).__qualname__
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
     def _own_needs(self) -> frozenset[str]:
         declared = type(self).needs
-        if getattr(self, "space", None) == "embeddings" and "features" in declared:
-            return declared - {"features"} | {"embeddings"}
+        if (space := getattr(self, "space", None)) is not None:
+            return declared - {"features", "embeddings"} | {space}
         return declared
 
     @staticmethod
@@ -114,9 +114,16 @@ class Wrapper:
 
 def among(context: Context, indices: Indices, k: int | None = None) -> Context:
     """Return `context` with only `indices`, ascending, to pick from, and another `k` if given."""
-    return dataclasses.replace(
-        context, unlabelled=np.sort(indices), k=context.k if k is None else k
-    )
+    return dataclasses.replace(context, unlabelled=indices, k=context.k if k is None else k)
+
+
+def ask_narrowed(strategy: Strategy, context: Context) -> tuple[Indices, Scores | None]:
+    """Return the picks of `strategy`, and their scores, among its own candidates if it has any.
+
+    For a wrapper whose candidates are more than those of a strategy that it asks.
+    """
+    own = ask_candidates(strategy, context)
+    return ask(strategy, context if own is None else among(context, own))
 
 
 def lottery(context: Context) -> npt.NDArray[np.float64]:
