@@ -4,6 +4,7 @@ import csv
 import importlib.metadata
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -579,7 +580,7 @@ def test_strategies_are_listed_with_what_they_do(cli):
     assert code == 0
     for name in CATALOG:
         assert name in out
-    assert "Highest entropy of the probabilities first" in out
+    assert "Highest entropy of the" in out
 
 
 def test_every_strategy_has_a_config_that_names_it_and_its_options():
@@ -620,7 +621,7 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "strategy: cosine_diversity" in done.stdout
+    assert re.search(r"strategy: (\w+, )+entropy,", done.stdout)
     assert "python -m activeloop strategy=entropy" in done.stdout
 
 

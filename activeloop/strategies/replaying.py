@@ -16,7 +16,9 @@ from activeloop.types import Context, Indices
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class Replay(Wrapper):
-    """What another run asked for, in its order: do its picks serve another learner?
+    """What another run asked for, in its order.
+
+    It tells whether what was picked for one learner serves another.
 
     Samples that have an answer already are passed over, so that two runs with the same seed and the
     same initial set ask for the same, round by round. From another initial set, begin with

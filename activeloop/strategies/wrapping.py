@@ -85,7 +85,8 @@ class Wrapper:
 
     @property
     def __name__(self) -> str:
-        return f"{self._own_name}({', '.join(map(name_of, self.inner))})"
+        names = ", ".join(name_of(each) for each in self.inner)
+        return f"{self._own_name}({names})" if names else self._own_name
 
     @property
     def description(self) -> str:
