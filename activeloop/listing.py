@@ -15,7 +15,15 @@ from omegaconf import OmegaConf
 
 from activeloop.config import config_dir
 from activeloop.errors import ConfigError
-from activeloop.strategies import ENTRY_POINTS, About, about, find, known_strategies, locate
+from activeloop.strategies import (
+    ENTRY_POINTS,
+    FAMILIES,
+    About,
+    about,
+    find,
+    known_strategies,
+    locate,
+)
 
 WIDTH = 100
 _HEADINGS = ("strategy", "asks first for", "budget", "needs", "time")
@@ -47,7 +55,8 @@ def list_strategies(arguments: Sequence[str]) -> str:
     if given.name is not None:
         return in_full(given.name, own)
     if given.markdown:
-        return markdown(known_strategies())
+        # The README is about what comes with activeloop, whatever else is installed here.
+        return markdown(each for each in known_strategies() if each.family in FAMILIES)
     found = [about(locate(_target(path)), name, str(path.parent)) for name, path in own.items()]
     return (
         f"{table(itertools.chain(known_strategies(), found))}\n\n"

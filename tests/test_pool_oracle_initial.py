@@ -230,5 +230,5 @@ def test_a_switch_may_start_a_run_if_its_first_strategy_may():
 def test_without_embeddings_a_cold_start_says_how_to_get_them():
     data, hidden = blobs()
     strategy = {"name": "l2_diversity", "space": "embeddings"}
-    with pytest.raises(ConfigError, match="l2_diversity compares embeddings.*embed=pca"):
+    with pytest.raises(ConfigError, match=r"l2_diversity compares embeddings.*embed=pca"):
         initial.by_strategy(data, hidden, strategy=strategy)
