@@ -73,8 +73,8 @@ class Mix(Wrapper):
         """Return how many each strategy picks, summing to `k`."""
         shares = np.ones(len(self.inner)) if self.shares is None else np.array(self.shares, float)
         exact = context.k * shares / shares.sum()
-        # Shares that are meant to divide evenly must not lose one to rounding: 0.7 * 10 < 7.
-        sizes: Indices = np.floor(exact + 1e-9).astype(np.int64)
+        sizes: Indices = np.floor(exact).astype(np.int64)
+        # Rounded, so that 6.999... of floating point comes before any true remainder.
         remainder = np.where(shares > 0, np.round(exact - sizes, 9), -1)
         order = np.lexsort((context.rng.permutation(len(sizes)), -remainder))
         sizes[order[: context.k - sizes.sum()]] += 1

@@ -56,6 +56,16 @@ class Fixed:
         return self.indices[np.isin(self.indices, context.unlabelled)][: context.k]
 
 
+class Odd:
+    """Trusts that it is called on its candidates."""
+
+    def candidates(self, context):
+        return context.unlabelled[context.unlabelled % 2 == 1]
+
+    def __call__(self, context):
+        return low(context)
+
+
 # p1 - p2 of samples 0 to 5: 0.8, 0.2, 0.6, 0.0, 0.4, 0.1.
 GAPS = [[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.5, 0.5], [0.3, 0.7], [0.45, 0.55]]
 
@@ -122,6 +132,8 @@ def test_in_a_mix_each_keeps_to_its_own_candidates():
     ctx = context(size=1000, k=4)
     part = candidates(load_strategy(**inner), context(size=1000, k=2))
     assert picked(mix, ctx)[:2] == part[:2].tolist()
+    mix = load_strategy("mix", strategies=[Odd(), high])
+    assert picked(mix, context(size=9, k=4)) == [1, 3, 8, 7]
 
 
 # -- switch --------------------------------------------------------------------------------------
@@ -207,6 +219,18 @@ def test_a_share_is_about_that_share_and_is_the_same_again():
     assert len(candidates(few, ctx)) == 3
 
 
+@pytest.mark.parametrize("options", [{"size": 20}, {"share": 0.1}])
+def test_the_part_is_the_same_whatever_else_may_be_picked(options):
+    strategy = load_strategy("subsample", strategy=low, **options)
+    ctx = context(size=300, k=3)
+    part = candidates(strategy, ctx)
+    for more in ([], range(150, 300), range(0, 300, 7)):
+        ctx = context(size=300, k=3)
+        ctx = dataclasses.replace(ctx, unlabelled=np.union1d(part, np.array(more, np.int64)))
+        ctx.rng.random(5)
+        assert candidates(strategy, ctx).tolist() == part.tolist()
+
+
 def test_a_part_of_a_part():
     inner = load_strategy("subsample", strategy=Fixed(*range(0, 1000, 2)), size=40)
     ctx = context(size=1000, k=5)
@@ -264,6 +288,19 @@ def test_seals_agrees_with_brute_force_as_labels_grow():
         assert candidates(seals, ctx).tolist() == expected.tolist()
 
 
+def test_seals_in_a_pool_of_several_chunks_and_in_another_space():
+    seals = load_strategy("seals", strategy=low, m=3)
+    labelled = np.arange(0, 9000, 30)  # 300, more than are searched at a time
+    for seed in (0, 1):
+        space = torch.randn(9000, 4, generator=torch.Generator().manual_seed(seed))
+        unit = torch.nn.functional.normalize(space.double(), dim=1)
+        apart = torch.cdist(unit[labelled], unit)
+        apart[torch.arange(300), labelled] = torch.inf
+        expected = np.setdiff1d(apart.topk(3, largest=False).indices.numpy(), labelled)
+        ctx = context(size=9000, labelled=labelled, embeddings=space)
+        assert candidates(seals, ctx).tolist() == expected.tolist()
+
+
 def test_seals_searches_newly_labelled_samples_only(monkeypatch):
     from activeloop.strategies import seals as module
 
@@ -310,9 +347,10 @@ def test_cosine_is_between_directions_and_scores_stay_with_their_picks():
     # By margin: 3, 5, 1, 4, 2, 0; 2 is like 4, and 0 like 1.
     assert list(picks.indices) == [3, 5, 1, 4]
     assert list(picks.scores) == pytest.approx([1, 0.9, 0.8, 0.6])
-    space = torch.tensor([[1.0, 0], [2, 0], [0, 2], [0, 3], [0, 0.1], [1, 1]])
+    space = torch.tensor([[9.0, 1], [2, 0], [4, 0], [0, 3], [1, 1], [0, 1]])  # 5 is like 3
     picks = load_strategy("deduplicate", threshold=0.1)(context(GAPS, k=3, features=space))
-    assert list(picks.indices) == [3, 5, 1]
+    assert list(picks.indices) == [3, 1, 4]
+    assert list(picks.scores) == pytest.approx([1, 0.8, 0.6])
 
 
 def test_the_strategy_is_asked_for_more_until_they_suffice():
