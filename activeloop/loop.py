@@ -116,9 +116,10 @@ class ActiveLoop:
         self.data, self.learner, self.strategy = data, learner, strategy
         self.memory_limit = memory_limit
         self.neighbors = neighbors or NeighborSearch()
-        if hasattr(strategy, "resolve"):
-            strategy.resolve(data.pool.keys)
         self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
+        for each in (strategy, self.initial.strategy):
+            if hasattr(each, "resolve"):
+                each.resolve(data.pool.keys)
         self.initial.check(data)
         self.schedule = Schedule(
             self.initial.size, len(data.pool), query_size, query_growth, rounds, budget
@@ -307,8 +308,8 @@ class ActiveLoop:
         """Predict, let the strategy pick, and keep the query."""
         initial = self._closed == 0
         strategy = self.initial.strategy if initial else self.strategy
-        needs = needs_of(strategy)
         context = self._context(k)
+        needs = needs_of(strategy, context)
         with self._timed() as predict:
             early = before_predictions(context, self.data, needs, self.neighbors)
             if initial:

@@ -109,14 +109,16 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise ConfigError(f"{missing[0]} has no value: give one, as in {missing[0]}=VALUE")
     seed = whole("seed", config.seed)
+    # First, so that a strategy that does not exist is found before the data is loaded.
+    strategy = strategies.from_config(_plain(config.strategy))
     data, hidden = instantiate(config.data, _convert_="all")
     data = _factory(config.embed)(data)
     loop = ActiveLoop(
         data,
         build_learner(config),
-        strategies.from_config(_plain(config.strategy)),
+        strategy,
         test_labels=hidden.test,
-        initial=_factory(config.initial)(data, hidden),
+        initial=_factory(config.initial, recursive=False)(data, hidden),
         query_size=_plain(config.query_size),
         query_growth=config.query_growth,
         rounds=config.rounds,
@@ -156,12 +158,14 @@ def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle
     return oracle
 
 
-def _factory(node: DictConfig) -> Callable[..., Any]:
-    """Return the target of `node` with its settings bound.
+def _factory(node: DictConfig, *, recursive: bool = True) -> Callable[..., Any]:
+    """Return the target of `node` with its settings bound, nested targets built if `recursive`.
 
     Given to `instantiate` instead, arguments that are dataclasses would be turned into configs.
     """
-    factory: Callable[..., Any] = instantiate(node, _partial_=True, _convert_="all")
+    factory: Callable[..., Any] = instantiate(
+        node, _partial_=True, _convert_="all", _recursive_=recursive
+    )
     return factory
 
 

@@ -41,14 +41,18 @@ def needs(*names: Need) -> Callable[[_Callable], _Callable]:
     return declare
 
 
-def needs_of(strategy: Callable[..., Any]) -> frozenset[str]:
+def needs_of(strategy: Callable[..., Any], context: Context | None = None) -> frozenset[str]:
     """Return what `strategy` declared with `@needs`, also through `functools.partial`.
 
-    A strategy bound to `space="embeddings"` needs those in place of features.
+    A strategy bound to `space="embeddings"` needs those in place of features. One that needs less
+    at times has a method `needs_at(context)`, which is asked for this `context` (indices and labels
+    only) if there is one.
     """
     bound: dict[str, Any] = {}
     while isinstance(strategy, functools.partial):
         bound, strategy = strategy.keywords | bound, strategy.func
+    if context is not None and hasattr(strategy, "needs_at"):
+        return _known(strategy.needs_at(context), type(strategy).__name__)
     found = _known(getattr(strategy, "needs", ()), type(strategy).__name__)
     if bound.get("space") == "embeddings" and "features" in found:
         return found - {"features"} | {"embeddings"}

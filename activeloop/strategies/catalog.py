@@ -20,6 +20,19 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "l2_diversity": f"{_HOME}.neighborhood.l2_diversity",
         "neighbor_kl": f"{_HOME}.neighborhood.neighbor_kl",
     },
+    "imbalance": {
+        "class_balanced": f"{_HOME}.balancing.ClassBalanced",
+    },
+    "combinators": {
+        "mix": f"{_HOME}.mixing.Mix",
+        "switch": f"{_HOME}.switching.Switch",
+        "tcm": f"{_HOME}.switching.Tcm",
+        "filter": f"{_HOME}.narrowing.Filter",
+        "subsample": f"{_HOME}.narrowing.Subsample",
+        "seals": f"{_HOME}.seals.Seals",
+        "deduplicate": f"{_HOME}.deduplication.Deduplicate",
+        "replay": f"{_HOME}.replaying.Replay",
+    },
 }
 
 CATALOG: Mapping[str, str] = {
