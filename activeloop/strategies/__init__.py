@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from activeloop.strategies.base import ScoreStrategy, needs, needs_of, score, score_of
 from activeloop.strategies.catalog import CATALOG, FAMILIES
+from activeloop.strategies.centroids import k_means
+from activeloop.strategies.coreset import k_center
+from activeloop.strategies.dropout import dropquery
+from activeloop.strategies.facility import facility_location
+from activeloop.strategies.gradients import badge
+from activeloop.strategies.hierarchy import cluster_margin
 from activeloop.strategies.loading import (
     ENTRY_POINTS,
     About,
@@ -17,9 +23,11 @@ from activeloop.strategies.loading import (
     locate,
     name_of,
 )
+from activeloop.strategies.mixing import alfa_mix
 from activeloop.strategies.neighborhood import cosine_diversity, l2_diversity, neighbor_kl
 from activeloop.strategies.uncertainty import entropy, least_confidence, margin
 from activeloop.strategies.uniform import random
+from activeloop.strategies.weighted import WeightedKMeans, clue
 
 __all__ = [
     "CATALOG",
@@ -27,13 +35,22 @@ __all__ = [
     "FAMILIES",
     "About",
     "ScoreStrategy",
+    "WeightedKMeans",
     "about",
+    "alfa_mix",
     "as_strategy",
+    "badge",
     "bind",
+    "clue",
+    "cluster_margin",
     "cosine_diversity",
     "described",
+    "dropquery",
     "entropy",
+    "facility_location",
     "from_config",
+    "k_center",
+    "k_means",
     "known_strategies",
     "l2_diversity",
     "least_confidence",
