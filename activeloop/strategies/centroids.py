@@ -30,6 +30,6 @@ def k_means(context: Context, *, space: Space = "features") -> Picks:
 
 
 def rows_of(context: Context, space: Space, indices: Indices) -> Tensor:
-    """Return some of the pool's vectors as float32, `[n, D]`."""
+    """Return a copy of some of the pool's vectors, `[n, D]`, in their own type."""
     matrix = vectors(context, space)
-    return matrix[torch.from_numpy(indices).to(matrix.device)].detach().float()
+    return matrix[torch.from_numpy(indices).to(matrix.device)].detach()

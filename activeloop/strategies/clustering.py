@@ -138,7 +138,7 @@ def nearest_to_centroids(
     order = np.lexsort((rng.permutation(len(far)), far, cluster))
     filled, starts = np.unique(cluster[order], return_index=True)
     chosen: Indices = order[starts]
-    size: Scores = np.bincount(cluster, mass, len(centroids))[filled]
+    size: Scores = np.bincount(cluster, mass, len(centroids))[filled].astype(np.float64)
     largest = np.lexsort((rng.permutation(len(size)), -size))
     chosen, size = chosen[largest], size[largest]
     missing = len(centroids) - len(chosen)
