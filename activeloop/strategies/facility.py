@@ -66,7 +66,9 @@ def facility_location(
     whole("strategy.references", references, least=1)
     if bandwidth is not None:
         real("strategy.bandwidth", bandwidth, above=0)
-    x, labelled = (rows_of(context, space, rows) for rows in (context.unlabelled, context.labelled))
+    x, labelled = (
+        rows_of(context, space, rows).float() for rows in (context.unlabelled, context.labelled)
+    )
     _announce(len(x), min(len(x), references), x.shape[1])
     drawn = context.rng.permutation(len(x))
     covered, others = (

@@ -68,7 +68,7 @@ def cluster_margin(
     unsure = (1 - measures.margin(context.probs[unlabelled])).double().cpu().numpy()
     size = min(len(unsure), math.ceil(beta * context.k))
     least = highest(unsure, size, context.rng)
-    x = rows_of(context, space, context.unlabelled)
+    x = rows_of(context, space, context.unlabelled).float()
     member = hierarchical(x, max(1, count), small, context.rng)[least]
     chosen = least[round_robin(member, context.k, context.rng)]
     return Picks(context.unlabelled[chosen], unsure[chosen])
@@ -97,9 +97,10 @@ def hierarchical(x: Tensor, count: int, small: int, rng: np.random.Generator) ->
         centres = centres[torch.from_numpy(filled).to(x.device)]
     sizes = np.bincount(near).astype(float)
     spread = np.bincount(near, _squared_to(centres, x, near)) / sizes
-    apart = torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist").cpu().numpy()
-    apart = np.sqrt(apart**2 + (spread[:, None] + spread).astype(np.float32))
-    first, second, heights = average_linkage(apart, sizes)
+    apart = torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist").square_()
+    own = torch.from_numpy(spread).to(apart)
+    apart = apart.add_(own).add_(own[:, None]).sqrt_()
+    first, second, heights = average_linkage(apart.cpu().numpy(), sizes)
     joined = max(0, len(centres) - count)
     if len(x) > small and joined:
         _log.info(

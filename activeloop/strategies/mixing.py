@@ -61,7 +61,7 @@ def _anchors(context: Context, x: Tensor) -> Tensor:
     sums = torch.zeros(len(classes), x.shape[1], dtype=torch.float64, device=x.device)
     sums.index_add_(0, torch.from_numpy(which).to(x.device), labelled.double())
     counts = torch.from_numpy(np.bincount(which)).to(x.device)
-    return (sums / counts[:, None]).float()
+    return (sums / counts[:, None]).to(x)
 
 
 def changed_by_mixing(x: Tensor, anchors: Tensor, head: Head, cap: float, k: int) -> Indices:
