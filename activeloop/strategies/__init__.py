@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from activeloop.strategies.alfa import alfa_mix
 from activeloop.strategies.balancing import ClassBalanced
 from activeloop.strategies.base import ScoreStrategy, needs, needs_of, score, score_of
 from activeloop.strategies.catalog import CATALOG, FAMILIES
+from activeloop.strategies.centroids import k_means
+from activeloop.strategies.coreset import k_center
 from activeloop.strategies.deduplication import Deduplicate
+from activeloop.strategies.dropout import dropquery
+from activeloop.strategies.facility import facility_location
+from activeloop.strategies.gradients import badge
+from activeloop.strategies.hierarchy import cluster_margin
 from activeloop.strategies.loading import (
     ENTRY_POINTS,
     About,
@@ -28,6 +35,7 @@ from activeloop.strategies.seals import Seals
 from activeloop.strategies.switching import Switch, Tcm
 from activeloop.strategies.uncertainty import entropy, least_confidence, margin
 from activeloop.strategies.uniform import random
+from activeloop.strategies.weighted import WeightedKMeans, clue
 
 __all__ = [
     "CATALOG",
@@ -44,14 +52,23 @@ __all__ = [
     "Subsample",
     "Switch",
     "Tcm",
+    "WeightedKMeans",
     "about",
+    "alfa_mix",
     "as_strategy",
+    "badge",
     "bind",
+    "clue",
+    "cluster_margin",
     "cosine_diversity",
     "described",
+    "dropquery",
     "entropy",
+    "facility_location",
     "find",
     "from_config",
+    "k_center",
+    "k_means",
     "known_strategies",
     "l2_diversity",
     "least_confidence",

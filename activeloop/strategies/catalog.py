@@ -15,6 +15,19 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "margin": f"{_HOME}.uncertainty.margin",
         "entropy": f"{_HOME}.uncertainty.entropy",
     },
+    "batch": {
+        "badge": f"{_HOME}.gradients.badge",
+        "k_means": f"{_HOME}.centroids.k_means",
+        "weighted_k_means": f"{_HOME}.weighted.WeightedKMeans",
+        "clue": f"{_HOME}.weighted.clue",
+        "cluster_margin": f"{_HOME}.hierarchy.cluster_margin",
+        "facility_location": f"{_HOME}.facility.facility_location",
+        "alfa_mix": f"{_HOME}.alfa.alfa_mix",
+        "dropquery": f"{_HOME}.dropout.dropquery",
+    },
+    "coverage": {
+        "k_center": f"{_HOME}.coreset.k_center",
+    },
     "neighbours": {
         "cosine_diversity": f"{_HOME}.neighborhood.cosine_diversity",
         "l2_diversity": f"{_HOME}.neighborhood.l2_diversity",
