@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from activeloop.strategies.bait import bait
 from activeloop.strategies.base import ScoreStrategy, needs, needs_of, score, score_of
+from activeloop.strategies.batchbald import batchbald
 from activeloop.strategies.catalog import CATALOG, FAMILIES
+from activeloop.strategies.committee import consensus_entropy, kl_to_mean, vote_entropy
 from activeloop.strategies.loading import (
     ENTRY_POINTS,
     About,
@@ -18,7 +21,15 @@ from activeloop.strategies.loading import (
     name_of,
 )
 from activeloop.strategies.neighborhood import cosine_diversity, l2_diversity, neighbor_kl
-from activeloop.strategies.uncertainty import entropy, least_confidence, margin
+from activeloop.strategies.predictive import epig
+from activeloop.strategies.uncertainty import (
+    bald,
+    entropy,
+    least_confidence,
+    margin,
+    mean_std,
+    variation_ratio,
+)
 from activeloop.strategies.uniform import random
 
 __all__ = [
@@ -29,17 +40,24 @@ __all__ = [
     "ScoreStrategy",
     "about",
     "as_strategy",
+    "bait",
+    "bald",
+    "batchbald",
     "bind",
+    "consensus_entropy",
     "cosine_diversity",
     "described",
     "entropy",
+    "epig",
     "from_config",
+    "kl_to_mean",
     "known_strategies",
     "l2_diversity",
     "least_confidence",
     "load_strategy",
     "locate",
     "margin",
+    "mean_std",
     "name_of",
     "needs",
     "needs_of",
@@ -47,4 +65,6 @@ __all__ = [
     "random",
     "score",
     "score_of",
+    "variation_ratio",
+    "vote_entropy",
 ]
