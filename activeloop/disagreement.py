@@ -59,7 +59,7 @@ def mean_std(members: Tensor) -> Tensor:
 
 def _entropies(members: Tensor) -> Tensor:
     """Return each member's entropy, `[M, n]`."""
-    return entropy(members.flatten(0, 1)).unflatten(0, members.shape[:2])
+    return entropy(members.flatten(0, 1)).view(members.shape[:2])
 
 
 def _votes(members: Tensor) -> Tensor:

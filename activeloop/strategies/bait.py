@@ -44,7 +44,8 @@ def bait(context: Context, *, lambda_: float = 1.0, oversample: float = 2.0) -> 
         oversample: how many times k are picked forward; 1 leaves nothing to take back.
 
     Raises:
-        StrategyError: the matrices do not fit into `context.memory_limit`.
+        StrategyError: the matrices do not fit into `context.memory_limit`, or features are larger
+            than float64 can tell apart.
     """
     lambda_ = real("strategy.lambda_", lambda_, above=0)
     oversample = real("strategy.oversample", oversample, least=1)
@@ -80,7 +81,7 @@ class _Search:
         labelled = layer.information(known)
         self.fisher.add_(labelled).div_(len(self.indices) + len(known))
         labelled.diagonal().add_(lambda_)
-        self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(labelled))
+        self.inverse = torch.cholesky_inverse(_cholesky(labelled))
         del labelled
         self.variance = layer.forms(self.inverse, self.indices)
         self.error = layer.forms(self.inverse @ self.fisher @ self.inverse, self.indices)
@@ -115,7 +116,9 @@ class _Search:
         """
         changes = []
         rows = rows_at_a_time(32 * self.classes**2)
-        for variance, error in zip(self.variance.split(rows), self.error.split(rows), strict=True):
+        for variance, error in zip(
+            torch.split(self.variance, rows), torch.split(self.error, rows), strict=True
+        ):
             factor = _root(full(variance, self.classes), sign)
             solved = torch.cholesky_solve(full(error, self.classes), factor)
             changes.append(solved.diagonal(dim1=1, dim2=2).sum(dim=1))
@@ -137,9 +140,12 @@ class _Search:
         rank = z.shape[1]
         rows = rows_at_a_time(8 * (self.layer.width + 4 * rank * rank))
         for some, variance, error in zip(
-            self.indices.split(rows), self.variance.split(rows), self.error.split(rows), strict=True
+            torch.split(self.indices, rows),
+            torch.split(self.variance, rows),
+            torch.split(self.error, rows),
+            strict=True,
         ):
-            zx, yx = self.layer.projections(both, some).split(rank, dim=1)
+            zx, yx = torch.split(self.layer.projections(both, some), rank, dim=1)
             cross = zx.mT @ yx
             variance.sub_(triangle(zx.mT @ zx), alpha=sign)
             error.sub_(triangle(cross + cross.mT), alpha=sign)
@@ -148,7 +154,18 @@ class _Search:
 def _root(variance: Tensor, sign: int) -> Tensor:
     """Return the lower Cholesky factor of I + sign * variance, `[..., C, C]`."""
     each = torch.eye(variance.shape[-1], dtype=variance.dtype, device=variance.device)
-    return torch.linalg.cholesky(each + sign * variance)
+    return _cholesky(each + sign * variance)
+
+
+def _cholesky(matrix: Tensor) -> Tensor:
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if failed.any():
+        raise StrategyError(
+            "the features are so large beside strategy.lambda_ that rounding hides what a sample "
+            "adds: take a larger strategy.lambda_, or scale the features down"
+        )
+    root: Tensor = factor
+    return root
 
 
 def _check_cost(context: Context, layer: Layer, forward: int) -> None:
@@ -162,8 +179,10 @@ def _check_cost(context: Context, layer: Layer, forward: int) -> None:
             f"{context.memory_limit / 2**30:.1f}: take fewer features (a narrower last layer, or "
             "embed=pca as input), fewer candidates (strategy=subsample around bait), or badge"
         )
-    each = classes**2 * (3 * layer.features.shape[1] + 10 * classes) + 3000
-    seconds = 1e-10 * (n * (4 * width**2 + forward * each) + forward * 6 * classes * width**2)
+    # Measured on one core: products of float64, and a little for each candidate and step.
+    step = 6e-11 * classes**2 * (2 * layer.features.shape[1] + 10 * classes) + 5e-7
+    seconds = n * (1.3e-10 * width**2 + forward * step)
+    seconds += 2e-10 * width**2 * (width + forward * classes)
     if seconds > _LONG:
         log.warning(
             "bait with %d candidates, %d weights and %d steps: about %.0f minutes; "

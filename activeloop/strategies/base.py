@@ -188,7 +188,7 @@ def by_rows(
     row_bytes = values.element_size() * (values.numel() // max(1, values.shape[dim]))
     rows = rows_at_a_time(4 * row_bytes)  # the rows, and what is computed from them
     chosen = torch.from_numpy(indices).to(values.device)
-    results = [measure(values.index_select(dim, some)) for some in chosen.split(rows)]
+    results = [measure(values.index_select(dim, some)) for some in torch.split(chosen, rows)]
     return torch.cat(results)
 
 
@@ -249,10 +249,9 @@ def _keys(scores: Scores, sampling: str, beta: float, rng: np.random.Generator) 
 def _tempered(context: Context, temperature: float) -> Context:
     if temperature == 1:
         return context
-    present = {name: getattr(context, name) for name in ("probs", "members")}
-    tempered: dict[str, Tensor] = {
-        name: (value.log() / temperature).softmax(dim=-1)
-        for name, value in present.items()
-        if value is not None
-    }
+    tempered: dict[str, Any] = {}
+    for name in ("probs", "members"):
+        if (value := getattr(context, name)) is not None:
+            logits = value.log().div_(temperature)  # the only copy: the rest is in place
+            tempered[name] = logits.sub_(logits.logsumexp(dim=-1, keepdim=True)).exp_()
     return dataclasses.replace(context, **tempered)

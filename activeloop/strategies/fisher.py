@@ -35,9 +35,9 @@ class Layer:
     def information(self, indices: Tensor) -> Tensor:
         """Return the sum of the samples' Fisher information, `[C D, C D]`."""
         d, classes = self.features.shape[1], self.probs.shape[1]
-        like = {"dtype": torch.float64, "device": self.features.device}
-        total = torch.zeros(self.width, self.width, **like)  # type: ignore[call-overload]  # torch's stubs want literals
-        for some in indices.split(rows_at_a_time(16 * self.width)):
+        device = self.features.device
+        total = torch.zeros(self.width, self.width, dtype=torch.float64, device=device)
+        for some in torch.split(indices, rows_at_a_time(16 * self.width)):
             h, p = self.rows(some)
             ph = (p[:, :, None] * h[:, None, :]).flatten(1)  # [n, C D]
             total.addmm_(ph.T, ph, alpha=-1)
@@ -63,7 +63,7 @@ class Layer:
         by_feature = blocks.transpose(0, 1).reshape(d, -1)
         result = matrix.new_empty(len(indices), len(row))
         rows = rows_at_a_time(8 * len(row) * d)
-        for part, some in zip(result.split(rows), indices.split(rows), strict=True):
+        for part, some in zip(torch.split(result, rows), torch.split(indices, rows), strict=True):
             h, p = self.rows(some)
             half = (h @ by_feature).view(len(some), len(row), d)
             inner = full((half @ h[:, :, None]).squeeze(2), classes)

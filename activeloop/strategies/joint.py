@@ -57,7 +57,9 @@ class Configurations:
         weights, shares = self.weights.float().T.contiguous(), self.shares.float()
         plogp = [
             _plogp(some @ weights) @ shares
-            for some in rows.split(rows_at_a_time(8 * len(self)))  # float32: product and logarithm
+            for some in torch.split(
+                rows, rows_at_a_time(8 * len(self))
+            )  # float32: product and logarithm
         ]
         joint = -torch.cat(plogp).double().view(n, classes).sum(dim=1)
         entropies = -_plogp(probs).double().sum(dim=2)  # [M, n]
@@ -70,11 +72,10 @@ def _plogp(p: Tensor) -> Tensor:
 
 def nothing_chosen(members: Tensor) -> Configurations:
     """Return the one configuration of no labels at all, for members `[M, n, C]`."""
-    like = {"dtype": torch.float64, "device": members.device}
-    size = len(members)
+    size, device = len(members), members.device
     return Configurations(
-        shares=torch.ones(1, **like),  # type: ignore[call-overload]  # torch's stubs want literals
-        weights=torch.full((1, size), 1 / size, **like),  # type: ignore[call-overload]  # the same
+        shares=torch.ones(1, dtype=torch.float64, device=device),
+        weights=torch.full((1, size), 1 / size, dtype=torch.float64, device=device),
     )
 
 

@@ -68,7 +68,7 @@ def expected_information(members: Tensor, others: Tensor) -> Tensor:
     # Rows are of one class of one sample, so that a thousand classes fit too.
     rows = rows_at_a_time(2 * members.element_size() * columns.shape[1])
     sums = []
-    for some in ratios.split(rows):
+    for some in torch.split(ratios, rows):
         r = some @ columns
         sums.append(r.log().mul_(r) @ weights)
     return (torch.cat(sums).view(n, classes) * p).sum(dim=1).clamp_(min=0)
