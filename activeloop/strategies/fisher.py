@@ -29,8 +29,12 @@ class Layer:
         return self.features.shape[1] * self.probs.shape[1]
 
     def rows(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features `[n, D]` and probabilities `[n, C]` of `indices`, float64."""
-        return self.features[indices].double(), self.probs[indices].double()
+        """Return features `[n, D]` and probabilities `[n, C]` of `indices`, float64.
+
+        Probabilities sum to 1 here to the last digit, without which V V' would not be what it is.
+        """
+        p = self.probs[indices].double()
+        return self.features[indices].double(), p / p.sum(dim=1, keepdim=True)
 
     def information(self, indices: Tensor) -> Tensor:
         """Return the sum of the samples' Fisher information, `[C D, C D]`."""

@@ -57,8 +57,8 @@ def expected_information(members: Tensor, others: Tensor) -> Tensor:
     """Return the mean over `others` `[M, T, C]` of I(label; other's label), `[n]` in nats.
 
     `members` are `[M, n, C]`; all probabilities are above 0. With p and q the members' means and
-    r = E[p_m q_m] / (p q), the information is the sum of p q r log r. So r is near 1 where there is
-    little of it, and rounding stays in proportion.
+    r = E[p_m q_m] / (p q), the information is the sum of p q (r log r - r + 1), since p q and p q r
+    both sum to 1. Where there is little of it r is near 1, and rounding of r hardly matters.
     """
     size, n, classes = members.shape
     p, q = members.mean(dim=0), others.mean(dim=0)
@@ -71,7 +71,9 @@ def expected_information(members: Tensor, others: Tensor) -> Tensor:
     for some in torch.split(ratios, rows):
         r = some @ columns
         sums.append(r.log().mul_(r) @ weights)
-    return (torch.cat(sums).view(n, classes) * p).sum(dim=1).clamp_(min=0)
+    off = ratios.double() @ (columns.double() @ weights.double()) - weights.double().sum()
+    each = (torch.cat(sums) - off).view(n, classes)
+    return (each * p).sum(dim=1).clamp_(min=0)
 
 
 def _warn_if_long(n: int, targets: int, classes: int) -> None:
