@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from activeloop.measures import entropy
+from activeloop.measures import entropy, log
 
 
 def variation_ratio(members: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def member_entropy(members: Tensor) -> Tensor:
 def kl_to_mean(members: Tensor, over: Literal["mean", "max"] = "mean") -> Tensor:
     """Return the mean, or the largest, over members of KL(p of the member || mean p) in nats."""
     tiny = torch.finfo(members.dtype).tiny
-    log_mean = members.mean(dim=0).clamp_(min=tiny).log_()
+    log_mean = log(members.mean(dim=0).clamp_(min=tiny))
     cross = -torch.einsum("mnc,nc->mn", members, log_mean)
     divergence = cross.sub_(_entropies(members)).clamp_(min=0)
     return divergence.amax(dim=0) if over == "max" else divergence.mean(dim=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ def entropy(probs: Tensor) -> Tensor:
     """Return -sum p log p in nats (Shannon, 1948); p = 0 adds 0."""
     # log of the smallest normal number is finite, and times 0 it is 0: on a CPU this is many times
     # faster than torch.special.entr. Rounding may leave the sum a little below 0.
-    logs = probs.clamp(min=torch.finfo(probs.dtype).tiny).log_()
+    logs = log(probs.clamp(min=torch.finfo(probs.dtype).tiny))
     return logs.mul_(probs).sum(dim=1).neg_().clamp_(min=0)
 
 
@@ -43,6 +44,14 @@ def margin(probs: Tensor, against: Literal["second", "worst"] = "second") -> Ten
         return probs.amax(dim=1) - probs.amin(dim=1)
     best, second = _two_likeliest(probs)
     return best - second
+
+
+def log(x: Tensor) -> Tensor:
+    """Return the natural logarithm: on a CPU by numpy, some three times faster for float32."""
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return x.log()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return torch.from_numpy(np.log(x.numpy()))
 
 
 def _two_likeliest(probs: Tensor) -> tuple[Tensor, Tensor]:

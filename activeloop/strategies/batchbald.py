@@ -25,7 +25,7 @@ log = logging.getLogger("activeloop.strategies")
 
 _BLOCK = 64  # candidates evaluated at a time
 _ROUNDING = 1e-6  # of a gain, in nats, at most
-_SECONDS_PER_CELL = 2e-9  # of a configuration and a candidate's class, on one core
+_SECONDS_PER_CELL = 1.5e-9  # of a configuration and a candidate's class, on one core
 _LONG = 120  # seconds, from which on a warning comes first
 _USED_UP = 0.99  # of all that labels can say about the members
 

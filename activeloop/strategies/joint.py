@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from activeloop.measures import log
 from activeloop.memory import rows_at_a_time
 
 # Probabilities below count as this: logarithms stay finite, and what it adds is far below rounding.
@@ -67,7 +68,7 @@ class Configurations:
 
 
 def _plogp(p: Tensor) -> Tensor:
-    return p.log().mul_(p)
+    return log(p).mul_(p)
 
 
 def nothing_chosen(members: Tensor) -> Configurations:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from activeloop import measures
 from activeloop.checks import whole
 from activeloop.memory import rows_at_a_time
 from activeloop.strategies.base import by_rows, needs, required_members, score
@@ -70,7 +71,7 @@ def expected_information(members: Tensor, others: Tensor) -> Tensor:
     sums = []
     for some in torch.split(ratios, rows):
         r = some @ columns
-        sums.append(r.log().mul_(r) @ weights)
+        sums.append(measures.log(r).mul_(r) @ weights)
     off = ratios.double() @ (columns.double() @ weights.double()) - weights.double().sum()
     each = (torch.cat(sums) - off).view(n, classes)
     return (each * p).sum(dim=1).clamp_(min=0)
