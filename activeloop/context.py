@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from activeloop.errors import StrategyError
+from activeloop.errors import MEMBERS_ADVICE, StrategyError
 from activeloop.evaluation import check_finite
 from activeloop.neighbors import NeighborSearch, PoolNeighbors
 from activeloop.scratch import Scratch
@@ -42,7 +42,7 @@ def with_predictions(
         StrategyError: a field is asked for that this run cannot give.
         LearnerError: a prediction is not finite.
     """
-    check_available(needs, data)
+    check_available(needs, data, learner)
     parts = {"features", "members"} & needs
     if "neighbors" in needs and "embeddings" not in needs:
         parts.add("features")
@@ -69,7 +69,7 @@ def before_predictions(
     context: Context, data: Data, needs: frozenset[str], search: NeighborSearch
 ) -> Context:
     """Return `context` for the initial set or `candidates`: neighbours of embeddings only."""
-    check_available(needs, data)
+    _check_embeddings(needs, data)
     if "neighbors" not in needs:
         return context
     return dataclasses.replace(
@@ -77,8 +77,22 @@ def before_predictions(
     )
 
 
-def check_available(needs: frozenset[str], data: Data) -> None:
-    """Raise `StrategyError` if embeddings are needed that the run does not have."""
+def check_available(needs: frozenset[str], data: Data, learner: Learner) -> None:
+    """Raise `StrategyError` if `needs` names what this run is known not to have."""
+    _check_embeddings(needs, data)
+    offers: frozenset[str] | None = getattr(learner, "offers", None)
+    asked = needs & {"probs", "features", "members", "head"}
+    if offers is None or asked <= offers:
+        return
+    missing = sorted(asked - offers)[0]
+    advice = f"with learner=torch, {MEMBERS_ADVICE}" if missing == "members" else "use another"
+    raise StrategyError(
+        f"the strategy needs {missing}, and this learner ({type(learner).__name__}, with these "
+        f"settings) gives none: {advice}"
+    )
+
+
+def _check_embeddings(needs: frozenset[str], data: Data) -> None:
     if "embeddings" in needs and data.embeddings is None:
         raise StrategyError("the strategy needs embeddings: choose embed=pca or embed=file")
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from activeloop.checks import plain
-from activeloop.context import before_predictions, with_predictions
-from activeloop.errors import OrderError, StoreError
+from activeloop.context import before_predictions, check_available, with_predictions
+from activeloop.errors import OrderError, StoreError, StrategyError
 from activeloop.evaluation import Evaluation
 from activeloop.initial import Initial
 from activeloop.journal import (
@@ -86,6 +86,7 @@ class ActiveLoop:
 
     Raises:
         ConfigError: sizes that make no sense or do not fit the pool.
+        StrategyError: the strategy needs what this run cannot give: members, embeddings.
         StoreError: the directory holds another run, or cannot be used.
     """
 
@@ -116,6 +117,7 @@ class ActiveLoop:
         self.data, self.learner, self.strategy = data, learner, strategy
         self.memory_limit = memory_limit
         self.neighbors = neighbors or NeighborSearch()
+        self._check_strategy()
         self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
         for each in (strategy, self.initial.strategy):
             if hasattr(each, "resolve"):
@@ -154,6 +156,13 @@ class ActiveLoop:
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
         self._fitted = False
         self.files.write_tables()
+
+    def _check_strategy(self) -> None:
+        """Raise `StrategyError` if the strategy can never run: before anything is trained."""
+        try:
+            check_available(needs_of(self.strategy), self.data, self.learner)
+        except StrategyError as error:
+            raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
 
     # -- the loop ---------------------------------------------------------------------------
 

@@ -176,6 +176,9 @@ class Learner(Protocol):
     Attributes:
         device: where predictions are.
         on_epoch: called after each epoch, if set.
+
+    A learner may also say, in an attribute `offers`, which of "probs", "features", "members" and
+    "head" it can give; a strategy that needs another is then refused before anything is trained.
     """
 
     device: device

@@ -519,9 +519,24 @@ def test_candidates_alone_are_predicted():
     assert set(near[wanted].unique().tolist()) <= set(wanted.tolist())
 
 
+def test_needs_that_no_round_can_give_are_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(StrategyError, match=r"Spy: .*embed=pca"):
+        make(Spy(needs=frozenset(["embeddings"])))
+
+    class Plain(CentroidLearner):
+        offers = frozenset(["probs", "features"])
+
+    wanted = r"strategy bald: .*needs members.*\(Plain.*learner\.members=mc_dropout.*=ensemble"
+    with pytest.raises(StrategyError, match=wanted):
+        make("bald", tmp_path / "run", learner=Plain())
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(StrategyError, match=r"needs head.*: use another"):
+        make(Spy(needs=frozenset(["head", "probs"])), learner=Plain())
+    make(Spy(needs=frozenset(["probs", "features", "neighbors"])), learner=Plain())
+    make("bald", learner=CentroidLearner())  # a learner that does not say what it offers
+
+
 def test_needs_that_a_run_cannot_give_are_clear_errors():
-    with pytest.raises(StrategyError, match="embed=pca"):
-        run(Spy(needs=frozenset(["embeddings"])))
 
     class Headless(CentroidLearner):
         head = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from activeloop.strategies.alfa import alfa_mix
+from activeloop.strategies.bait import bait
 from activeloop.strategies.balancing import ClassBalanced
 from activeloop.strategies.base import ScoreStrategy, needs, needs_of, score, score_of
+from activeloop.strategies.batchbald import batchbald
 from activeloop.strategies.catalog import CATALOG, FAMILIES
 from activeloop.strategies.centroids import k_means
+from activeloop.strategies.committee import consensus_entropy, kl_to_mean, vote_entropy
 from activeloop.strategies.coreset import k_center
 from activeloop.strategies.deduplication import Deduplicate
 from activeloop.strategies.dropout import dropquery
@@ -30,10 +33,18 @@ from activeloop.strategies.loading import (
 from activeloop.strategies.mixing import Mix
 from activeloop.strategies.narrowing import Filter, Subsample
 from activeloop.strategies.neighborhood import cosine_diversity, l2_diversity, neighbor_kl
+from activeloop.strategies.predictive import epig
 from activeloop.strategies.replaying import Replay
 from activeloop.strategies.seals import Seals
 from activeloop.strategies.switching import Switch, Tcm
-from activeloop.strategies.uncertainty import entropy, least_confidence, margin
+from activeloop.strategies.uncertainty import (
+    bald,
+    entropy,
+    least_confidence,
+    margin,
+    mean_std,
+    variation_ratio,
+)
 from activeloop.strategies.uniform import random
 from activeloop.strategies.weighted import WeightedKMeans, clue
 
@@ -57,24 +68,31 @@ __all__ = [
     "alfa_mix",
     "as_strategy",
     "badge",
+    "bait",
+    "bald",
+    "batchbald",
     "bind",
     "clue",
     "cluster_margin",
+    "consensus_entropy",
     "cosine_diversity",
     "described",
     "dropquery",
     "entropy",
+    "epig",
     "facility_location",
     "find",
     "from_config",
     "k_center",
     "k_means",
+    "kl_to_mean",
     "known_strategies",
     "l2_diversity",
     "least_confidence",
     "load_strategy",
     "locate",
     "margin",
+    "mean_std",
     "name_of",
     "needs",
     "needs_of",
@@ -82,4 +100,6 @@ __all__ = [
     "random",
     "score",
     "score_of",
+    "variation_ratio",
+    "vote_entropy",
 ]

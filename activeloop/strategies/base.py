@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from activeloop.checks import choice, real
-from activeloop.errors import ConfigError, StrategyError
+from activeloop.errors import MEMBERS_ADVICE, ConfigError, StrategyError
+from activeloop.memory import rows_at_a_time
 from activeloop.types import NEEDS, Context, Indices, Need, Picks, Scores
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
@@ -182,6 +183,47 @@ def score_of(strategy: Callable[..., Any]) -> Callable[[Context], Scores]:
     return functools.partial(inner.scores, **options)
 
 
+def by_rows(
+    measure: Callable[[Tensor], Tensor], values: Tensor, indices: Indices, *, dim: int = 0
+) -> Tensor:
+    """Return `measure`, one number a row, of the rows `indices` `[n]` of `values`: `[n]`.
+
+    Rows are gathered a few at a time, so that no copy of all of them is made and working arrays
+    stay in the processor's cache.
+
+    Args:
+        measure: takes some rows, such as `[rows, C]`, or `[M, rows, C]` with `dim=1`.
+        values: `[N, C]`, or `[M, N, C]`.
+        indices: of rows.
+        dim: along which rows lie.
+    """
+    row_bytes = values.element_size() * (values.numel() // max(1, values.shape[dim]))
+    rows = rows_at_a_time(4 * row_bytes)  # the rows, and what is computed from them
+    chosen = torch.from_numpy(indices).to(values.device)
+    results = [measure(values.index_select(dim, some)) for some in torch.split(chosen, rows)]
+    return torch.cat(results)
+
+
+def by_members(measure: Callable[[Tensor], Tensor], context: Context) -> Tensor:
+    """Return `measure` `[M, n, C] -> [n]` of what members say of the unlabelled samples, `[U]`.
+
+    Raises:
+        StrategyError: there are no members.
+    """
+    return by_rows(measure, required_members(context), context.unlabelled, dim=1)
+
+
+def required_members(context: Context) -> Tensor:
+    """Return `context.members`, `[M, N, C]`, or raise `StrategyError` that says where from."""
+    members: Tensor | None = context.members
+    if members is None:
+        raise StrategyError(
+            "there are no members (before the first round, or not declared by @needs): "
+            f"{MEMBERS_ADVICE}"
+        )
+    return members
+
+
 def highest(scores: Scores, k: int, rng: np.random.Generator) -> Indices:
     """Return the positions of the `k` highest scores, highest first, ties broken by `rng`.
 
@@ -219,10 +261,9 @@ def _keys(scores: Scores, sampling: str, beta: float, rng: np.random.Generator) 
 def _tempered(context: Context, temperature: float) -> Context:
     if temperature == 1:
         return context
-    present = {name: getattr(context, name) for name in ("probs", "members")}
-    tempered = {
-        name: (value.log() / temperature).softmax(dim=-1)
-        for name, value in present.items()
-        if value is not None
-    }
+    tempered: dict[str, Any] = {}
+    for name in ("probs", "members"):
+        if (value := getattr(context, name)) is not None:
+            logits = value.log().div_(temperature)  # the only copy: the rest is in place
+            tempered[name] = logits.sub_(logits.logsumexp(dim=-1, keepdim=True)).exp_()
     return dataclasses.replace(context, **tempered)

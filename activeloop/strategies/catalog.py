@@ -14,6 +14,19 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "least_confidence": f"{_HOME}.uncertainty.least_confidence",
         "margin": f"{_HOME}.uncertainty.margin",
         "entropy": f"{_HOME}.uncertainty.entropy",
+        "variation_ratio": f"{_HOME}.uncertainty.variation_ratio",
+        "bald": f"{_HOME}.uncertainty.bald",
+        "mean_std": f"{_HOME}.uncertainty.mean_std",
+        "epig": f"{_HOME}.predictive.epig",
+    },
+    "committee": {
+        "vote_entropy": f"{_HOME}.committee.vote_entropy",
+        "consensus_entropy": f"{_HOME}.committee.consensus_entropy",
+        "kl_to_mean": f"{_HOME}.committee.kl_to_mean",
+    },
+    "batch": {
+        "batchbald": f"{_HOME}.batchbald.batchbald",
+        "bait": f"{_HOME}.bait.bait",
     },
     "batch": {
         "badge": f"{_HOME}.gradients.badge",
