@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from activeloop.strategies.base import ScoreStrategy, needs, needs_of, score, score_of
+from activeloop.strategies.cal import cal
 from activeloop.strategies.catalog import CATALOG, FAMILIES
+from activeloop.strategies.dcom import dcom
+from activeloop.strategies.information_density import InformationDensity
 from activeloop.strategies.loading import (
     ENTRY_POINTS,
     About,
@@ -17,7 +20,11 @@ from activeloop.strategies.loading import (
     locate,
     name_of,
 )
+from activeloop.strategies.max_herding import max_herding
 from activeloop.strategies.neighborhood import cosine_diversity, l2_diversity, neighbor_kl
+from activeloop.strategies.prob_cover import prob_cover
+from activeloop.strategies.typiclust import typiclust
+from activeloop.strategies.uherding import uherding
 from activeloop.strategies.uncertainty import entropy, least_confidence, margin
 from activeloop.strategies.uniform import random
 
@@ -26,11 +33,14 @@ __all__ = [
     "ENTRY_POINTS",
     "FAMILIES",
     "About",
+    "InformationDensity",
     "ScoreStrategy",
     "about",
     "as_strategy",
     "bind",
+    "cal",
     "cosine_diversity",
+    "dcom",
     "described",
     "entropy",
     "from_config",
@@ -40,11 +50,15 @@ __all__ = [
     "load_strategy",
     "locate",
     "margin",
+    "max_herding",
     "name_of",
     "needs",
     "needs_of",
     "neighbor_kl",
+    "prob_cover",
     "random",
     "score",
     "score_of",
+    "typiclust",
+    "uherding",
 ]

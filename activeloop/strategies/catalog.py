@@ -19,6 +19,15 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "cosine_diversity": f"{_HOME}.neighborhood.cosine_diversity",
         "l2_diversity": f"{_HOME}.neighborhood.l2_diversity",
         "neighbor_kl": f"{_HOME}.neighborhood.neighbor_kl",
+        "cal": f"{_HOME}.cal.cal",
+    },
+    "coverage": {
+        "typiclust": f"{_HOME}.typiclust.typiclust",
+        "prob_cover": f"{_HOME}.prob_cover.prob_cover",
+        "dcom": f"{_HOME}.dcom.dcom",
+        "max_herding": f"{_HOME}.max_herding.max_herding",
+        "uherding": f"{_HOME}.uherding.uherding",
+        "information_density": f"{_HOME}.information_density.InformationDensity",
     },
 }
 
