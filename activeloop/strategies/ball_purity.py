@@ -43,7 +43,7 @@ def pure_radius(points: Tensor, n_classes: int, purity: float, rng: np.random.Ge
         "delta = %.4g: %.1f%% of %d balls are pure, by %d clusters",
         *(radius, 100 * (apart >= radius).mean(), len(apart), min(n_classes, n)),
     )
-    return max(radius, float(np.finfo(np.float32).tiny) ** 0.5)
+    return max(radius, 1e-6)
 
 
 def _nearest_other(points: Tensor, clusters: Tensor, probes: Indices) -> npt.NDArray[np.float64]:

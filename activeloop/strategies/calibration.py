@@ -20,7 +20,7 @@ _MOST = 4000
 
 
 def fitted_temperature(context: Context, x: Tensor) -> float:
-    """Return the temperature with the least calibration error of `context.probs`, by held-out labels.
+    """Return the temperature of `context.probs` with the least calibration error, held out.
 
     A network knows its own labelled samples by heart: its probabilities of them would give a
     temperature near 0. So each half of the labelled samples is predicted by a linear head (ridge

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from activeloop.checks import choice, real
@@ -21,8 +20,8 @@ class InformationDensity:
     Time: O(U D) beside the score's.
     Memory: O(U + D) beside the score's.
 
-    The similarity is the cosine; its mean over the unlabelled samples is one product with their mean
-    unit vector, exactly. Where it is negative (features need not be counts, as in the paper) the
+    The similarity is the cosine; its mean over the unlabelled samples is one product with their
+    mean unit vector, exactly. Where it is negative (features need not be counts, as in the paper) the
     density is 0.
 
     Args:
@@ -42,12 +41,14 @@ class InformationDensity:
         inner = as_strategy(score)
         self._score = score_of(inner)
         self._beta = real("strategy.beta", beta, least=0)
-        self._space = choice("strategy.space", space, ["features", "embeddings"])
-        self.needs = needs_of(inner) | {self._space}
+        choice("strategy.space", space, ["features", "embeddings"])
+        self._space = space
+        self.needs = needs_of(inner) | {space}
 
     def __call__(self, context: Context) -> Picks:
         """Pick the `k` highest of the score times density^beta."""
-        scores = self._score(context) * density(context, self._space) ** self._beta  # type: ignore[arg-type]  # checked
+        weights: Scores = density(context, self._space) ** self._beta
+        scores = self._score(context) * weights
         chosen = highest(scores, context.k, context.rng)
         return Picks(context.unlabelled[chosen], scores[chosen])
 
@@ -68,4 +69,5 @@ def density(context: Context, space: Space) -> Scores:
     for start in range(0, len(rows), step):
         mean += units(start).sum(dim=0) / len(rows)
     found = torch.cat([units(start) @ mean for start in range(0, len(rows), step)])
-    return np.maximum(found.cpu().numpy(), 0)
+    positive: Scores = found.clamp(min=0).cpu().numpy()
+    return positive

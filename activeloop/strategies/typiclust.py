@@ -36,10 +36,10 @@ def typiclust(
     normalize: bool = True,
     space: Space = "features",
 ) -> Picks:
-    """Takes the most typical sample of each cluster, those with the fewest labels and largest first.
+    """Takes the most typical sample of each cluster, of those with the fewest labels first.
 
-    min(labels + k, max_clusters) clusters by k-means; typicality is 1 / the mean distance to
-    min(20, size / 2) neighbours in the cluster. Clusters of 5 or fewer come last, and the most
+    min(labels + k, max_clusters) clusters by k-means, the largest first among equals; typicality
+    is 1 / the mean distance to min(20, size / 2) neighbours in the cluster. Clusters of 5 or fewer come last, and the most
     typical samples after the first where there are more picks than clusters. Works with no labels.
 
     Paper: Hacohen, Dekel and Weinshall, Active Learning on a Budget, ICML 2022.
@@ -48,8 +48,8 @@ def typiclust(
     Memory: O(N D).
 
     The authors' code takes squared distances for distances, and leaves labelled samples out of the
-    neighbours; here all samples of a cluster are neighbours. Of clusters above 20,000 samples that
-    many are drawn.
+    neighbours; here all samples of a cluster are neighbours. Clusters above 20,000 samples
+    are represented by that many, the others come last.
 
     Args:
         context: what there is to choose from.
@@ -64,7 +64,8 @@ def typiclust(
     clusters = _clusters(x, size, context.rng)
     n = len(context.unlabelled)
     order, small = _ranked(clusters, n, size, context.rng)
-    picks, scores = [], []
+    picks: list[int] = []
+    scores: list[float] = []
     for queue in (order, small):
         ranks = [_typical(x, clusters, cluster, n, context.rng) for cluster in queue]
         while ranks and len(picks) < context.k:
@@ -110,15 +111,16 @@ def _typical(
     x: Tensor, clusters: Indices, cluster: int, n: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, float]]:
     """Yield the unlabelled rows of a cluster and their typicality, most typical first."""
-    members = np.flatnonzero(clusters == cluster)
+    members, others = np.flatnonzero(clusters == cluster), np.empty(0, np.int64)
     if len(members) > _CROWDED:
         _log.info("cluster of %d samples: %d stand for it", len(members), _CROWDED)
-        members = np.sort(rng.choice(members, _CROWDED, replace=False))
+        members, others = np.split(rng.permutation(members), [_CROWDED])
     typicality = _typicality(x[torch.from_numpy(members).to(x.device)])
     free = members < n
     members, typicality = members[free], typicality[free]
     for position in highest(typicality, len(members), rng):
         yield int(members[position]), float(typicality[position])
+    yield from ((int(other), 0.0) for other in others if other < n)
 
 
 def _typicality(x: Tensor) -> Scores:

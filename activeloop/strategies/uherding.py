@@ -74,7 +74,8 @@ def least_distance(x: Tensor, labelled: Indices) -> float:
     """Return the least distance between labelled samples on the unit sphere, duplicates apart."""
     if len(labelled) < 2:
         return 1.0
-    rows = torch.nn.functional.normalize(x[labelled].float(), dim=1).unique(dim=0)
+    rows = torch.nn.functional.normalize(x[labelled].float(), dim=1)
+    rows = torch.unique(rows, dim=0)  # type: ignore[no-untyped-call]
     # What is left of duplicates differs by rounding only: a few neighbours are enough to look past.
     for m in (1, 16):
         distances = nearest(rows, m)[0]
