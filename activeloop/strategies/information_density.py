@@ -21,8 +21,8 @@ class InformationDensity:
     Memory: O(U + D) beside the score's.
 
     The similarity is the cosine; its mean over the unlabelled samples is one product with their
-    mean unit vector, exactly. Where it is negative (features need not be counts, as in the paper) the
-    density is 0.
+    mean unit vector, exactly. Where it is negative (the paper's features are counts, these need
+    not be) the density is 0.
 
     Args:
         score: the strategy whose score is weighed, a name or a callable; at least 0 everywhere.

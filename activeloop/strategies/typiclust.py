@@ -39,8 +39,8 @@ def typiclust(
     """Takes the most typical sample of each cluster, of those with the fewest labels first.
 
     min(labels + k, max_clusters) clusters by k-means, the largest first among equals; typicality
-    is 1 / the mean distance to min(20, size / 2) neighbours in the cluster. Clusters of 5 or fewer come last, and the most
-    typical samples after the first where there are more picks than clusters. Works with no labels.
+    is 1 / the mean distance to min(20, size / 2) neighbours in the cluster. Clusters of 5 or fewer
+    come last. More picks than clusters go round again. Works with no labels.
 
     Paper: Hacohen, Dekel and Weinshall, Active Learning on a Budget, ICML 2022.
     Budget: low.

@@ -75,7 +75,7 @@ def least_distance(x: Tensor, labelled: Indices) -> float:
     if len(labelled) < 2:
         return 1.0
     rows = torch.nn.functional.normalize(x[labelled].float(), dim=1)
-    rows = torch.unique(rows, dim=0)  # type: ignore[no-untyped-call]
+    rows = torch.unique(rows, dim=0)
     # What is left of duplicates differs by rounding only: a few neighbours are enough to look past.
     for m in (1, 16):
         distances = nearest(rows, m)[0]
