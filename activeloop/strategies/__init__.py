@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from activeloop.strategies.base import ScoreStrategy, needs, needs_of, score, score_of
-from activeloop.strategies.cal import cal
 from activeloop.strategies.catalog import CATALOG, FAMILIES
-from activeloop.strategies.dcom import dcom
+from activeloop.strategies.contrastive import cal
+from activeloop.strategies.dynamic_coverage import dcom
+from activeloop.strategies.herding import max_herding
 from activeloop.strategies.information_density import InformationDensity
 from activeloop.strategies.loading import (
     ENTRY_POINTS,
@@ -20,12 +21,11 @@ from activeloop.strategies.loading import (
     locate,
     name_of,
 )
-from activeloop.strategies.max_herding import max_herding
 from activeloop.strategies.neighborhood import cosine_diversity, l2_diversity, neighbor_kl
-from activeloop.strategies.prob_cover import prob_cover
-from activeloop.strategies.typiclust import typiclust
-from activeloop.strategies.uherding import uherding
+from activeloop.strategies.probability_cover import prob_cover
+from activeloop.strategies.typicality import typiclust
 from activeloop.strategies.uncertainty import entropy, least_confidence, margin
+from activeloop.strategies.uncertainty_herding import uherding
 from activeloop.strategies.uniform import random
 
 __all__ = [

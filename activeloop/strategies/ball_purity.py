@@ -39,6 +39,8 @@ def pure_radius(points: Tensor, n_classes: int, purity: float, rng: np.random.Ge
     apart = np.sort(_nearest_other(points, clusters, probes))
     # At least a share `purity` of the sorted distances is not below this one.
     radius = float(apart[int(np.floor((1 - purity) * len(apart) + 1e-9))])
+    # Where there is one cluster only, a ball that holds all.
+    radius = min(radius, 2 * float((-2 * points[:, -2].min()).sqrt()))
     _log.info(
         "delta = %.4g: %.1f%% of %d balls are pure, by %d clusters",
         *(radius, 100 * (apart >= radius).mean(), len(apart), min(n_classes, n)),

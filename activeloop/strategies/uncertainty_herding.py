@@ -13,7 +13,7 @@ from activeloop.checks import real
 from activeloop.neighbors import nearest
 from activeloop.strategies.base import needs
 from activeloop.strategies.calibration import fitted_temperature
-from activeloop.strategies.max_herding import herd
+from activeloop.strategies.herding import herd
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.types import Context, Indices, Picks
 

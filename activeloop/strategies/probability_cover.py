@@ -40,8 +40,8 @@ def prob_cover(
 
     Args:
         context: what there is to choose from.
-        delta: radius of the balls, open; "auto": the largest at which they are `purity` pure, by
-            k-means clusters of the samples, as many as classes. It is logged.
+        delta: radius of the balls (rounding decides of distances equal to it); "auto": the largest
+            at which they are `purity` pure, by k-means clusters, as many as classes. It is logged.
         purity: share of pure balls that "auto" asks for.
         normalize: scale vectors to length 1 first.
         references: how many unlabelled samples the coverage is measured on, drawn at random; None:

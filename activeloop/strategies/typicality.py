@@ -24,6 +24,8 @@ _NEIGHBOURS = 20
 _SMALL = 5
 # Of a larger cluster, so many stand for the rest.
 _CROWDED = 20_000
+# So many of a cluster get exact distances.
+_EXACT = 64
 # Rows a cluster that the centroids are trained on, and steps of training.
 _TRAINED_ON, _STEPS = 64, 10
 
@@ -129,13 +131,26 @@ def _typicality(x: Tensor) -> Scores:
     m = min(_NEIGHBOURS, max(1, size // 2), size - 1)
     if m == 0:
         return found
-    step = rows_at_a_time(4 * max(size, m * x.shape[1]))
+    step = rows_at_a_time(4 * size)
     for i in range(0, size, step):
-        halves = half_squares(x[i : i + step], x)
-        own = torch.arange(i, i + len(halves), device=x.device)
-        halves[own - i, own] = -torch.inf
-        near = halves.topk(m, dim=1).indices
-        # Products round small distances to noise.
-        apart = (x[near, :-2] - x[own, None, :-2]).norm(dim=2).double().mean(dim=1)
-        found[i : i + step] = 1 / apart.clamp(min=1e-12).cpu().numpy()
+        own = torch.arange(i, min(i + step, size), device=x.device)
+        squares = -2 * _nearest(x, own, m).values.double()
+        found[i : i + step] = _inverse_mean(squares.clamp(min=0).sqrt())
+    # Products round small distances to noise, so those of the most typical are computed exactly.
+    top = torch.from_numpy(np.argpartition(-found, min(_EXACT, size) - 1)[:_EXACT]).to(x.device)
+    near = _nearest(x, top, m).indices
+    apart = (x[near, :-2] - x[top, None, :-2]).double().norm(dim=2)
+    found[top.cpu().numpy()] = _inverse_mean(apart)
+    return found
+
+
+def _nearest(x: Tensor, rows: Tensor, m: int) -> torch.return_types.topk:
+    """Return the `m` highest -d^2 / 2 to other rows."""
+    halves = half_squares(x[rows], x)
+    halves[torch.arange(len(rows), device=x.device), rows] = -torch.inf
+    return halves.topk(m, dim=1, sorted=False)
+
+
+def _inverse_mean(distances: Tensor) -> Scores:
+    found: Scores = (1 / distances.mean(dim=1).clamp(min=1e-12)).cpu().numpy()
     return found
