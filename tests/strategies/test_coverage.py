@@ -335,3 +335,14 @@ def test_picks_follow_their_samples_when_the_pool_is_permuted(name):
     c = ctx(x[order], 2, labelled=sorted(where[[1, 5]].tolist()), probs=probs[order])
     second = load_strategy(name, **options)(c)
     assert order[second.indices].tolist() == list(first.indices)
+
+
+def test_max_herding_picks_what_scikit_activeml_picks_on_mnist(real_data):
+    pool = pytest.importorskip("skactiveml.pool")
+    raw = np.fromfile(real_data / "MNIST/raw/train-images-idx3-ubyte", np.uint8, offset=16)
+    x = raw[: 800 * 784].reshape(800, 784) / 255
+    y = np.full(800, np.nan)
+    y[:5] = 0
+    theirs = pool.MaxHerding(metric_dict={"gamma": 1.0}, random_state=0).query(x, y, batch_size=15)
+    ours = load_strategy("max_herding")(ctx(torch.from_numpy(x), 15, labelled=range(5)))
+    assert list(ours.indices) == theirs.tolist()
