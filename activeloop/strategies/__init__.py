@@ -16,6 +16,10 @@ from activeloop.strategies.dropout import dropquery
 from activeloop.strategies.facility import facility_location
 from activeloop.strategies.gradients import badge
 from activeloop.strategies.hierarchy import cluster_margin
+from activeloop.strategies.contrastive import cal
+from activeloop.strategies.dynamic_coverage import dcom
+from activeloop.strategies.herding import max_herding
+from activeloop.strategies.information_density import InformationDensity
 from activeloop.strategies.loading import (
     ENTRY_POINTS,
     About,
@@ -45,6 +49,10 @@ from activeloop.strategies.uncertainty import (
     mean_std,
     variation_ratio,
 )
+from activeloop.strategies.probability_cover import prob_cover
+from activeloop.strategies.typicality import typiclust
+from activeloop.strategies.uncertainty import entropy, least_confidence, margin
+from activeloop.strategies.uncertainty_herding import uherding
 from activeloop.strategies.uniform import random
 from activeloop.strategies.weighted import WeightedKMeans, clue
 
@@ -58,6 +66,7 @@ __all__ = [
     "Filter",
     "Mix",
     "Replay",
+    "InformationDensity",
     "ScoreStrategy",
     "Seals",
     "Subsample",
@@ -75,7 +84,9 @@ __all__ = [
     "clue",
     "cluster_margin",
     "consensus_entropy",
+    "cal",
     "cosine_diversity",
+    "dcom",
     "described",
     "dropquery",
     "entropy",
@@ -93,13 +104,17 @@ __all__ = [
     "locate",
     "margin",
     "mean_std",
+    "max_herding",
     "name_of",
     "needs",
     "needs_of",
     "neighbor_kl",
+    "prob_cover",
     "random",
     "score",
     "score_of",
     "variation_ratio",
     "vote_entropy",
+    "typiclust",
+    "uherding",
 ]

@@ -45,6 +45,15 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "cosine_diversity": f"{_HOME}.neighborhood.cosine_diversity",
         "l2_diversity": f"{_HOME}.neighborhood.l2_diversity",
         "neighbor_kl": f"{_HOME}.neighborhood.neighbor_kl",
+        "cal": f"{_HOME}.contrastive.cal",
+    },
+    "coverage": {
+        "typiclust": f"{_HOME}.typicality.typiclust",
+        "prob_cover": f"{_HOME}.probability_cover.prob_cover",
+        "dcom": f"{_HOME}.dynamic_coverage.dcom",
+        "max_herding": f"{_HOME}.herding.max_herding",
+        "uherding": f"{_HOME}.uncertainty_herding.uherding",
+        "information_density": f"{_HOME}.information_density.InformationDensity",
     },
     "imbalance": {
         "class_balanced": f"{_HOME}.balancing.ClassBalanced",
