@@ -220,7 +220,7 @@ def _fill(index: Any, rows: Rows, reference: Indices) -> None:
 
 
 def _parts(n: int, dimensions: int) -> Iterator[slice]:
-    step = 4 * rows_at_a_time(4 * dimensions)
+    step = rows_at_a_time(4 * dimensions)
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
 

@@ -160,7 +160,7 @@ def _ordered(rows: _Rows, queries: Indices, found: Indices) -> tuple[Distances, 
     # duplicates crowd the row itself out of its own neighbours, the farthest one falls off.
     found = np.sort(found, axis=1)
     exact = np.empty(found.shape, np.float32)
-    step = 4 * rows_at_a_time(4 * found.shape[1] * rows.dimensions)
+    step = rows_at_a_time(4 * found.shape[1] * rows.dimensions)
     for start in range(0, len(queries), step):
         some = slice(start, start + step)
         near = rows.take(found[some].reshape(-1)).reshape(*found[some].shape, rows.dimensions)

@@ -28,7 +28,10 @@ from activeloop.types import NEEDS, Picks
 
 # By a strategy's name: its own options, and what the suite should know of it.
 MADE_WITH = {}
-OPTIONS = {}
+OPTIONS = {
+    "bait": {"many_classes": False},
+    "batchbald": {"many_classes": False, "memory_extra": 300 * 2**20},
+}
 # `replay` takes its picks from a file of another run.
 NOT_ALONE = {"replay"}
 

@@ -10,15 +10,15 @@ from activeloop.strategies.batchbald import batchbald
 from activeloop.strategies.catalog import CATALOG, FAMILIES
 from activeloop.strategies.centroids import k_means
 from activeloop.strategies.committee import consensus_entropy, kl_to_mean, vote_entropy
+from activeloop.strategies.contrastive import cal
 from activeloop.strategies.coreset import k_center
 from activeloop.strategies.deduplication import Deduplicate
 from activeloop.strategies.dropout import dropquery
+from activeloop.strategies.dynamic_coverage import dcom
 from activeloop.strategies.facility import facility_location
 from activeloop.strategies.gradients import badge
-from activeloop.strategies.hierarchy import cluster_margin
-from activeloop.strategies.contrastive import cal
-from activeloop.strategies.dynamic_coverage import dcom
 from activeloop.strategies.herding import max_herding
+from activeloop.strategies.hierarchy import cluster_margin
 from activeloop.strategies.information_density import InformationDensity
 from activeloop.strategies.loading import (
     ENTRY_POINTS,
@@ -38,9 +38,11 @@ from activeloop.strategies.mixing import Mix
 from activeloop.strategies.narrowing import Filter, Subsample
 from activeloop.strategies.neighborhood import cosine_diversity, l2_diversity, neighbor_kl
 from activeloop.strategies.predictive import epig
+from activeloop.strategies.probability_cover import prob_cover
 from activeloop.strategies.replaying import Replay
 from activeloop.strategies.seals import Seals
 from activeloop.strategies.switching import Switch, Tcm
+from activeloop.strategies.typicality import typiclust
 from activeloop.strategies.uncertainty import (
     bald,
     entropy,
@@ -49,9 +51,6 @@ from activeloop.strategies.uncertainty import (
     mean_std,
     variation_ratio,
 )
-from activeloop.strategies.probability_cover import prob_cover
-from activeloop.strategies.typicality import typiclust
-from activeloop.strategies.uncertainty import entropy, least_confidence, margin
 from activeloop.strategies.uncertainty_herding import uherding
 from activeloop.strategies.uniform import random
 from activeloop.strategies.weighted import WeightedKMeans, clue
@@ -64,9 +63,9 @@ __all__ = [
     "ClassBalanced",
     "Deduplicate",
     "Filter",
+    "InformationDensity",
     "Mix",
     "Replay",
-    "InformationDensity",
     "ScoreStrategy",
     "Seals",
     "Subsample",
@@ -81,10 +80,10 @@ __all__ = [
     "bald",
     "batchbald",
     "bind",
+    "cal",
     "clue",
     "cluster_margin",
     "consensus_entropy",
-    "cal",
     "cosine_diversity",
     "dcom",
     "described",
@@ -103,8 +102,8 @@ __all__ = [
     "load_strategy",
     "locate",
     "margin",
-    "mean_std",
     "max_herding",
+    "mean_std",
     "name_of",
     "needs",
     "needs_of",
@@ -113,8 +112,8 @@ __all__ = [
     "random",
     "score",
     "score_of",
-    "variation_ratio",
-    "vote_entropy",
     "typiclust",
     "uherding",
+    "variation_ratio",
+    "vote_entropy",
 ]

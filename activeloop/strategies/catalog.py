@@ -27,8 +27,6 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     "batch": {
         "batchbald": f"{_HOME}.batchbald.batchbald",
         "bait": f"{_HOME}.bait.bait",
-    },
-    "batch": {
         "badge": f"{_HOME}.gradients.badge",
         "k_means": f"{_HOME}.centroids.k_means",
         "weighted_k_means": f"{_HOME}.weighted.WeightedKMeans",
@@ -40,20 +38,18 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     },
     "coverage": {
         "k_center": f"{_HOME}.coreset.k_center",
-    },
-    "neighbours": {
-        "cosine_diversity": f"{_HOME}.neighborhood.cosine_diversity",
-        "l2_diversity": f"{_HOME}.neighborhood.l2_diversity",
-        "neighbor_kl": f"{_HOME}.neighborhood.neighbor_kl",
-        "cal": f"{_HOME}.contrastive.cal",
-    },
-    "coverage": {
         "typiclust": f"{_HOME}.typicality.typiclust",
         "prob_cover": f"{_HOME}.probability_cover.prob_cover",
         "dcom": f"{_HOME}.dynamic_coverage.dcom",
         "max_herding": f"{_HOME}.herding.max_herding",
         "uherding": f"{_HOME}.uncertainty_herding.uherding",
         "information_density": f"{_HOME}.information_density.InformationDensity",
+    },
+    "neighbours": {
+        "cosine_diversity": f"{_HOME}.neighborhood.cosine_diversity",
+        "l2_diversity": f"{_HOME}.neighborhood.l2_diversity",
+        "neighbor_kl": f"{_HOME}.neighborhood.neighbor_kl",
+        "cal": f"{_HOME}.contrastive.cal",
     },
     "imbalance": {
         "class_balanced": f"{_HOME}.balancing.ClassBalanced",

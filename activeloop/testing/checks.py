@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from activeloop.errors import StrategyError
-from activeloop.selection import candidates, checked_picks, random_states
+from activeloop.selection import candidates, random_states
 from activeloop.strategies import name_of, needs_of
+from activeloop.strategies.asking import checked_picks
 from activeloop.testing.contexts import (
     make_context,
     memory_mapped,
