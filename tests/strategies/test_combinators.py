@@ -291,8 +291,8 @@ def test_seals_agrees_with_brute_force_as_labels_grow():
 def test_seals_in_a_pool_of_several_chunks_and_in_another_space():
     seals = load_strategy("seals", strategy=low, m=3)
     labelled = np.arange(0, 9000, 30)  # 300, more than are searched at a time
-    for seed in (0, 1):
-        space = torch.randn(9000, 4, generator=torch.Generator().manual_seed(seed))
+    spaces = [torch.randn(9000, 4, generator=torch.Generator().manual_seed(s)) for s in (0, 1)]
+    for space in spaces:
         unit = torch.nn.functional.normalize(space.double(), dim=1)
         apart = torch.cdist(unit[labelled], unit)
         apart[torch.arange(300), labelled] = torch.inf
@@ -399,6 +399,13 @@ def test_the_rarest_class_is_asked_for_first():
     assert firsts == {4, 5}
 
 
+def test_within_a_class_the_order_is_that_of_the_score():
+    probs = torch.tensor([[1.0, 0], [0, 1.0]]).repeat(300, 1)
+    chosen = load_strategy("class_balanced", score=low)(context(probs, k=400)).indices
+    for label in (0, 1):
+        assert [i for i in chosen if i % 2 == label] == list(range(label, 400, 2))
+
+
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.data())
 def test_balance_cannot_be_better(predicted, data):
     k = data.draw(st.integers(1, len(predicted)))
@@ -458,6 +465,16 @@ def test_replay_from_another_initial_set_passes_over_what_is_labelled(tmp_path):
     start = load_strategy("replay", path=tmp_path / "a")
     same = run(replay, seed=3, initial=Initial(size=6, strategy=start))
     assert asked(same) == asked(first)
+
+
+def test_replay_passes_over_skipped_samples_and_wants_its_picks_only(tmp_path):
+    path = tmp_path / "queries.csv"
+    path.write_text("key\nd\na\nb\nb\nc\n")
+    replay = load_strategy("replay", path=path)
+    replay.resolve("abcde")
+    ctx = dataclasses.replace(context(size=5, k=2), unlabelled=np.array([1, 2, 3]))
+    assert picked(replay, ctx) == [3, 1]
+    assert candidates(replay, ctx).tolist() == [1, 3]
 
 
 def test_replay_says_when_it_runs_out(tmp_path):
