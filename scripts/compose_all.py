@@ -25,7 +25,7 @@ def main() -> None:
                 config: Any = OmegaConf.to_container(
                     compose("config", [f"{group.name}={option}"]), resolve=True
                 )
-                if group.name == "strategy" and option != "custom":
+                if group.name == "strategy" and "???" not in config["strategy"].values():
                     from_config(config["strategy"])
                 composed += 1
             print(f"{group.name}: {', '.join(options)}")

@@ -67,6 +67,11 @@ def test_wrong_picks_name_the_strategy_and_what_came(value, message):
         select(returning(value), ctx())
 
 
+def test_nothing_can_be_picked_where_nothing_is_unlabelled():
+    with pytest.raises(StrategyError, match="index 0, which is labelled already"):
+        select(returning([0]), context(size=1, labelled=[0]))
+
+
 def test_an_exception_is_named_once_and_the_strategy_not_called_again():
     calls = []
 
