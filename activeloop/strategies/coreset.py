@@ -13,9 +13,10 @@ from activeloop.strategies.rows import Rows, slices
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.types import Context, Picks
 
-# Every row is compared with this many labelled samples; with the others only if it could be the
-# farthest.
+# Every row is compared with this many labelled samples; with the others, so many times more at a
+# time, only if it could be the farthest.
 _FIRST = 64
+_GROWTH = 4
 # Rows that are kept up to date together: this share of the pool, in these bounds.
 _SHARE, _FEWEST, _MOST = 64, 2048, 16384
 
@@ -69,8 +70,7 @@ class _Farthest:
         self._first_bounds()
         while len(self.picked) < self.k:
             group, outside = self._group()
-            self._refresh(group)
-            self._pick_from(group, outside)
+            self._pick_from(self._refresh(group, outside), outside)
         return np.array(self.picked, np.int64), np.sqrt(np.array(self.squared))
 
     def _first_bounds(self) -> None:
@@ -93,17 +93,26 @@ class _Farthest:
             tied = tied[torch.from_numpy(drawn).to(tied.device)]
         return torch.cat([above, tied]), float(least)
 
-    def _refresh(self, group: Tensor) -> None:
-        """Compare the rows of a group with the centres that they were not yet compared with."""
-        stale = group[(self.known[group] < self.count) & (self.bounds[group] >= 0)]
-        if len(stale) == 0:
-            return
-        first = int(self.known[stale].min())
-        for part in slices(len(stale), 4 * (2 * (self.count - first) + self.rows.width)):
-            some = stale[part]
-            nearest = self._nearest(self.rows[some], first, self.count)
-            self.bounds[some] = torch.minimum(self.bounds[some], nearest)
-        self.known[stale] = self.count
+    def _refresh(self, group: Tensor, outside: float) -> Tensor:
+        """Bring a group up to date, and return those rows of it that may still be the farthest.
+
+        The rows are compared with more and more of the centres; those whose bound falls below one
+        outside of the group are left at that.
+        """
+        left = group[(self.known[group] < self.count) & (self.bounds[group] >= 0)]
+        fresh = group[self.known[group] == self.count]
+        while len(left):
+            first = int(self.known[left].min())
+            last = min(self.count, max(_GROWTH * first, _FIRST))
+            for part in slices(len(left), 4 * (2 * (last - first) + self.rows.width)):
+                some = left[part]
+                nearest = self._nearest(self.rows[some], first, last)
+                self.bounds[some] = torch.minimum(self.bounds[some], nearest)
+                self.known[some] = self.known[some].clamp(min=last)
+            left = left[self.bounds[left] >= outside]
+            done = self.known[left] == self.count
+            fresh, left = torch.cat([fresh, left[done]]), left[~done]
+        return fresh
 
     def _nearest(self, x: Tensor, first: int, last: int) -> Tensor:
         """Return the squared distance of each row of `x` to the nearest of some centres."""
@@ -115,7 +124,7 @@ class _Farthest:
         x = self.rows[group]
         lengths = x.square().sum(dim=1)
         bounds = self.bounds[group]
-        while len(self.picked) < self.k:
+        while len(self.picked) < self.k and len(group):
             farthest, at = bounds.max(dim=0)
             squared = float(farthest)
             if squared < outside:

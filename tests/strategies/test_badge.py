@@ -206,3 +206,14 @@ def test_rows_that_were_not_predicted_are_not_read():
 def test_unknown_first():
     with pytest.raises(ConfigError, match="first must be one of largest, draw, got 'random'"):
         load_strategy("badge", first="random")(pool(*tiny(), 1))
+
+
+def test_seeds_are_distinct_though_a_row_seems_to_be_away_from_itself():
+    class Rounded(Euclidean):
+        def squared(self, part, others):
+            return super().squared(part, others) + 0.5
+
+    points = Rounded(torch.from_numpy(np.random.default_rng(0).normal(size=(40, 3))).float())
+    for seed in range(10):
+        seeds = plus_plus(points, 0, 40, np.random.default_rng(seed)).positions
+        assert sorted(seeds.tolist()) == list(range(40))

@@ -111,6 +111,13 @@ def test_greedy_seeds_leave_less_than_plain_draws():
     assert np.mean(greedy) < 0.5 * np.mean(uniform)
 
 
+def test_rows_of_weight_zero_are_no_seeds():
+    x = torch.cat([clouds(50, 2)[0], torch.full((10, 5), 1000.0)])
+    weights = torch.cat([torch.ones(50), torch.zeros(10)])
+    for seed in range(10):
+        assert greedy_plus_plus(x, weights, 5, rng(seed)).max() < 50
+
+
 def test_nearest_to_centroids_by_hand():
     x = torch.tensor([[0.0], [1], [2.2], [10], [11]])
     centroids, assignment = torch.tensor([[10.4], [1.1]]), torch.tensor([1, 1, 1, 0, 0])

@@ -87,3 +87,9 @@ def test_options_without_meaning():
         picks(features(5), 1, kernel="linear")
     with pytest.raises(ConfigError, match="bandwidth must be a number above 0"):
         picks(features(5), 1, bandwidth=0.0)
+
+
+def test_no_sample_is_asked_twice_though_groups_are_formed_again(monkeypatch):
+    monkeypatch.setattr(facility, "_GROUP", 3)
+    for seed in range(5):
+        assert sorted(picks(np.ones((9, 2), np.float32), 9, seed=seed).indices) == list(range(9))
