@@ -108,6 +108,26 @@ def test_scores_in_the_sampled_part_add_up_to_the_information():
     assert abs(np.mean(excess)) < 0.015
 
 
+def test_each_pick_adds_its_own_label_to_drawn_configurations(monkeypatch):
+    members = random_members(4, 30, 2, seed=7, spread=2.0)
+    added = []
+
+    def watched(before, probs, rng):
+        added.append(probs)
+        return joint.with_drawn_label(before, probs, rng)
+
+    monkeypatch.setattr(module, "with_drawn_label", watched)
+    picks = load_strategy("batchbald", configurations=16)(member_context(members, k=9)).indices
+    assert len(added) == 3  # 2^4 are exact, the fifth label starts the drawing
+    for pick, probs in zip(picks[5:8], added, strict=True):
+        assert torch.equal(probs, members[:, pick])
+
+
+def test_every_member_draws_at_least_one_configuration():
+    members = random_members(5, 3, 3)
+    assert len(joint.drawn(members, 1, np.random.default_rng(0))) == 5
+
+
 def test_impossible_configurations_are_left_out():
     members = torch.eye(3)[None].repeat(2, 1, 1)
     members[1, 2] = torch.tensor([1.0, 0, 0])
