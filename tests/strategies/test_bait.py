@@ -151,7 +151,7 @@ def test_equal_samples_are_picked_by_rng():
 
 
 def test_too_wide_a_layer_is_refused_with_advice():
-    ctx = layer_context(memory_limit=5_000)
+    ctx = layer_context(memory_limit=7_000)
     with pytest.raises(StrategyError, match=r"12 weights of the last layer .*embed=pca.*subsample"):
         load_strategy("bait")(ctx)
 

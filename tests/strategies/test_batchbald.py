@@ -86,6 +86,48 @@ def test_drawn_configurations_are_unbiased_and_follow_the_members():
     assert every.exact
 
 
+def test_gains_are_the_mean_over_configurations_of_bald_under_their_weights():
+    members = random_members(4, 9, 3, seed=4, spread=2.0)
+    sample = joint.drawn(members[:, :3], 40, np.random.default_rng(0))
+    p = members[:, 3:].double().numpy()
+    entropies = -(p * np.log(p)).sum(axis=2)
+    expected = 0
+    for share, weights in zip(sample.shares.tolist(), sample.weights.numpy(), strict=True):
+        mean = np.einsum("m,mnc->nc", weights, p)
+        expected += share * (-(mean * np.log(mean)).sum(axis=1) - weights @ entropies)
+    assert sample.gains(members[:, 3:]).numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_scores_in_the_sampled_part_add_up_to_the_information():
+    members = random_members(4, 30, 2, seed=7, spread=2.0)
+    excess = []
+    for seed in range(30):
+        ctx = member_context(members, k=8, seed=seed)
+        picks = load_strategy("batchbald", configurations=64)(ctx)  # 2^7 are too many
+        excess.append(np.sum(picks.scores) - information(members, picks.indices.tolist()))
+    assert abs(np.mean(excess)) < 0.015
+
+
+def test_each_pick_adds_its_own_label_to_drawn_configurations(monkeypatch):
+    members = random_members(4, 30, 2, seed=7, spread=2.0)
+    added = []
+
+    def watched(before, probs, rng):
+        added.append(probs)
+        return joint.with_drawn_label(before, probs, rng)
+
+    monkeypatch.setattr(module, "with_drawn_label", watched)
+    picks = load_strategy("batchbald", configurations=16)(member_context(members, k=9)).indices
+    assert len(added) == 3  # 2^4 are exact, the fifth label starts the drawing
+    for pick, probs in zip(picks[5:8], added, strict=True):
+        assert torch.equal(probs, members[:, pick])
+
+
+def test_every_member_draws_at_least_one_configuration():
+    members = random_members(5, 3, 3)
+    assert len(joint.drawn(members, 1, np.random.default_rng(0))) == 5
+
+
 def test_impossible_configurations_are_left_out():
     members = torch.eye(3)[None].repeat(2, 1, 1)
     members[1, 2] = torch.tensor([1.0, 0, 0])
@@ -137,8 +179,10 @@ def test_equal_samples_are_picked_by_rng():
 def test_candidates_limit_who_is_considered_to_the_highest_bald():
     members = random_members(6, 50, 3, spread=1.5)
     top = load_strategy("bald")(member_context(members, k=8)).indices
-    picks = load_strategy("batchbald", candidates=8)(member_context(members, k=4))
-    assert set(picks.indices.tolist()) <= set(top.tolist())
+    free = load_strategy("batchbald")(member_context(members, k=4))
+    assert not set(free.indices.tolist()) <= set(top[:4].tolist())
+    picks = load_strategy("batchbald", candidates=4)(member_context(members, k=4))
+    assert set(picks.indices.tolist()) == set(top[:4].tolist())
     few = load_strategy("batchbald", candidates=2)(member_context(members, k=4))
     assert len(set(few.indices.tolist())) == 4
 
@@ -165,18 +209,20 @@ def test_k_distinct_picks_of_any_members(k, kind):
 
 def test_a_thousand_classes():
     members = random_members(3, 20, 1000)
-    picks = load_strategy("batchbald", configurations=2000)(member_context(members, k=4))
-    assert len(set(picks.indices.tolist())) == 4
+    for configurations in (1, 2000):
+        ctx = member_context(members, k=4)
+        picks = load_strategy("batchbald", configurations=configurations)(ctx)
+        assert len(set(picks.indices.tolist())) == 4
 
 
 def test_the_gap_of_the_estimate_is_logged_where_sampling_begins(caplog):
     members = random_members(8, 60, 3, spread=1.0)
     with caplog.at_level(logging.INFO, "activeloop.strategies"):
-        load_strategy("batchbald", configurations=100)(member_context(members, k=6))
+        load_strategy("batchbald", configurations=2000)(member_context(members, k=8))
     (record,) = [r for r in caplog.records if "sampled configurations" in r.message]
     drawn, since, at, worst, mean, reach = record.args
-    assert (drawn, since, at) == (96, 6, 5)  # 3^4 are exact, 3^5 are too many
-    assert 0 < mean < worst < 0.1 * reach * 5
+    assert (drawn, since, at) == (2000, 8, 7)  # 3^6 are exact, 3^7 are too many
+    assert 0 < mean < worst < 0.1 * reach
 
 
 def test_too_many_picks_are_warned_of(caplog, monkeypatch):
