@@ -126,7 +126,7 @@ def test_islands_agree_with_scikit_activeml(true_clusters):
 
 def test_clusters_are_as_tight_as_those_of_scikit_learn():
     x = np.random.default_rng(0).normal(size=(3000, 5)) + 4 * islands([1] * 5)[0][:1, :5]
-    points = placed(torch.from_numpy(x), np.arange(3000), normalize=False)
+    points = placed(torch.from_numpy(x), np.arange(3000), normalize=False, limit=10**9)
     where = _clusters(points, 40, np.random.default_rng(0))
     means = np.stack([x[where == c].mean(axis=0) for c in range(40)])
     theirs = KMeans(40, n_init=3, random_state=0).fit(x).inertia_
