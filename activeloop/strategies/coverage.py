@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from activeloop.checks import whole
+from activeloop.errors import StrategyError
 from activeloop.memory import rows_at_a_time
 from activeloop.types import Indices, Scores
 
