@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from activeloop.checks import whole
+from activeloop.errors import StrategyError
 from activeloop.memory import rows_at_a_time
 from activeloop.types import Indices, Scores
 
@@ -67,14 +68,24 @@ def gaussian(radius: float) -> Kernel:
     return Kernel(lambda halves: halves.clamp_(max=0).mul_(scale).exp_(), reach)
 
 
-def placed(x: Tensor, rows: Indices, *, normalize: bool, precise: bool = False) -> Tensor:
+def placed(
+    x: Tensor, rows: Indices, *, normalize: bool, limit: int, precise: bool = False
+) -> Tensor:
     """Return rows of `x` `[N, D]` such that one product of two gives their distance, `[n, D + 2]`.
 
     Rows are scaled to length 1 if `normalize` (zeros stay), and centred, which rounds less. Beside
     them stand -|x|^2 / 2 and 1; see `half_squares`. float64 if `precise`, else float32.
+
+    Raises:
+        StrategyError: they, and as much again, take more than `limit` bytes.
     """
     dtype = torch.float64 if precise else torch.float32
     n, width = len(rows), x.shape[1]
+    if (needed := 2 * dtype.itemsize * n * (width + 2)) > limit:
+        raise StrategyError(
+            f"comparing {n} samples takes {needed / 1e9:.2g} GB of memory, and {limit / 1e9:.2g} "
+            "may be used (memory_limit): choose among fewer by strategy=subsample or strategy=seals"
+        )
     points = torch.ones(n, width + 2, dtype=dtype, device=x.device)
     vectors, step = points[:, :width], rows_at_a_time(16 * width)
     for start in range(0, n, step):
@@ -254,33 +265,55 @@ class Lazy:
         self._compute = compute
         self._exact = np.ones(len(values), bool)
         self._taken = np.zeros(len(values), bool)
-        # Too small to outweigh a count, large enough to outweigh the rounding of float32.
         self._noise = rng.random(len(values))
+        self._keys = self._distinct(values)
+        # The highest when they were last sorted out, and the highest of all others then.
+        self._leaders, self._floor = np.empty(0, np.int64), np.inf
+        self._everyone = np.arange(len(values))
 
     def best(self, key: Callable[[Scores], Scores] | None = None) -> int:
         """Return the candidate of the highest `key(values)`, which must grow with the values."""
         size = _FEWEST
         while True:
-            keys = self.values if key is None else key(self.values)
-            keys = keys * (1 + 5e-7 * self._noise) + 1e-12 * self._noise
-            keys[self._taken] = -np.inf
-            top = np.argpartition(keys, -min(size, len(keys)))[-min(size, len(keys)) :]
-            first = int(top[keys[top].argmax()])
+            if key is None:
+                among = self._led()
+                keys = self._keys[among]
+            else:
+                among, keys = self._everyone, self._distinct(key(self.values))
+                keys[self._taken] = -np.inf
+            first = int(among[keys.argmax()])
             # 0 bounds what is at least 0.
             if self._exact[first] or self.values[first] == 0:
                 return first
+            top = among[np.argpartition(keys, -min(size, len(keys)))[-size:]]
             stale = top[~self._exact[top] & ~self._taken[top]]
             self.values[stale], self._exact[stale] = self._compute(stale), True
+            self._keys[stale] = self._distinct(self.values[stale], stale)
             size = min(2 * size, _MOST)
 
     def take(self, position: int) -> None:
         """Take a candidate out: all other values are upper bounds from here on."""
         self._exact[:] = False
-        self._taken[position] = True
+        self._taken[position], self._keys[position] = True, -np.inf
 
     def rest(self) -> Indices:
         """Return the candidates that are left."""
         return np.flatnonzero(~self._taken)
+
+    def _distinct(self, values: Scores, positions: Indices | None = None) -> Scores:
+        """Return values whose ties are broken: by too little to outweigh a count, or a gain."""
+        noise = self._noise if positions is None else self._noise[positions]
+        distinct: Scores = values * (1 + 5e-7 * noise) + 1e-12 * noise
+        return distinct
+
+    def _led(self) -> Indices:
+        """Return candidates of which one has the highest value: few, so that a pick is cheap."""
+        if not len(self._leaders) or self._keys[self._leaders].max() < self._floor:
+            size = min(_MOST, len(self._keys))
+            order = np.argpartition(self._keys, -size)
+            self._leaders = order[-size:]
+            self._floor = float(self._keys[order[:-size]].max(initial=-np.inf))
+        return self._leaders
 
 
 def greedy(coverage: Coverage, k: int, rng: np.random.Generator) -> tuple[Indices, Scores]:

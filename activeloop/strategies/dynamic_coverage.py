@@ -78,7 +78,7 @@ def dcom(
     purity = real("strategy.purity", purity, above=0, most=1)
     real("strategy.growth", growth, least=1)
     rows = np.concatenate([context.unlabelled, labelled])
-    points = placed(x, rows, normalize=True)
+    points = placed(x, rows, normalize=True, limit=context.memory_limit)
     if delta == "auto":
         delta = pure_radius(points, context.n_classes, purity, context.rng)
     real("strategy.delta", delta, above=0)

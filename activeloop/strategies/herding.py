@@ -58,7 +58,9 @@ def herd(
     """
     n = len(context.unlabelled)
     chosen_from = np.concatenate([context.unlabelled, context.labelled])
-    points = placed(x, chosen_from, normalize=True, precise=radius < _NARROW)
+    points = placed(
+        x, chosen_from, normalize=True, limit=context.memory_limit, precise=radius < _NARROW
+    )
     candidates, labelled = points[:n], points[n:]
     among = references_of(n, references, x.shape[1], context.rng)
 

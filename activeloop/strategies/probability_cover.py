@@ -51,7 +51,7 @@ def prob_cover(
     x, n = vectors(context, space), len(context.unlabelled)
     purity = real("strategy.purity", purity, above=0, most=1)
     rows = np.concatenate([context.unlabelled, context.labelled])
-    points = placed(x, rows, normalize=normalize)
+    points = placed(x, rows, normalize=normalize, limit=context.memory_limit)
     if delta == "auto":
         delta = pure_radius(points, context.n_classes, purity, context.rng)
     else:

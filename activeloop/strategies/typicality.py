@@ -61,7 +61,7 @@ def typiclust(
     """
     most = whole("strategy.max_clusters", max_clusters, least=1)
     rows = np.concatenate([context.unlabelled, context.labelled])
-    x = placed(vectors(context, space), rows, normalize=normalize)
+    x = placed(vectors(context, space), rows, normalize=normalize, limit=context.memory_limit)
     size = min(len(context.labelled) + context.k, most, len(rows))
     clusters = _clusters(x, size, context.rng)
     n = len(context.unlabelled)

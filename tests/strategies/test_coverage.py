@@ -9,6 +9,7 @@ from fakes import context
 from scipy.spatial.distance import cdist
 
 from activeloop.errors import ConfigError, StrategyError
+from activeloop.selection import select
 from activeloop.strategies import load_strategy, needs_of
 from activeloop.strategies.ball_purity import pure_radius
 from activeloop.strategies.coverage import (
@@ -55,11 +56,14 @@ def ctx(x, k, labelled=(), probs=None, seed=0, **fields):
 
 def test_half_squares_are_exact_distances_also_far_from_the_origin():
     x = cloud(40) + 1000
-    points = placed(x.float(), np.arange(40), normalize=False)
+    points = placed(x.float(), np.arange(40), normalize=False, limit=10**9)
     expected = cdist(x.float().double(), x.float().double(), "sqeuclidean")
     assert (-2 * half_squares(points, points)).numpy() == pytest.approx(expected, abs=1e-3)
     same = torch.full((3, 4), 7.0)
-    assert half_squares(*[placed(same, np.arange(3), normalize=True)] * 2).abs().max() < 1e-12
+    assert (
+        half_squares(*[placed(same, np.arange(3), normalize=True, limit=10**9)] * 2).abs().max()
+        < 1e-12
+    )
 
 
 @pytest.mark.parametrize("kernel", [ball(0.4), gaussian(0.5), gaussian(0.02)])
@@ -67,7 +71,7 @@ def test_half_squares_are_exact_distances_also_far_from_the_origin():
 def test_gains_of_all_candidates_equal_the_whole_kernel_matrix(kernel, n):
     rng = np.random.default_rng(0)
     x, weights = cloud(n), torch.from_numpy(rng.random(n)).float()
-    points = placed(x, np.arange(n), normalize=True, precise=True)
+    points = placed(x, np.arange(n), normalize=True, limit=10**9, precise=True)
     among = np.sort(rng.choice(n, n // 2, replace=False))
     coverage = Coverage(points, among, kernel, weights[among])
     coverage.cover(points[:20])
@@ -81,13 +85,33 @@ def test_gains_of_all_candidates_equal_the_whole_kernel_matrix(kernel, n):
 
 def test_far_blocks_are_not_touched():
     x = torch.cat([torch.randn(1024, 3), torch.randn(1024, 3) + 100])
-    points = placed(x, np.arange(2048), normalize=False)
+    points = placed(x, np.arange(2048), normalize=False, limit=10**9)
     coverage = Coverage(points, np.arange(2048), ball(1.0))
     shapes = []
     values = coverage._values
     coverage._values = lambda a, b: shapes.append((len(a), len(b))) or values(a, b)
     coverage.all_gains()
     assert sorted(shapes) == [(0, 0), (1024, 1024), (1024, 1024)]
+
+
+@pytest.mark.parametrize("name", ["prob_cover", "max_herding", "uherding", "typiclust", "dcom"])
+def test_too_little_memory_is_said_before_anything_starts(name):
+    c = ctx(cloud(1000), 3, labelled=[0], probs=np.full((1000, 3), 1 / 3), memory_limit=50_000)
+    with pytest.raises(StrategyError, match="strategy=subsample"):
+        load_strategy(name)(c)
+
+
+def test_lazy_is_right_though_the_leaders_fall_behind_all_others():
+    values = np.arange(10_000.0)
+    rng = np.random.default_rng(0)
+    lazy = Lazy(values.copy(), lambda positions: np.minimum(values[positions], 3.0), rng)
+    assert lazy.best() == 9999
+    lazy.take(9999)
+    assert lazy.best() >= 3
+    lazy.take(lazy.best())
+    values[:4] = 0, 0, 0, 2
+    values[4:] = 1
+    assert lazy.best() == 3
 
 
 def test_lazy_finds_the_best_though_all_values_are_stale():
@@ -108,7 +132,7 @@ def test_lazy_finds_the_best_though_all_values_are_stale():
 
 def test_ties_are_broken_by_rng_alone():
     x = torch.zeros(30, 2)
-    points = placed(x, np.arange(30), normalize=True)
+    points = placed(x, np.arange(30), normalize=True, limit=10**9)
     firsts = {
         int(greedy(Coverage(points, np.arange(30), ball(1.0)), 1, np.random.default_rng(s))[0][0])
         for s in range(60)
@@ -194,7 +218,7 @@ def test_prob_cover_does_not_drop_the_tail_of_the_pool():
 
 def test_auto_delta_is_the_largest_at_which_the_balls_are_pure():
     x = cloud(n=400, d=3, clusters=3)
-    points = placed(x, np.arange(400), normalize=True)
+    points = placed(x, np.arange(400), normalize=True, limit=10**9)
     radius = pure_radius(points, 3, 0.9, np.random.default_rng(0))
 
     from activeloop.strategies.clustering import k_means
@@ -313,10 +337,9 @@ def test_hard_pools(name, k, kind):
         probs = torch.eye(3)[torch.arange(60) % 3]
     c = ctx(x, k, labelled=[0, 7, 8], probs=probs)
     object.__setattr__(c, "features", x)
-    picks = load_strategy(name)(c)
-    assert len(set(picks.indices)) == k
-    assert set(picks.indices) <= set(c.unlabelled)
-    assert not np.isnan(picks.scores).any()
+    indices, scores = select(load_strategy(name), c)  # checks the picks, global chance, the context
+    assert len(indices) == k
+    assert not np.isnan(scores).any()
 
 
 @pytest.mark.parametrize("name", ["prob_cover", "max_herding", "uherding", "dcom"])

@@ -53,7 +53,7 @@ def test_radii_are_the_largest_at_which_the_predictions_agree(delta):
     labels[:4] = 0  # some disagree with their surroundings
     labelled = list(range(0, 40, 2))
     c = ctx(x, probs, 1, labelled, labels)
-    points = placed(x, np.concatenate([c.unlabelled, c.labelled]), normalize=True)
+    points = placed(x, np.concatenate([c.unlabelled, c.labelled]), normalize=True, limit=10**9)
     n = len(c.unlabelled)
     found = _radii(c, points[n:], points[:n], np.arange(n), delta, 1.5)
     same = probs[c.unlabelled].argmax(dim=1).numpy() == c.labels[:, None]

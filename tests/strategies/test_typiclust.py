@@ -126,7 +126,7 @@ def test_islands_agree_with_scikit_activeml(true_clusters):
 
 def test_clusters_are_as_tight_as_those_of_scikit_learn():
     x = np.random.default_rng(0).normal(size=(3000, 5)) + 4 * islands([1] * 5)[0][:1, :5]
-    points = placed(torch.from_numpy(x), np.arange(3000), normalize=False)
+    points = placed(torch.from_numpy(x), np.arange(3000), normalize=False, limit=10**9)
     where = _clusters(points, 40, np.random.default_rng(0))
     means = np.stack([x[where == c].mean(axis=0) for c in range(40)])
     theirs = KMeans(40, n_init=3, random_state=0).fit(x).inertia_
@@ -136,3 +136,13 @@ def test_clusters_are_as_tight_as_those_of_scikit_learn():
 def test_options_without_meaning():
     with pytest.raises(ConfigError, match=r"strategy.max_clusters must be .* got 0"):
         load_strategy("typiclust", max_clusters=0)(ctx(np.zeros((4, 2)), 1))
+
+
+def test_labelled_samples_are_neighbours_but_no_picks(true_clusters):
+    x, where = islands([30, 60])
+    first = typiclust(ctx(x, 2), normalize=False).indices
+    again = typiclust(ctx(x, 2, sorted(first.tolist())), normalize=False, max_clusters=2)
+    assert not set(again.indices) & set(first)
+    for island in (0, 1):
+        members = np.flatnonzero(where == island)
+        assert members[np.argsort(-typicality(x[members]))[1]] in again.indices

@@ -85,7 +85,7 @@ def test_radius_is_the_least_distance_of_two_labelled_samples_but_duplicates():
     apart = cdist(unit(x)[labelled], unit(x)[labelled])
     least = apart[apart > 0].min()
     assert least_distance(x, labelled) == pytest.approx(least, rel=1e-4)
-    x[labelled[1]] = 2 * x[labelled[0]]
+    x[labelled[1]] = 3.7 * x[labelled[0]]
     x[labelled[2]] = x[labelled[0]]
     apart = cdist(unit(x)[labelled], unit(x)[labelled])
     assert least_distance(x, labelled) == pytest.approx(apart[apart > 1e-4].min(), rel=1e-4)
