@@ -29,9 +29,8 @@ import torch
 from benchmark_peers import ACTIVELOOP, FLOOR, PACKAGES, RIVALS, TEXTBOOK, Call
 from benchmarking import Limits, Measured
 
-from activeloop.errors import ActiveLoopError
 from activeloop.neighbors import PoolNeighbors
-from activeloop.strategies import CATALOG, load_strategy, locate
+from activeloop.strategies import CATALOG, load_strategy, locate, needs_of
 from activeloop.types import Context, Picks
 
 mpl.use("Agg")
@@ -39,7 +38,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 
 SCRIPT = Path(__file__).resolve()
-MEMBERS, GAMMA = 20, 1.0
+MEMBERS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ JOBS: Mapping[str, Job] = {
     ),
     "probcover": Job(
         title="ProbCover",
-        strategy="probcover",
+        strategy="prob_cover",
         objective="covered share",
         space="unit",
         numbers={"delta": 0.0},
@@ -110,7 +109,8 @@ JOBS: Mapping[str, Job] = {
         strategy="max_herding",
         objective="kernel coverage",
         space="unit",
-        numbers={"gamma": GAMMA},
+        options={"radius": 1.0},
+        numbers={"gamma": 1.0},
     ),
     "uherding": Job(title="UHerding", strategy="uherding", space="unit"),
     "k_means": Job(title="k-means", strategy="k_means", objective="cost to the picks"),
@@ -123,10 +123,8 @@ JOBS: Mapping[str, Job] = {
     "clue": Job(title="CLUE", strategy="clue"),
     "information_density": Job(title="information density", strategy="information_density"),
     "vote_entropy": _on_members("vote entropy", "vote_entropy"),
-    "committee_kl": _on_members("KL to the committee's mean", "committee_kl"),
+    "kl_to_mean": _on_members("KL to the committee's mean", "kl_to_mean"),
 }
-# For strategies that wrap another: what to wrap.
-INNER = {"strategy": "margin", "inner": "margin", "score": "entropy"}
 
 
 def all_jobs() -> dict[str, Job]:
@@ -169,13 +167,12 @@ def our_call(case: cases.Case, job: Job) -> Call:
 
 
 def our_options(job: Job, numbers: Mapping[str, float]) -> dict[str, Any]:
-    """Return the options that our strategy takes, of the job's own and of those fixed for all."""
+    """Return the options of our strategy: the job's own, and those fixed for all that it takes."""
     if job.strategy not in CATALOG:
         return {}
     taken = inspect.signature(locate(CATALOG[job.strategy])).parameters
-    required = [p for p in taken.values() if p.default is p.empty and p.name in INNER]
-    options = {p.name: INNER[p.name] for p in required} | dict(job.options)
-    return options | {name: value for name, value in numbers.items() if name in taken}
+    fixed = {name: value for name, value in numbers.items() if name in taken}
+    return bench.options_of(job.strategy, {**job.options, **fixed})
 
 
 def work(task: Mapping[str, Any]) -> Measured:
@@ -206,8 +203,9 @@ def work(task: Mapping[str, Any]) -> Measured:
 
 
 def _wants_members(job: Job) -> bool:
-    path = CATALOG.get(job.strategy)
-    return path is not None and "members" in getattr(locate(path), "needs", ())
+    if job.strategy not in CATALOG:
+        return False
+    return "members" in needs_of(load_strategy(job.strategy, **our_options(job, {})))
 
 
 def checked(result: Any, job: Job, case: cases.Case) -> cases.Array:
@@ -225,6 +223,10 @@ def checked(result: Any, job: Job, case: cases.Case) -> cases.Array:
 
 
 Results = dict[str, dict[str, Measured]]
+
+
+def _absent(job: Job) -> str:
+    return bench.unavailable(job.strategy, our_options(job, {})) if job.strategy else ""
 
 
 def sides(job: str) -> list[str]:
@@ -246,24 +248,11 @@ def run_all(
     shared = {"folder": str(folder), "seed": options.seed, "threads": options.threads}
     for job in jobs:
         for side in sides(job):
-            if side == ACTIVELOOP and (reason := absent(all_jobs()[job])):
+            if side == ACTIVELOOP and (reason := _absent(all_jobs()[job])):
                 yield job, side, Measured(failure=reason)
                 continue
             task = {**shared, "job": job, "side": side, "delta": delta}
             yield job, side, bench.run_apart(SCRIPT, task, limits, threads=options.threads)
-
-
-def absent(job: Job) -> str:
-    """Return why we cannot do a job, or nothing."""
-    if not job.strategy:
-        return ""
-    if job.strategy not in CATALOG:
-        return "not there"
-    try:
-        load_strategy(job.strategy, **our_options(job, job.numbers))
-    except (ActiveLoopError, ImportError) as error:
-        return f"failed: {bench.shortened(str(error))}"
-    return ""
 
 
 # ---------------------------------------------------------------------------- the report

@@ -127,7 +127,7 @@ def _(case: Case) -> Call:
     return _skactiveml(case, "QueryByCommittee", "ensemble", **options)
 
 
-@rival("scikit-activeml", "committee_kl")
+@rival("scikit-activeml", "kl_to_mean")
 def _(case: Case) -> Call:
     """QueryByCommittee("KL_divergence").query"""
     options = {"method": "KL_divergence", "sample_predictions_method_name": "sample"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import inspect
 import json
 import os
 import resource
@@ -30,7 +31,9 @@ import numpy.typing as npt
 import torch
 
 from activeloop.environment import environment
+from activeloop.errors import ActiveLoopError
 from activeloop.memory import available
+from activeloop.strategies import CATALOG, load_strategy, locate
 
 Result = TypeVar("Result")
 Floats = npt.NDArray[np.float32]
@@ -38,7 +41,7 @@ Floats = npt.NDArray[np.float32]
 GIB = 2**30
 # Beyond this many seconds of preparation and clearing up, a measurement is given up.
 _GRACE = 1200.0
-# Short calls are repeated until this many seconds, at most so often: their clock is too coarse.
+# Short runs, for which the clock is coarse, are repeated until this many seconds, at most so often.
 _ENOUGH_SECONDS, _ENOUGH_RUNS = 0.5, 30
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -180,8 +183,8 @@ def _again(runs: Sequence[tuple[float, float]], elapsed: float, limits: Limits) 
     last = runs[-1][1]
     if limits.repeats == 0 or elapsed + 1.2 * last > limits.timeout:
         return False
-    wanted = max(limits.repeats, min(_ENOUGH_RUNS, int(_ENOUGH_SECONDS / max(last, 1e-9))))
-    return len(runs) <= wanted
+    more = min(_ENOUGH_RUNS, int(_ENOUGH_SECONDS / max(last, 1e-9)))
+    return len(runs) <= max(limits.repeats, more)
 
 
 def finish(task: Mapping[str, Any], work: Callable[[], Measured]) -> None:
@@ -292,11 +295,11 @@ class Mixture:
         clouds = self.classes * self.CLOUDS
         of_class = rng.normal(size=(self.classes, 1, self.features))
         near = rng.normal(size=(self.classes, self.CLOUDS, self.features))
-        centres = (of_class + 0.7 * near).reshape(clouds, self.features)
-        spread = 0.6 / self.DIRECTIONS**0.5
+        centres = (of_class + 1.3 * near).reshape(clouds, self.features)
+        spread = 2.2 / self.DIRECTIONS**0.5
         directions = spread * rng.normal(size=(clouds, self.DIRECTIONS, self.features))
         means = centres.reshape(self.classes, self.CLOUDS, -1).mean(axis=1)
-        head = np.column_stack([means, -(means**2).sum(axis=1) / 2]) * (8 / self.features)
+        head = np.column_stack([means, -(means**2).sum(axis=1) / 2]) * (5 / self.features)
         return centres.astype(np.float32), directions.astype(np.float32), head.astype(np.float32)
 
     def chunk(self, number: int) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
@@ -317,6 +320,32 @@ def softmax(logits: npt.NDArray[Any]) -> Floats:
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float32)
     result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
+
+
+# ---------------------------------------------------------------------------- strategies
+
+
+def options_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `given`, and margin sampling as what a strategy wraps if it has to be told."""
+    if name not in CATALOG:
+        return dict(given)
+    taken = inspect.signature(locate(CATALOG[name])).parameters.values()
+    inner = [p.name for p in taken if p.name in _WRAPPED and p.default is p.empty]
+    return {**{option: _WRAPPED[option] for option in inner}, **given}
+
+
+_WRAPPED = {"strategy": "margin", "strategies": ("margin", "random"), "inner": "margin"}
+
+
+def unavailable(name: str, given: Mapping[str, Any]) -> str:
+    """Return why there is no such strategy, or nothing."""
+    if name not in CATALOG:
+        return "not there"
+    try:
+        load_strategy(name, **options_of(name, given))
+    except (ActiveLoopError, ImportError) as error:
+        return f"failed: {shortened(str(error))}"
+    return ""
 
 
 # ---------------------------------------------------------------------------- reports
