@@ -363,8 +363,9 @@ def scale(options: argparse.Namespace) -> None:
     what = f"{options.features} features, {options.classes} classes"
     heading = (
         f"# Strategies, by size of the pool\n\nA Gaussian mixture, {what}, on disk; seed "
-        f"{options.seed}. Median of one run, or of several where they are short; at most {options.timeout:g} s each. Members: {MEMBERS}, up to "
-        f"{MOST_WITH_MEMBERS:,} samples. Strategies that wrap another wrap margin.\n\n{where}"
+        f"{options.seed}. One run each, the median of several where they are short, at most "
+        f"{options.timeout:g} s. Members: {MEMBERS}, up to {MOST_WITH_MEMBERS:,} samples. "
+        f"Strategies that wrap another wrap margin.\n\n{where}"
     )
     text = report(results, options.sizes, heading)
     print("\n" + text)

@@ -247,7 +247,7 @@ def run_all(
     )
     shared = {"folder": str(folder), "seed": options.seed, "threads": options.threads}
     for job in jobs:
-        for side in sides(job):
+        for side in (name for name in sides(job) if name in options.sides):
             if side == ACTIVELOOP and (reason := _absent(all_jobs()[job])):
                 yield job, side, Measured(failure=reason)
                 continue
@@ -291,7 +291,7 @@ def summary(results: Results, picks: Callable[[str], int]) -> str:
     """Return a line a job: ours, and the fastest of the others that ended."""
     rows = []
     for name, found in results.items():
-        ours, best = found[ACTIVELOOP], fastest(found)
+        ours, best = found.get(ACTIVELOOP, _NOT_RUN), fastest(found)
         rows.append(
             [
                 _titled(name, all_jobs()[name], picks),
@@ -300,7 +300,7 @@ def summary(results: Results, picks: Callable[[str], int]) -> str:
                 *(["", ""] if best is None else [best, bench.seconds(found[best].cpu)]),
                 _ratio(found.get(best or ""), ours),
                 _ratio(found.get(TEXTBOOK), ours),
-                *(_value(found[side]) if side else "" for side in (ACTIVELOOP, best)),
+                *(_value(found.get(side or "", _NOT_RUN)) for side in (ACTIVELOOP, best)),
             ]
         )
     head = ["job", "activeloop, CPU", "MiB", "fastest library", "its CPU", "times ours"]
@@ -314,6 +314,7 @@ def fastest(found: Mapping[str, Measured]) -> str | None:
 
 
 _NOT_LIBRARIES = (ACTIVELOOP, TEXTBOOK, FLOOR)
+_NOT_RUN = Measured(failure="not run")
 
 
 def _ratio(other: Measured | None, ours: Measured) -> str:
@@ -321,7 +322,7 @@ def _ratio(other: Measured | None, ours: Measured) -> str:
 
 
 def _job_table(name: str, job: Job, found: Mapping[str, Measured]) -> str:
-    ours, rows = found[ACTIVELOOP], []
+    ours, rows = found.get(ACTIVELOOP, _NOT_RUN), []
     for side, figures in found.items():
         once = " (1)" if not figures.failure and not figures.warmed else ""
         rows.append(
@@ -401,6 +402,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--inputs", choices=["auto", "mnist", "mixture"], default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", default="all", help="comma-separated names; see --list")
+    parser.add_argument("--sides", default="all", help="comma-separated: activeloop, modAL, ...")
     parser.add_argument("--repeats", type=int, default=3, help="runs after the warm-up")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for a side of a job")
     parser.add_argument("--memory-limit", type=float, default=0, help="GiB; default: 4/5 of free")
@@ -427,6 +429,10 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     options.jobs = list(known) if options.jobs == "all" else options.jobs.split(",")
     if unknown := [job for job in options.jobs if job not in known]:
         parser.error(f"there is no job {unknown[0]!r}; there are {', '.join(known)}")
+    everybody = sorted({ACTIVELOOP}.union(*RIVALS.values()))
+    options.sides = everybody if options.sides == "all" else options.sides.split(",")
+    if unknown := [side for side in options.sides if side not in everybody]:
+        parser.error(f"there is no side {unknown[0]!r}; there are {', '.join(everybody)}")
     if options.out is not None and not options.out.parent.is_dir():
         parser.error(f"--out: there is no folder {options.out.parent}")
 
