@@ -131,9 +131,10 @@ def context_of(files: PoolFiles, rows: int, strategy: Strategy, seed: int, memor
         unlabelled=np.setdiff1d(np.arange(rows), labelled),
         probs=torch.from_numpy(files.read("probs", rows)),
         features=features,
+        embeddings=features,
         members=members,
         head=layer,
-        neighbors=PoolNeighbors(features, None, labelled),
+        neighbors=PoolNeighbors(features, features, labelled),
         memory_limit=memory,
     )
 
@@ -150,11 +151,14 @@ def work(task: Mapping[str, Any]) -> Measured:
         for n in (min(WARM_UP, rows // 2), rows)
     )
 
-    def nudge() -> None:
-        # A hair's difference, so that neighbours kept from an earlier run are not met again.
+    def before() -> None:
+        # What an earlier run left, neighbours in memory or a strategy that has been asked, is not
+        # met again.
+        nonlocal strategy
         large.features[0, 0] *= 1 + 1e-5
+        strategy = load_strategy(task["strategy"], **task["options"])
 
-    return bench.measure(lambda run: strategy(large if run else small), limits, before=nudge)[0]
+    return bench.measure(lambda run: strategy(large if run else small), limits, before=before)[0]
 
 
 # ---------------------------------------------------------------------------- all of them
@@ -227,11 +231,13 @@ def exponent(found: Mapping[int, Measured]) -> float | None:
 def report(results: Results, sizes: Sequence[int], heading: str) -> str:
     """Return the whole report as Markdown."""
     head = ["strategy", *(f"{rows:,}" for rows in sizes)]
-    times, memory = [], []
+    times, processor, memory = [], [], []
     for name, found in results.items():
         slope = exponent(found)
         cells = [found[rows].failure or bench.seconds(found[rows].wall) for rows in sizes]
         times.append([name, *cells, "" if slope is None else f"{slope:.2f}"])
+        cpu = [bench.seconds(found[rows].cpu) for rows in sizes]
+        processor.append([name, *cpu])
         memory.append([name, *(_memory(found[rows]) for rows in sizes)])
     shape = "; ".join(
         f"{rows:,}: {labelled_of(rows):,} labelled, {picks_of(rows):,} picks" for rows in sizes
@@ -243,6 +249,9 @@ def report(results: Results, sizes: Sequence[int], heading: str) -> str:
         "The exponent is the slope of log seconds over log samples, of runs of at least "
         f"{_MEASURABLE * 1000:.0f} ms.",
         bench.table([*head, "exponent"], times),
+        "## CPU seconds",
+        "Of all threads together.",
+        bench.table(head, processor),
         "## Memory",
         "Growth of the peak resident memory above the mapped inputs, in MiB: the process's own "
         "(sampled) / with the pages of the mapped files, which the system can drop.",

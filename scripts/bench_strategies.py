@@ -137,33 +137,41 @@ def all_jobs() -> dict[str, Job]:
 # ---------------------------------------------------------------------------- one side of one job
 
 
-def our_call(case: cases.Case, job: Job) -> Call:
+class Ours:
     """activeloop's side: a context is made, and the strategy called, each time anew."""
-    rows = torch.from_numpy(case.features)
-    fixed: dict[str, Any] = {
-        "features": rows,
-        "probs": torch.from_numpy(case.probs),
-        "members": None if case.members is None else torch.from_numpy(case.members),
-        "head": case.layer(),
-        "n_classes": case.probs.shape[1],
-        "labelled": case.labelled,
-        "labels": case.labels[case.labelled],
-        "unlabelled": case.unlabelled,
-        "memory_limit": bench.default_memory() // 2,
-    }
-    if not job.strategy:
-        m = int(case.numbers["m"])
-        return lambda run: PoolNeighbors(rows, None, case.labelled)(m)[1].numpy()
-    strategy = load_strategy(job.strategy, **our_options(job, case.numbers))
 
-    def call(run: int) -> Any:
+    def __init__(self, case: cases.Case, job: Job) -> None:
+        self._case, self._job = case, job
+        self._rows = rows = torch.from_numpy(case.features)
+        self._fixed: dict[str, Any] = {
+            "features": rows,
+            "embeddings": rows,
+            "probs": torch.from_numpy(case.probs),
+            "members": None if case.members is None else torch.from_numpy(case.members),
+            "head": case.layer(),
+            "n_classes": case.probs.shape[1],
+            "labelled": case.labelled,
+            "labels": case.labels[case.labelled],
+            "unlabelled": case.unlabelled,
+            "memory_limit": bench.default_memory() // 2,
+        }
+        self.renew()
+
+    def renew(self) -> None:
+        """Load the strategy: one that has been asked may know something already."""
+        if self._job.strategy:
+            options = our_options(self._job, self._case.numbers)
+            self._strategy = load_strategy(self._job.strategy, **options)
+
+    def __call__(self, run: int) -> Any:
+        """Return the picks; for the job without a strategy, the neighbours."""
+        case = self._case
+        near = PoolNeighbors(self._rows, self._rows, case.labelled)
+        if not self._job.strategy:
+            return near(int(case.numbers["m"]))[1].numpy()
         rng = np.random.default_rng(case.seed + run)
-        near = PoolNeighbors(rows, None, case.labelled)
-        context = Context(k=case.k, rng=rng, round=1, neighbors=near, **fixed)
-        picked = strategy(context)
+        picked = self._strategy(Context(k=case.k, rng=rng, round=1, neighbors=near, **self._fixed))
         return np.asarray(picked.indices if isinstance(picked, Picks) else picked)
-
-    return call
 
 
 def our_options(job: Job, numbers: Mapping[str, float]) -> dict[str, Any]:
@@ -191,8 +199,14 @@ def work(task: Mapping[str, Any]) -> Measured:
         members=MEMBERS if job.space == "members" or _wants_members(job) else 0,
         numbers=numbers,
     )
-    call = our_call(case, job) if side == ACTIVELOOP else RIVALS[task["job"]][side](case)
-    measured, found = bench.measure(call, limits, before=case.nudge)
+    call: Call = Ours(case, job) if side == ACTIVELOOP else RIVALS[task["job"]][side](case)
+
+    def before() -> None:
+        case.nudge()
+        if isinstance(call, Ours):
+            call.renew()
+
+    measured, found = bench.measure(call, limits, before=before)
     if job.objective is None or side == FLOOR:
         return measured
     value, _ = cases.OBJECTIVES[job.objective]

@@ -84,8 +84,8 @@ def test_growth_has_a_cell_for_each_size_and_an_exponent(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     text = out.read_text()
-    times, memory = cells(text, "neighbor_kl")
-    assert all(number(cell) > 0 for cell in times[1:3])
+    times, processor, memory = cells(text, "neighbor_kl")
+    assert all(number(cell) > 0 for cell in [*times[1:3], *processor[1:]])
     assert all(re.fullmatch(r"\d+ / \d+", cell) for cell in memory[1:])
     assert cells(text, "strategy")[0] == ["strategy", "1,000", "4,000", "exponent"]
     assert cells(text, "margin:sampling=power,beta=2")[0][1].endswith("s")
