@@ -105,17 +105,10 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
 
 
 def list_strategies(arguments: Sequence[str]) -> int:
-    """Print the strategies, built in and installed, with their first line of documentation."""
-    from activeloop.strategies import ENTRY_POINTS, known_strategies
+    """Print the strategies as a table, or all of one."""
+    from activeloop.listing import list_strategies
 
-    if arguments:
-        raise ConfigError(f"strategies takes no arguments, got {' '.join(arguments)}")
-    for strategy in known_strategies():
-        print(f"{strategy.name:20} {strategy.summary}")
-    print(
-        f"\nYour own: strategy=custom strategy._target_=my_module.my_strategy, a YAML file in a\n"
-        f"folder given by --config-dir, or a package with the entry-point group {ENTRY_POINTS}."
-    )
+    print(list_strategies(arguments))
     return 0
 
 

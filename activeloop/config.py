@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ _fresh: dict[str, str] = {}
 
 # An override's text longer than this is replaced by a digest in a directory's name.
 _LONGEST_NAME = 80
+
+
+@dataclass
+class NeighborConfig:
+    """How nearest neighbours are searched: `activeloop.neighbors.NeighborSearch`."""
+
+    index: str = "auto"
+    recall: float = 0.99
+    cache: str | None = "auto"
 
 
 @dataclass
@@ -45,6 +55,7 @@ class Config:
     budget: int | None = None
     measures: bool = False
     memory_limit: Any = None
+    neighbors: NeighborConfig = field(default_factory=NeighborConfig)
 
 
 def config_dir() -> Path:
@@ -52,6 +63,12 @@ def config_dir() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "conf"
     return inside if (inside / "config.yaml").is_file() else package.parent / "conf"
+
+
+def cache_dir() -> Path:
+    """Return the folder for what can be computed again, `$XDG_CACHE_HOME/activeloop`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "activeloop"
 
 
 def register() -> None:
@@ -142,11 +159,12 @@ def _experiment_subdir(root: DictConfig) -> str:
 
 def _digest(root: DictConfig) -> str:
     """Return a digest of the config but for what is compared and where it runs."""
-    config = {
-        name: OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+    config: dict[str, Any] = {
+        str(name): OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
         for name, node in root.items_ex(resolve=False)
         if name not in ("hydra", "strategy", "seed", "device", "memory_limit")
     }
+    config["neighbors"] = {**config["neighbors"], "cache": None}
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 

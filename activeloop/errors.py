@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+# What to do where a strategy needs members and there are none.
+MEMBERS_ADVICE: Final = (
+    "set learner.members=mc_dropout (with model=cnn_dropout) or learner.members=ensemble"
+)
+
 
 class ActiveLoopError(Exception):
     """Base of every error that names its cause and what to do about it."""

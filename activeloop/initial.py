@@ -11,7 +11,9 @@ import numpy as np
 
 from activeloop.checks import whole
 from activeloop.errors import ConfigError, DataError
+from activeloop.strategies import as_strategy, name_of, needs_of
 from activeloop.strategies import random as random_strategy
+from activeloop.strategies.loading import Inner
 from activeloop.types import Context, Data, HiddenLabels, Indices, Labels, Strategy
 
 
@@ -78,6 +80,52 @@ def stratified(data: Data, hidden: HiddenLabels, *, size: int = 20) -> Initial:
     if hidden.pool is None:
         raise DataError("initial=stratified needs data with labels; use initial=random")
     return Initial(size=whole("initial.size", size, least=1), strategy=Stratified(hidden.pool))
+
+
+def by_strategy(data: Data, hidden: HiddenLabels, *, strategy: Inner, size: int = 20) -> Initial:
+    """Return an initial set picked by a strategy that needs no network: a cold start.
+
+    Args:
+        data: the pool, with embeddings if the strategy compares samples.
+        hidden: not used.
+        strategy: its name, a mapping such as `{name: k_center, space: embeddings}`, or a callable.
+        size: number of samples in the initial set.
+
+    Raises:
+        ConfigError: there is no such strategy, or it needs what is not there before the first
+            round, or embeddings that this run does not have.
+    """
+    size = whole("initial.size", size, least=1)
+    try:
+        chosen = as_strategy(strategy)
+    except ConfigError as error:
+        raise ConfigError(f"initial.strategy: {error}") from error
+    needed, name = needs_of(chosen, _nothing_labelled(data, size)), name_of(chosen)
+    if early := sorted(needed - {"embeddings", "neighbors"}):
+        raise ConfigError(
+            f"initial.strategy={name} needs {' and '.join(early)}, and before the first round "
+            f"there is no network: choose one that compares embeddings, as in "
+            "'initial.strategy={name: k_center, space: embeddings}'"
+        )
+    if "embeddings" in needed and data.embeddings is None:
+        raise ConfigError(
+            f"the initial strategy {name} compares embeddings, and there are none: choose "
+            "embed=pca or embed=file (embed.as_input=false leaves the learner the samples)"
+        )
+    return Initial(size=size, strategy=chosen)
+
+
+def _nothing_labelled(data: Data, k: int) -> Context:
+    nothing = np.empty(0, np.int64)
+    return Context(
+        k=k,
+        rng=np.random.default_rng(0),
+        n_classes=data.n_classes,
+        round=0,
+        labelled=nothing,
+        labels=nothing,
+        unlabelled=np.arange(len(data.pool)),
+    )
 
 
 def everything(data: Data, hidden: HiddenLabels) -> Initial:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from activeloop.checks import plain
-from activeloop.context import before_predictions, with_predictions
-from activeloop.errors import OrderError, StoreError
+from activeloop.context import before_predictions, check_available, with_predictions
+from activeloop.errors import OrderError, StoreError, StrategyError
 from activeloop.evaluation import Evaluation
 from activeloop.initial import Initial
 from activeloop.journal import (
@@ -27,6 +27,7 @@ from activeloop.journal import (
     write_query,
 )
 from activeloop.memory import default_limit
+from activeloop.neighbors import NeighborSearch
 from activeloop.pool import Pool
 from activeloop.run_files import RunFiles
 from activeloop.schedule import Schedule
@@ -73,6 +74,7 @@ class ActiveLoop:
             holds already goes on from its last whole round.
         measures: also compute the mean of the six measures over the test set each round.
         memory_limit: bytes that a strategy may use; None: half of what is free at each query.
+        neighbors: how nearest neighbours are searched; None: exactly while that takes seconds.
         identity: what else makes this run this run (the composed config, say); a directory that
             holds a run of another identity is refused.
         listeners: are told how the run goes.
@@ -84,6 +86,7 @@ class ActiveLoop:
 
     Raises:
         ConfigError: sizes that make no sense or do not fit the pool.
+        StrategyError: the strategy needs what this run cannot give: members, embeddings.
         StoreError: the directory holds another run, or cannot be used.
     """
 
@@ -104,6 +107,7 @@ class ActiveLoop:
         directory: Path | str | None = None,
         measures: bool = False,
         memory_limit: int | None = None,
+        neighbors: NeighborSearch | None = None,
         identity: Mapping[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -112,9 +116,12 @@ class ActiveLoop:
         rounds, budget, initial = plain(rounds), plain(budget), plain(initial)
         self.data, self.learner, self.strategy = data, learner, strategy
         self.memory_limit = memory_limit
-        if hasattr(strategy, "resolve"):
-            strategy.resolve(data.pool.keys)
+        self.neighbors = neighbors or NeighborSearch()
+        self._check_strategy()
         self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
+        for each in (strategy, self.initial.strategy):
+            if hasattr(each, "resolve"):
+                each.resolve(data.pool.keys)
         self.initial.check(data)
         self.schedule = Schedule(
             self.initial.size, len(data.pool), query_size, query_growth, rounds, budget
@@ -149,6 +156,13 @@ class ActiveLoop:
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
         self._fitted = False
         self.files.write_tables()
+
+    def _check_strategy(self) -> None:
+        """Raise `StrategyError` if the strategy can never run: before anything is trained."""
+        try:
+            check_available(needs_of(self.strategy), self.data, self.learner)
+        except StrategyError as error:
+            raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -303,17 +317,25 @@ class ActiveLoop:
         """Predict, let the strategy pick, and keep the query."""
         initial = self._closed == 0
         strategy = self.initial.strategy if initial else self.strategy
-        needs = needs_of(strategy)
         context = self._context(k)
+        needs = needs_of(strategy, context)
         with self._timed() as predict:
-            early = before_predictions(context, self.data, needs)
+            early = before_predictions(context, self.data, needs, self.neighbors)
             if initial:
                 context = early
             else:
                 self._restore_learner()
                 if (chosen := candidates(strategy, early)) is not None:
                     context = dataclasses.replace(context, unlabelled=chosen)
-                context = with_predictions(context, self.data, self.learner, needs, chosen)
+                context = with_predictions(
+                    context,
+                    self.data,
+                    self.learner,
+                    needs,
+                    chosen,
+                    self.neighbors,
+                    self.files.directory,
+                )
         with self._timed() as choose:
             if initial and self.initial.labels is not None:
                 indices, scores = np.array(sorted(self.initial.labels), np.int64), None

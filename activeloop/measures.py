@@ -9,22 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 # Rows gathered at a time where each row has m neighbours: bounds the copy, whatever n is.
 _CHUNK = 16_384
 
+# Up to so many classes, a pass over each finds the two likeliest sooner than a search in each row.
+_FEW_CLASSES = 32
+
 
 def least_confidence(probs: Tensor) -> Tensor:
     """Return 1 - max p (Lewis and Gale, 1994); 0 is certain, 1 - 1/C knows nothing."""
-    return 1 - probs.amax(dim=1)
+    return (1 - probs.amax(dim=1)).clamp_(min=0)
 
 
 def entropy(probs: Tensor) -> Tensor:
     """Return -sum p log p in nats (Shannon, 1948); p = 0 adds 0."""
-    # Masking the zeros of log is many times faster than torch.special.entr on a CPU.
-    return -(probs * probs.log().masked_fill(probs == 0, 0)).sum(dim=1)
+    # log of the smallest normal number is finite, and times 0 it is 0: on a CPU this is many times
+    # faster than torch.special.entr. Rounding may leave the sum a little below 0.
+    logs = log(probs.clamp(min=torch.finfo(probs.dtype).tiny))
+    return logs.mul_(probs).sum(dim=1).neg_().clamp_(min=0)
 
 
 def margin(probs: Tensor, against: Literal["second", "worst"] = "second") -> Tensor:
@@ -36,8 +42,29 @@ def margin(probs: Tensor, against: Literal["second", "worst"] = "second") -> Ten
         return torch.ones_like(probs[:, 0])
     if against == "worst":
         return probs.amax(dim=1) - probs.amin(dim=1)
-    best, second = probs.topk(2, dim=1).values.unbind(dim=1)
+    best, second = _two_likeliest(probs)
     return best - second
+
+
+def log(x: Tensor) -> Tensor:
+    """Return the natural logarithm: on a CPU by numpy, some three times faster for float32."""
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return x.log()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return torch.from_numpy(np.log(x.numpy()))
+
+
+def _two_likeliest(probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest and the second largest of each row; equal ones count each."""
+    if probs.shape[1] > _FEW_CLASSES:
+        best, where = probs.max(dim=1, keepdim=True)
+        return best.squeeze(1), probs.scatter(1, where, -1).amax(dim=1)
+    first, *others = probs.T.contiguous()
+    best, second = first, torch.full_like(first, -1)
+    for each in others:
+        second = torch.maximum(second, torch.minimum(best, each))
+        best = torch.maximum(best, each)
+    return best, second
 
 
 def cosine_similarity(features: Tensor, neighbors: Tensor) -> Tensor:

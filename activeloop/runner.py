@@ -19,11 +19,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop import models, strategies
 from activeloop.checks import bytes_of, whole
-from activeloop.config import Config, strategy_name, variant
+from activeloop.config import Config, cache_dir, strategy_name, variant
 from activeloop.environment import write_environment
 from activeloop.errors import ConfigError, StoreError
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
+from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
 from activeloop.run_files import shown
@@ -108,14 +109,16 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise ConfigError(f"{missing[0]} has no value: give one, as in {missing[0]}=VALUE")
     seed = whole("seed", config.seed)
+    # First, so that a strategy that does not exist is found before the data is loaded.
+    strategy = strategies.from_config(_plain(config.strategy))
     data, hidden = instantiate(config.data, _convert_="all")
     data = _factory(config.embed)(data)
     loop = ActiveLoop(
         data,
         build_learner(config),
-        strategies.from_config(_plain(config.strategy)),
+        strategy,
         test_labels=hidden.test,
-        initial=_factory(config.initial)(data, hidden),
+        initial=_factory(config.initial, recursive=False)(data, hidden),
         query_size=_plain(config.query_size),
         query_growth=config.query_growth,
         rounds=config.rounds,
@@ -125,7 +128,8 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
         directory=directory,
         measures=config.measures,
         memory_limit=bytes_of("memory_limit", config.memory_limit),
-        identity={name: value for name, value in _plain(config).items() if name not in _ELSEWHERE},
+        neighbors=build_neighbors(config),
+        identity=_identity(config),
     )
     return loop, build_oracle(config, data, hidden)
 
@@ -139,6 +143,13 @@ def build_learner(config: DictConfig) -> Any:
     return _factory(config.learner)(device=config.device)
 
 
+def build_neighbors(config: DictConfig) -> NeighborSearch:
+    """Return how neighbours are searched, and where they are kept."""
+    settings = _plain(config.neighbors)
+    cache = cache_dir() / "neighbors" if settings["cache"] == "auto" else settings["cache"]
+    return NeighborSearch(**settings | {"cache": None if cache is None else Path(cache)})
+
+
 def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle:
     """Return the oracle, which is given the pool's hidden labels."""
     oracle: Oracle = _factory(config.oracle)(
@@ -147,12 +158,14 @@ def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle
     return oracle
 
 
-def _factory(node: DictConfig) -> Callable[..., Any]:
-    """Return the target of `node` with its settings bound.
+def _factory(node: DictConfig, *, recursive: bool = True) -> Callable[..., Any]:
+    """Return the target of `node` with its settings bound, nested targets built if `recursive`.
 
     Given to `instantiate` instead, arguments that are dataclasses would be turned into configs.
     """
-    factory: Callable[..., Any] = instantiate(node, _partial_=True, _convert_="all")
+    factory: Callable[..., Any] = instantiate(
+        node, _partial_=True, _convert_="all", _recursive_=recursive
+    )
     return factory
 
 
@@ -164,6 +177,12 @@ def _plain(node: Any) -> Any:
         return OmegaConf.to_container(node, resolve=True)
     except Exception as error:
         raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _identity(config: DictConfig) -> dict[str, Any]:
+    """Return what makes a run this run: all settings but those of the machine."""
+    settings = {name: value for name, value in _plain(config).items() if name not in _ELSEWHERE}
+    return settings | {"neighbors": settings["neighbors"] | {"cache": None}}
 
 
 def _labels(config: DictConfig, hydra: Any) -> dict[str, Any]:

@@ -176,6 +176,9 @@ class Learner(Protocol):
     Attributes:
         device: where predictions are.
         on_epoch: called after each epoch, if set.
+
+    A learner may also say, in an attribute `offers`, which of "probs", "features", "members" and
+    "head" it can give; a strategy that needs another is then refused before anything is trained.
     """
 
     device: device
@@ -219,11 +222,13 @@ class Neighbors(Protocol):
         *,
         space: Literal["features", "embeddings"] = "features",
         normalize: bool = True,
+        queries: Indices | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return Euclidean distances `[N, m]` and pool indices `[N, m]`, nearest first.
 
         The sample itself is left out. Where fewer than `m` exist, the rest is infinity and -1.
-        `normalize` scales rows to length 1 first.
+        `normalize` scales rows to length 1 first. With `queries`, pool indices `[q]`, only their
+        neighbours are searched, and the result is `[q, m]`.
         """
 
 

@@ -4,6 +4,7 @@ import csv
 import importlib.metadata
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -450,6 +451,79 @@ def test_custom_without_a_target_and_with_a_wrong_option(cli, mine):
         fails(cli("strategy=custom", f"strategy._target_={mine}.{name}"), name, "context.k")
 
 
+# -- strategies of strategies ----------------------------------------------------------------------
+
+
+def test_inner_strategies_are_named_on_the_command_line(cli, tmp_path, mine):
+    words = ["strategy=switch", f"strategy.first={mine}.first", "strategy.then=margin"]
+    assert cli(*words, "strategy.at=15", "rounds=2", "hydra.run.dir=a")[0] == 0
+    queries = rows(tmp_path / "a" / "queries.csv")
+    initial = set(asked(tmp_path / "a", "0"))
+    assert asked(tmp_path / "a") == [i for i in range(1438) if i not in initial][:5]
+    assert {r["round"] for r in queries if r["score"]} == {"2"}
+
+    def scores(directory):
+        queries = rows(tmp_path / directory / "queries.csv")
+        return [float(r["score"]) for r in queries if r["round"] == "1"]
+
+    hot = "strategy.strategy={name: entropy, temperature: 50}"
+    assert cli("strategy=subsample", hot, "hydra.run.dir=b")[0] == 0
+    hot = "strategy.strategy={_target_: activeloop.strategies.entropy, temperature: 50}"
+    assert cli("strategy=subsample", hot, "hydra.run.dir=c")[0] == 0
+    assert cli("strategy=subsample", "strategy.strategy=entropy", "hydra.run.dir=d")[0] == 0
+    assert scores("b") == scores("c")
+    assert min(scores("b")) > max(scores("d"))  # near log 10, which is the most there can be
+    config = yaml.safe_load((tmp_path / "b" / "config.yaml").read_text())
+    assert config["strategy"]["strategy"] == {"name": "entropy", "temperature": 50}
+    fails(cli("strategy=subsample", "hydra.run.dir=b"), "b holds another run", "temperature")
+
+
+def test_sweeps_over_inner_strategies_get_directories_of_their_own(cli, tmp_path):
+    inner = "strategy.then={name: entropy, temperature: 1},{name: entropy, temperature: 2},margin"
+    assert cli("-m", "strategy=switch", "strategy.round=1", inner)[0] == 0
+    mixes = "strategy.strategies=[margin,random],[entropy,random]"
+    assert cli("-m", "strategy=mix", mixes, "rounds=1")[0] == 0
+    found = [len([d for d in s.iterdir() if d.is_dir()]) for s in sweeps(tmp_path)]
+    assert sorted(found) == [2, 3]
+    labels = {r["strategy"] for s in sweeps(tmp_path) for r in rows(s / "comparison.csv")}
+    assert len(labels) == 5
+
+
+def sweeps(folder):
+    return sorted((folder / "outputs" / "multirun").glob("*/*"))
+
+
+def test_an_inner_strategy_that_is_not_there_is_found_before_the_data_is_loaded(cli):
+    words = ["data=mnist", "data.root=nowhere", "data.download=false"]
+    start = "strategy.strategies: "
+    fails(cli("strategy=mix", "strategy.strategies=[margn]", *words), start, "mean 'margin'?")
+    bad = "strategy.then={name: entropy, temprature: 2}"
+    fails(cli("strategy=switch", bad, *words), "strategy.then: ", "'temprature'", "temperature")
+
+
+def test_a_run_is_replayed_for_another_learner(cli, tmp_path):
+    assert cli("strategy=margin", "rounds=2", "hydra.run.dir=a")[0] == 0
+    again = ["strategy=replay", "strategy.path=a", "learner=sklearn", "initial.size=10"]
+    rest = ["query_size=5", "rounds=2", "hydra.run.dir=b"]
+    assert cli(*again, *rest, fast=False)[0] == 0
+    one, two = (rows(tmp_path / d / "queries.csv") for d in "ab")
+    assert [r["key"] for r in two] == [r["key"] for r in one]
+    assert len(one) == 20
+
+
+def test_an_initial_set_by_a_strategy_on_embeddings(cli, tmp_path):
+    node = "{name: l2_diversity, space: embeddings}"
+    words = ["initial=strategy", f"initial.strategy={node}", "initial.size=10"]
+    assert cli(*words, "embed=pca", "embed.as_input=false", "hydra.run.dir=a")[0] == 0
+    same = node.replace("name: ", "_target_: activeloop.strategies.")
+    words[1] = f"initial.strategy={same}"
+    assert cli(*words, "embed=pca", "hydra.run.dir=b")[0] == 0
+    assert len(asked(tmp_path / "a", "0")) == 10
+    assert asked(tmp_path / "a", "0") == asked(tmp_path / "b", "0")
+    fails(cli(*words), "embed=pca", "l2_diversity")
+    fails(cli("initial=strategy", "initial.strategy=margn"), "did you mean 'margin'")
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -579,7 +653,7 @@ def test_strategies_are_listed_with_what_they_do(cli):
     assert code == 0
     for name in CATALOG:
         assert name in out
-    assert "Highest entropy of the probabilities first" in out
+    assert "Highest entropy of the" in out
 
 
 def test_every_strategy_has_a_config_that_names_it_and_its_options():
@@ -595,8 +669,11 @@ def test_every_strategy_has_a_config_that_names_it_and_its_options():
         assert locate(target) is strategy
         parameters = list(inspect.signature(strategy).parameters.values())
         options = parameters if inspect.isclass(strategy) else parameters[1:]
-        assert node == {p.name: "???" if p.default is p.empty else p.default for p in options}
-        if "???" not in node.values():
+        defaults = {p.name: "???" if p.default is p.empty else p.default for p in options}
+        assert node == {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
+        if "???" not in node.values() and {"typiclust", "k_means"} & set(
+            map(str, node.values())
+        ) <= {*CATALOG}:
             from_config({"_target_": target, **node})
 
 
@@ -617,7 +694,7 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "strategy: cosine_diversity" in done.stdout
+    assert re.search(r"strategy: (\w+, )+entropy,", done.stdout)
     assert "python -m activeloop strategy=entropy" in done.stdout
 
 

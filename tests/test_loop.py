@@ -456,12 +456,61 @@ class Nearest:
         return context.unlabelled[: context.k]
 
 
+@needs("probs", "features")
+class Surest:
+    """Keeps the contexts that it sees."""
+
+    def __init__(self):
+        self.contexts = []
+
+    def __call__(self, context):
+        self.contexts.append(context)
+        surest = np.argsort(context.probs[context.unlabelled, 0].numpy())
+        return context.unlabelled[surest[: context.k]]
+
+
+class SurestOfSome(Surest):
+    def candidates(self, context):
+        return context.unlabelled[::4]
+
+
+@pytest.mark.parametrize("kind", [Surest, SurestOfSome])
+def test_predictions_larger_than_the_memory_limit_lie_in_files_and_are_the_same(
+    kind, tmp_path, monkeypatch
+):
+    mapped, real = [], np.memmap
+    monkeypatch.setattr(np, "memmap", lambda *a, **k: mapped.append(a) or real(*a, **k))
+    first, second = kind(), kind()
+    in_memory = run(first, learner=FillsOut(), rounds=1)
+    assert not mapped
+    on_disk = run(second, tmp_path / "run", learner=FillsOut(), rounds=1, memory_limit=160)
+    assert mapped
+    assert history(on_disk)[0] == history(in_memory)[0]
+    for name in ("probs", "features"):
+        ours, theirs = (getattr(each.contexts[0], name) for each in (first, second))
+        assert torch.equal(ours.nan_to_num(-1), theirs.nan_to_num(-1))
+    assert not list((tmp_path / "run").glob("tmp*"))
+
+
+class FillsOut(CentroidLearner):
+    """Predicts into what it is given."""
+
+    def predict(self, samples, indices, needs, out=None):
+        prediction = super().predict(samples, indices, needs)
+        if out is None:
+            return prediction
+        out.probs.copy_(prediction.probs)
+        if "features" in needs:
+            out.features.copy_(prediction.features)
+        return out
+
+
 def test_candidates_alone_are_predicted():
     strategy, learner = Nearest(), CentroidLearner()
     run(strategy, learner=learner, rounds=1)
     (context,) = strategy.contexts
     assert len(context.unlabelled) == 21  # every fourth of 84
-    assert learner.predicted == [60, 27, 60]  # test, candidates and labelled, test
+    assert learner.predicted == [60, 1, 27, 60]  # test, for shapes, candidates and labelled, test
     wanted = np.union1d(context.unlabelled, context.labelled)
     assert context.probs[wanted].isfinite().all()
     rest = np.setdiff1d(np.arange(90), wanted)
@@ -470,9 +519,24 @@ def test_candidates_alone_are_predicted():
     assert set(near[wanted].unique().tolist()) <= set(wanted.tolist())
 
 
+def test_needs_that_no_round_can_give_are_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(StrategyError, match=r"Spy: .*embed=pca"):
+        make(Spy(needs=frozenset(["embeddings"])))
+
+    class Plain(CentroidLearner):
+        offers = frozenset(["probs", "features"])
+
+    wanted = r"strategy bald: .*needs members.*\(Plain.*learner\.members=mc_dropout.*=ensemble"
+    with pytest.raises(StrategyError, match=wanted):
+        make("bald", tmp_path / "run", learner=Plain())
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(StrategyError, match=r"needs head.*: use another"):
+        make(Spy(needs=frozenset(["head", "probs"])), learner=Plain())
+    make(Spy(needs=frozenset(["probs", "features", "neighbors"])), learner=Plain())
+    make("bald", learner=CentroidLearner())  # a learner that does not say what it offers
+
+
 def test_needs_that_a_run_cannot_give_are_clear_errors():
-    with pytest.raises(StrategyError, match="embed=pca"):
-        run(Spy(needs=frozenset(["embeddings"])))
 
     class Headless(CentroidLearner):
         head = None
@@ -510,7 +574,7 @@ def test_predictions_that_are_not_finite_are_named():
     class Diverged(CentroidLearner):
         def predict(self, samples, indices, needs, out=None):
             prediction = super().predict(samples, indices, needs)
-            prediction.probs[3] = torch.nan
+            prediction.probs[indices == 3] = torch.nan
             return prediction
 
     with pytest.raises(LearnerError, match=r"1 samples are not finite \(first: pool/3\)"):

@@ -27,6 +27,12 @@ def test_entropy_by_hand_and_zero_probabilities_add_nothing():
     assert measures.entropy(P).tolist() == pytest.approx([by_hand, 0.0, math.log(3)])
 
 
+def test_logarithms_are_those_of_every_type_and_layout():
+    x = torch.rand(30, 4) + 1e-3
+    for each in (x, x.double(), x.T, x[::3], torch.tensor([0.0, 1e-38, 1.0])):
+        np.testing.assert_allclose(measures.log(each), each.double().log(), rtol=1e-6, atol=1e-7)
+
+
 def test_margin_by_hand_against_second_and_worst():
     assert measures.margin(P).tolist() == pytest.approx([0.2, 1.0, 0.0], abs=1e-7)
     assert measures.margin(P, "worst").tolist() == pytest.approx([0.3, 1.0, 0.0], abs=1e-7)

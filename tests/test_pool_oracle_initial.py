@@ -1,11 +1,16 @@
+import dataclasses
+
 import numpy as np
 import pytest
-from fakes import blobs, context
+import yaml
+from fakes import CentroidLearner, blobs, context
 
-from activeloop import initial
+from activeloop import ActiveLoop, initial, load_strategy
+from activeloop.config import config_dir
 from activeloop.errors import ConfigError, DataError, OrderError
 from activeloop.oracle import NoisyOracle, SimulatedOracle
 from activeloop.pool import Pool
+from activeloop.strategies import CATALOG, needs
 from activeloop.streams import Streams
 from activeloop.types import SKIP, HiddenLabels
 
@@ -154,3 +159,76 @@ def test_a_missing_label_file(tmp_path):
     data, hidden = blobs()
     with pytest.raises(DataError, match=r"cannot read .*none\.csv"):
         initial.file(data, hidden, path=str(tmp_path / "none.csv"))
+
+
+def embedded():
+    data, hidden = blobs()
+    return dataclasses.replace(data, embeddings=data.pool.values), hidden
+
+
+@needs("embeddings")
+def farthest_from_the_mean(context):
+    apart = (context.embeddings - context.embeddings.mean(dim=0)).norm(dim=1).numpy()
+    return context.unlabelled[np.argsort(-apart[context.unlabelled])][: context.k]
+
+
+def test_an_initial_set_by_a_strategy():
+    data, hidden = embedded()
+    chosen = initial.by_strategy(data, hidden, size=6, strategy=farthest_from_the_mean)
+    loop = ActiveLoop(data, CentroidLearner(), load_strategy("random"), initial=chosen, rounds=0)
+    loop.run(SimulatedOracle(hidden.pool))
+    values = data.pool.values
+    expected = (values - values.mean(dim=0)).norm(dim=1).topk(6).indices
+    assert loop.pool.labelled.tolist() == sorted(expected.tolist())
+
+
+COLD = ["typiclust", "probcover", "k_center", "k_means", "max_herding"]
+
+
+@pytest.mark.parametrize("name", [*COLD, "l2_diversity"])
+def test_cold_starts_by_name_spread_over_the_pool(name):
+    if name not in CATALOG:
+        pytest.skip(f"{name} is not in the catalogue")
+    data, hidden = embedded()
+    if name in COLD:
+        node = yaml.safe_load((config_dir() / "initial" / f"{name}.yaml").read_text())
+        assert node.pop("_target_") == "activeloop.initial.by_strategy"
+        assert node.pop("size") == 20
+    else:
+        node = {"strategy": {"name": name, "space": "embeddings"}}
+    chosen = initial.by_strategy(data, hidden, size=9, **node)
+    for seed in range(3):
+        loop = ActiveLoop(
+            data, CentroidLearner(), load_strategy("random"), initial=chosen, rounds=0, seed=seed
+        )
+        loop.run(SimulatedOracle(hidden.pool))
+        assert loop.pool.n_labelled == 9
+        assert len(np.unique(loop.pool.labels)) == 3  # each of the clouds
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ("entropy", r"initial.strategy=entropy needs probs, and before .* no network"),
+        ("l2_diversity", r"needs features, .*space: embeddings"),
+        ({"name": "mix", "strategies": ["random", "margin"]}, r"mix\(random, margin\) needs probs"),
+        ("k_centre_", r"initial.strategy: unknown strategy 'k_centre_'"),
+    ],
+)
+def test_a_cold_start_cannot_use_a_network(strategy, message):
+    data, hidden = embedded()
+    with pytest.raises(ConfigError, match=message):
+        initial.by_strategy(data, hidden, strategy=strategy)
+
+
+def test_a_switch_may_start_a_run_if_its_first_strategy_may():
+    data, hidden = embedded()
+    strategy = {"name": "switch", "first": "random", "then": "margin"}
+    assert initial.by_strategy(data, hidden, strategy=strategy).size == 20
+
+
+def test_without_embeddings_a_cold_start_says_how_to_get_them():
+    data, hidden = blobs()
+    strategy = {"name": "l2_diversity", "space": "embeddings"}
+    with pytest.raises(ConfigError, match=r"l2_diversity compares embeddings.*embed=pca"):
+        initial.by_strategy(data, hidden, strategy=strategy)

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional
 
-from activeloop.errors import ConfigError, LearnerError
+from activeloop.errors import MEMBERS_ADVICE, ConfigError, LearnerError
 from activeloop.learners.inference import check_out
 from activeloop.learners.labels import check_labels
 from activeloop.types import Data, Epoch, Head, History, Indices, Labels, Prediction, Samples
@@ -65,6 +65,11 @@ class SklearnLearner:
         self._head: Head | None = None
 
     @property
+    def offers(self) -> frozenset[str]:
+        """What predictions can hold: no members."""
+        return frozenset(["probs", "features", "head"])
+
+    @property
     def head(self) -> Head | None:
         """The decision function, `[n, D]` to logits `[n, C]`, of multinomial linear models.
 
@@ -110,8 +115,7 @@ class SklearnLearner:
             raise LearnerError("the learner has nothing to predict with: call fit first")
         if "members" in needs:
             raise LearnerError(
-                "learner=sklearn has no members: use learner=torch with "
-                "learner.members=mc_dropout or learner.members=ensemble"
+                f"learner=sklearn has no members: use learner=torch and {MEMBERS_ADVICE}"
             )
         shapes: dict[str, tuple[int, ...]] = {"probs": (len(indices), self._n_classes)}
         if "features" in needs:

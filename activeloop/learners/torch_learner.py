@@ -13,7 +13,7 @@ import torch
 
 from activeloop.architecture import Architecture, Network
 from activeloop.checks import choice, whole
-from activeloop.errors import ConfigError, LearnerError
+from activeloop.errors import MEMBERS_ADVICE, ConfigError, LearnerError
 from activeloop.learners.augment import augmenter
 from activeloop.learners.chance import find_device, seeded
 from activeloop.learners.inference import DropoutMasks, dropout_layers, predict
@@ -154,6 +154,12 @@ class TorchLearner:
         self._fitted: Fitted | None = None
 
     @property
+    def offers(self) -> frozenset[str]:
+        """What predictions can hold with these settings."""
+        members = ["members"] if self.members != "none" else []
+        return frozenset(["probs", "features", "head", *members])
+
+    @property
     def head(self) -> Head | None:
         """The last layer on a copy of its weights, features `[n, D]` to logits `[n, C]`.
 
@@ -201,10 +207,7 @@ class TorchLearner:
         """
         fitted = self._require_fitted()
         if "members" in needs and self.members == "none":
-            raise LearnerError(
-                "this strategy needs members: set learner.members=mc_dropout "
-                "(with model=cnn_dropout) or learner.members=ensemble"
-            )
+            raise LearnerError(f"this strategy needs members: {MEMBERS_ADVICE}")
         return predict(
             fitted.networks,
             samples,

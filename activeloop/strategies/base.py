@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 
 from activeloop.checks import choice, real
-from activeloop.errors import ConfigError, StrategyError
+from activeloop.errors import MEMBERS_ADVICE, ConfigError, StrategyError
+from activeloop.memory import rows_at_a_time
 from activeloop.types import NEEDS, Context, Indices, Need, Picks, Scores
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
@@ -40,14 +42,18 @@ def needs(*names: Need) -> Callable[[_Callable], _Callable]:
     return declare
 
 
-def needs_of(strategy: Callable[..., Any]) -> frozenset[str]:
+def needs_of(strategy: Callable[..., Any], context: Context | None = None) -> frozenset[str]:
     """Return what `strategy` declared with `@needs`, also through `functools.partial`.
 
-    A strategy bound to `space="embeddings"` needs those in place of features.
+    A strategy bound to `space="embeddings"` needs those in place of features. One that needs less
+    at times has a method `needs_at(context)`, which is asked for this `context` (indices and labels
+    only) if there is one.
     """
     bound: dict[str, Any] = {}
     while isinstance(strategy, functools.partial):
         bound, strategy = strategy.keywords | bound, strategy.func
+    if context is not None and hasattr(strategy, "needs_at"):
+        return _known(strategy.needs_at(context), type(strategy).__name__)
     found = _known(getattr(strategy, "needs", ()), type(strategy).__name__)
     if bound.get("space") == "embeddings" and "features" in found:
         return found - {"features"} | {"embeddings"}
@@ -65,6 +71,8 @@ def _known(names: Iterable[str], owner: str) -> frozenset[str]:
 
 class ScoreStrategy:
     """A strategy that picks by a score. Made by `@score`."""
+
+    __qualname__: str  # the function's
 
     def __init__(self, function: ScoreFunction) -> None:
         functools.update_wrapper(self, function)
@@ -117,9 +125,6 @@ class ScoreStrategy:
         """Return the checked score of each unlabelled sample, `[U]` float64."""
         return self._checked(self.score(_tempered(context, temperature), **options), context)
 
-    def __reduce__(self) -> str:
-        return str(getattr(self, "__qualname__", "score"))  # pickled by its global name
-
     def check_sampling(
         self, sampling: str = "top", beta: float = 1.0, temperature: float = 1.0
     ) -> None:
@@ -137,6 +142,14 @@ class ScoreStrategy:
             first = context.unlabelled[np.flatnonzero(np.isnan(array))[0]]
             raise StrategyError(f"scores must be numbers, got NaN for sample {first}")
         return array
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # Where `@score` put the strategy in the function's place, only the name leads to either.
+        path = str(getattr(self, "__qualname__", ""))
+        found: Any = sys.modules.get(self.__module__)
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        return path if found is self else (type(self), (self.score,))
 
     def __repr__(self) -> str:
         return f"<strategy {getattr(self, '__name__', 'score')}>"
@@ -168,6 +181,47 @@ def score_of(strategy: Callable[..., Any]) -> Callable[[Context], Scores]:
         raise ConfigError("a score that is weighed by another strategy must have sampling=top")
     options.pop("beta", None)
     return functools.partial(inner.scores, **options)
+
+
+def by_rows(
+    measure: Callable[[Tensor], Tensor], values: Tensor, indices: Indices, *, dim: int = 0
+) -> Tensor:
+    """Return `measure`, one number a row, of the rows `indices` `[n]` of `values`: `[n]`.
+
+    Rows are gathered a few at a time, so that no copy of all of them is made and working arrays
+    stay in the processor's cache.
+
+    Args:
+        measure: takes some rows, such as `[rows, C]`, or `[M, rows, C]` with `dim=1`.
+        values: `[N, C]`, or `[M, N, C]`.
+        indices: of rows.
+        dim: along which rows lie.
+    """
+    row_bytes = values.element_size() * (values.numel() // max(1, values.shape[dim]))
+    rows = rows_at_a_time(4 * row_bytes)  # the rows, and what is computed from them
+    chosen = torch.from_numpy(indices).to(values.device)
+    results = [measure(values.index_select(dim, some)) for some in torch.split(chosen, rows)]
+    return torch.cat(results)
+
+
+def by_members(measure: Callable[[Tensor], Tensor], context: Context) -> Tensor:
+    """Return `measure` `[M, n, C] -> [n]` of what members say of the unlabelled samples, `[U]`.
+
+    Raises:
+        StrategyError: there are no members.
+    """
+    return by_rows(measure, required_members(context), context.unlabelled, dim=1)
+
+
+def required_members(context: Context) -> Tensor:
+    """Return `context.members`, `[M, N, C]`, or raise `StrategyError` that says where from."""
+    members: Tensor | None = context.members
+    if members is None:
+        raise StrategyError(
+            "there are no members (before the first round, or not declared by @needs): "
+            f"{MEMBERS_ADVICE}"
+        )
+    return members
 
 
 def highest(scores: Scores, k: int, rng: np.random.Generator) -> Indices:
@@ -207,10 +261,9 @@ def _keys(scores: Scores, sampling: str, beta: float, rng: np.random.Generator) 
 def _tempered(context: Context, temperature: float) -> Context:
     if temperature == 1:
         return context
-    present = {name: getattr(context, name) for name in ("probs", "members")}
-    tempered = {
-        name: (value.log() / temperature).softmax(dim=-1)
-        for name, value in present.items()
-        if value is not None
-    }
+    tempered: dict[str, Any] = {}
+    for name in ("probs", "members"):
+        if (value := getattr(context, name)) is not None:
+            logits = value.log().div_(temperature)  # the only copy: the rest is in place
+            tempered[name] = logits.sub_(logits.logsumexp(dim=-1, keepdim=True)).exp_()
     return dataclasses.replace(context, **tempered)

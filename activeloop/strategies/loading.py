@@ -29,12 +29,22 @@ def load_strategy(name: str, **options: Any) -> Strategy:
     Raises:
         ConfigError: there is no such strategy, or it does not take one of `options`.
     """
+    return bind(find(name), options, name)
+
+
+def find(name: str) -> Callable[..., Any]:
+    """Return the function or class of a strategy by its name; see `load_strategy`.
+
+    Raises:
+        ConfigError: there is no such strategy.
+    """
     if name in CATALOG:
-        return bind(locate(CATALOG[name]), options, name)
+        return locate(CATALOG[name])
     for entry in entry_points(group=ENTRY_POINTS, name=name):
-        return bind(entry.load(), options, name)
+        plugged: Callable[..., Any] = entry.load()
+        return plugged
     if "." in name:
-        return bind(locate(name), options, name)
+        return locate(name)
     known = [*CATALOG, *(entry.name for entry in entry_points(group=ENTRY_POINTS))]
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]!r}? There are" if close else "choose one of"
@@ -77,6 +87,7 @@ class About:
         time: its cost in time.
         memory: its cost in memory, beside the prediction.
         needs: what it uses of a context.
+        wraps: whether it asks other strategies, and so needs what they need.
     """
 
     name: str
@@ -87,6 +98,7 @@ class About:
     time: str
     memory: str
     needs: frozenset[str]
+    wraps: bool = False
 
 
 def known_strategies() -> Iterator[About]:
@@ -104,7 +116,14 @@ def about(strategy: Callable[..., Any], name: str, family: str) -> About:
     found = dict(re.findall(r"^(Paper|Budget|Time|Memory): (.+)$", text, re.MULTILINE))
     fields = {key.lower(): found.get(key, "").rstrip(".") for key in _FIELDS}
     summary = text.partition("\n")[0]
-    return About(name=name, family=family, summary=summary, needs=needs_of(strategy), **fields)
+    return About(
+        name=name,
+        family=family,
+        summary=summary,
+        needs=needs_of(strategy),
+        wraps=bool(getattr(strategy, "wraps", ())),
+        **fields,
+    )
 
 
 _FIELDS = ("Paper", "Budget", "Time", "Memory")
@@ -186,10 +205,25 @@ def locate(path: str) -> Callable[..., Any]:
 
 
 def described(strategy: Callable[..., Any]) -> str:
-    """Return a strategy's name and the options bound to it."""
-    options = getattr(strategy, "keywords", {})
-    listed = ", ".join(f"{name}={value!r}" for name, value in sorted(options.items()))
-    return f"{name_of(strategy)}({listed})" if listed else name_of(strategy)
+    """Return a strategy's name and the options bound to it.
+
+    An instance of a class may have a `description` of its own: it tells runs apart.
+    """
+    if (own := getattr(strategy, "description", None)) is not None:
+        return str(own)
+    return with_options(name_of(strategy), getattr(strategy, "keywords", {}))
+
+
+def with_options(name: str, options: Mapping[str, Any]) -> str:
+    """Return `name(option=value, ...)`; strategies among the values are described."""
+    listed = ", ".join(f"{option}={_shown(value)}" for option, value in sorted(options.items()))
+    return f"{name}({listed})" if listed else name
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return described(value) if callable(value) else repr(value)
 
 
 def name_of(strategy: Callable[..., Any]) -> str:

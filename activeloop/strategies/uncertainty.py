@@ -1,4 +1,4 @@
-"""Uncertainty sampling: ask where the network is least sure."""
+"""Uncertainty sampling: ask where the network, or its members between them, are least sure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from activeloop import measures
+from activeloop import disagreement, measures
 from activeloop.checks import choice
-from activeloop.strategies.base import needs, score
+from activeloop.strategies.base import by_members, by_rows, needs, score
 from activeloop.types import Context
 
 
@@ -22,7 +22,7 @@ def least_confidence(context: Context) -> Tensor:
     Time: O(U C).
     Memory: O(U).
     """
-    return measures.least_confidence(context.probs[context.unlabelled])
+    return by_rows(measures.least_confidence, context.probs, context.unlabelled)
 
 
 @score
@@ -35,7 +35,7 @@ def entropy(context: Context) -> Tensor:
     Time: O(U C).
     Memory: O(U).
     """
-    return measures.entropy(context.probs[context.unlabelled])
+    return by_rows(measures.entropy, context.probs, context.unlabelled)
 
 
 @score
@@ -51,4 +51,49 @@ def margin(context: Context, *, against: Literal["second", "worst"] = "second") 
     Memory: O(U).
     """
     choice("strategy.against", against, ["second", "worst"])
-    return 1 - measures.margin(context.probs[context.unlabelled], against)
+
+    def gap(probs: Tensor) -> Tensor:
+        return measures.margin(probs, against)
+
+    return (1 - by_rows(gap, context.probs, context.unlabelled)).clamp_(min=0)
+
+
+@score
+@needs("members")
+def variation_ratio(context: Context) -> Tensor:
+    """Fewest members behind the commonest vote first: 1 - their share.
+
+    Few values are possible with few members: most picks are then ties, broken at random.
+
+    Paper: Freeman, Elementary Applied Statistics, 1965; Gal, Islam and Ghahramani, ICML 2017.
+    Budget: high.
+    Time: O(M U C).
+    Memory: O(U).
+    """
+    return by_members(disagreement.variation_ratio, context)
+
+
+@score
+@needs("members")
+def bald(context: Context) -> Tensor:
+    """Most information between label and members first: H[mean p] - mean H[p].
+
+    Paper: Houlsby et al., Bayesian Active Learning, 2011; Gal, Islam and Ghahramani, ICML 2017.
+    Budget: high.
+    Time: O(M U C).
+    Memory: O(U).
+    """
+    return by_members(disagreement.bald, context)
+
+
+@score
+@needs("members")
+def mean_std(context: Context) -> Tensor:
+    """Probabilities that vary most over members first: mean over classes of their deviation.
+
+    Paper: Kendall, Badrinarayanan and Cipolla, Bayesian SegNet, BMVC 2017.
+    Budget: high.
+    Time: O(M U C).
+    Memory: O(U).
+    """
+    return by_members(disagreement.mean_std, context)

@@ -192,6 +192,7 @@ def test_errors_in_use():
         all_of(learner, data)
     with pytest.raises(LearnerError, match="learner=sklearn has no members: use learner=torch"):
         all_of(learner, data, frozenset(["members"]))
+    assert "members" not in learner.offers
     with pytest.raises(LearnerError, match="labels must be 0 to 2, got 7"):
         learner.fit(data, np.arange(1), np.array([7]), np.random.default_rng(0))
     learner.estimator = LogisticRegression(C=-1)

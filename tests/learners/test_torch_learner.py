@@ -383,6 +383,9 @@ def test_members_that_are_not_there():
     data, _ = fitted(learner)
     with pytest.raises(LearnerError, match=r"set learner.members=mc_dropout"):
         all_of(learner, data, frozenset(["members"]))
+    assert learner.offers == {"probs", "features", "head"}
+    assert torch_learner(members="ensemble").offers >= {"members", "probs"}
+    assert "members" in torch_learner("cnn_dropout", members="mc_dropout").offers
 
 
 def test_early_stopping_by_the_data_sets_validation():

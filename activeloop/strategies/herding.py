@@ -1,0 +1,81 @@
+"""MaxHerding: cover the pool smoothly."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from activeloop.checks import real
+from activeloop.strategies.base import needs
+from activeloop.strategies.coverage import Coverage, gaussian, greedy, placed, references_of
+from activeloop.strategies.spaces import Space, vectors
+from activeloop.types import Context, Indices, Picks
+
+_log = logging.getLogger("activeloop.strategies")
+
+# Below this radius float32, which rounds squared distances to 1e-7, would distort the kernel.
+_NARROW = 0.03
+
+
+@needs("features")
+def max_herding(
+    context: Context,
+    *,
+    radius: float = 1.0,
+    references: int | None = None,
+    space: Space = "features",
+) -> Picks:
+    """Adds most to the pool's mean similarity to its most similar label (Gaussian kernel).
+
+    K(x, y) = exp(-|x - y|^2 / radius^2) on unit vectors; each pick maximises the mean over the
+    references j of [K(x, j) - max over labelled and picked l of K(l, j)]+. Works with no labels.
+
+    Paper: Bae, Noh and Sutherland, Generalized Coverage for Low-Budget Active Learning, ECCV 2024.
+    Budget: low.
+    Time: O(N R D) for R references, and as much again for some picks; lazy greedy.
+    Memory: O(N D), no kernel matrix.
+
+    Args:
+        context: what there is to choose from.
+        radius: width of the kernel.
+        references: how many unlabelled samples the coverage is measured on, drawn at random; None:
+            all where there are up to 100,000, else 20,000. The gap to others is logged.
+        space: "features" or "embeddings".
+    """
+    real("strategy.radius", radius, above=0)
+    return herd(context, vectors(context, space), radius, None, references)
+
+
+def herd(
+    context: Context, x: Tensor, radius: float, weights: Tensor | None, references: int | None
+) -> Picks:
+    """Return the greedy picks by Gaussian coverage, weighted by `weights` `[U]` of the unlabelled.
+
+    Scores are the gain of each pick in coverage: the weighted mean over the references.
+    """
+    n = len(context.unlabelled)
+    chosen_from = np.concatenate([context.unlabelled, context.labelled])
+    points = placed(x, chosen_from, normalize=True, precise=radius < _NARROW)
+    candidates, labelled = points[:n], points[n:]
+    among = references_of(n, references, x.shape[1], context.rng)
+
+    def measured_on(positions: Indices) -> Coverage:
+        some = torch.from_numpy(positions).to(x.device)
+        coverage = Coverage(
+            candidates, positions, gaussian(radius), None if weights is None else weights[some]
+        )
+        coverage.cover(labelled)
+        return coverage
+
+    picks, gains = greedy(measured_on(among), context.k, context.rng)
+    if len(among) < n:
+        others = context.rng.choice(n, len(among), replace=False)
+        gained = measured_on(others).gained(picks) / len(others)
+        _log.info(
+            "coverage gained, measured on %d references: %.4g; on %d others: %.4g",
+            *(len(among), gains.sum() / len(among), len(others), gained),
+        )
+    return Picks(context.unlabelled[picks], gains / len(among))

@@ -1,0 +1,73 @@
+"""Information density: unsure, and like the rest of the pool."""
+
+from __future__ import annotations
+
+import torch
+
+from activeloop.checks import choice, real
+from activeloop.memory import rows_at_a_time
+from activeloop.strategies.base import highest, needs_of, score_of
+from activeloop.strategies.loading import Inner, as_strategy
+from activeloop.strategies.spaces import Space, vectors
+from activeloop.types import Context, Picks, Scores
+
+
+class InformationDensity:
+    """A score times the mean similarity to the pool: unsure samples that are no outliers.
+
+    Paper: Settles and Craven, An Analysis of Active Learning Strategies, EMNLP 2008.
+    Budget: any.
+    Time: O(U D) beside the score's.
+    Memory: O(U + D) beside the score's.
+
+    The similarity is the cosine; its mean over the unlabelled samples is one product with their
+    mean unit vector, exactly. Where it is negative (the paper's features are counts, these need
+    not be) the density is 0.
+
+    Args:
+        score: the strategy whose score is weighed, a name or a callable; at least 0 everywhere.
+        beta: exponent of the density; 0 leaves the score alone.
+        space: "features" or "embeddings".
+
+    Raises:
+        ConfigError: `score` gives no score.
+    """
+
+    needs = frozenset({"probs", "features"})
+
+    def __init__(
+        self, score: Inner = "entropy", beta: float = 1.0, space: Space = "features"
+    ) -> None:
+        inner = as_strategy(score)
+        self._score = score_of(inner)
+        self._beta = real("strategy.beta", beta, least=0)
+        choice("strategy.space", space, ["features", "embeddings"])
+        self._space = space
+        self.needs = needs_of(inner) | {space}
+
+    def __call__(self, context: Context) -> Picks:
+        """Pick the `k` highest of the score times density^beta."""
+        weights: Scores = density(context, self._space) ** self._beta
+        scores = self._score(context) * weights
+        chosen = highest(scores, context.k, context.rng)
+        return Picks(context.unlabelled[chosen], scores[chosen])
+
+
+def density(context: Context, space: Space) -> Scores:
+    """Return the mean cosine similarity of each unlabelled sample to all, at least 0, `[U]`.
+
+    Each counts itself, as in the paper. Rows of zeros are similar to nothing.
+    """
+    x, rows = vectors(context, space), context.unlabelled
+    step = rows_at_a_time(16 * x.shape[1])
+
+    def units(start: int) -> torch.Tensor:
+        some = torch.from_numpy(rows[start : start + step]).to(x.device)
+        return torch.nn.functional.normalize(x[some].double(), dim=1)
+
+    mean = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
+    for start in range(0, len(rows), step):
+        mean += units(start).sum(dim=0) / len(rows)
+    found = torch.cat([units(start) @ mean for start in range(0, len(rows), step)])
+    positive: Scores = found.clamp(min=0).cpu().numpy()
+    return positive

@@ -1,0 +1,99 @@
+"""k-means in which uncertain samples weigh more: DBAL and CLUE."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from activeloop import measures
+from activeloop.checks import real
+from activeloop.errors import StrategyError
+from activeloop.strategies.base import highest, needs, needs_of, score_of
+from activeloop.strategies.centroids import rows_of
+from activeloop.strategies.clustering import representatives
+from activeloop.strategies.loading import Inner, as_strategy
+from activeloop.strategies.spaces import Space
+from activeloop.types import Context, Picks
+
+
+@needs("probs", "features")
+class WeightedKMeans:
+    """Unsure and diverse: weighted k-means of the beta k most uncertain samples (DBAL).
+
+    The samples nearest to the k centroids are asked, the centroids being drawn to the uncertain by
+    weights. The score of a pick is the weight of its cluster.
+
+    Paper: Zhdanov, Diverse mini-batch Active Learning, arXiv 1901.05954, 2019.
+    Budget: high.
+    Time: O(U C) for the score, then O(20 min(beta, 256) k^2 D + beta k^2 D).
+    Memory: O(U + beta k D).
+
+    Args:
+        score: a strategy that picks by a score, not negative: what is uncertain. With the default,
+            1 - (p1 - p2), as in the paper.
+        beta: how many times k samples are kept to be clustered; the paper tries 10 and 50.
+        space: in which vectors are clustered.
+    """
+
+    def __init__(
+        self, *, score: Inner = "margin", beta: float = 10.0, space: Space = "features"
+    ) -> None:
+        inner = as_strategy(score)
+        self._score = score_of(inner)
+        self._beta = real("strategy.beta", beta, least=1)
+        self._space: Space = space
+        self.needs = {"features" if space == "features" else "embeddings"} | needs_of(inner)
+
+    def __call__(self, context: Context) -> Picks:
+        """Pick `context.k` samples."""
+        scores = self._score(context)
+        if len(scores) and not 0 <= scores.min() <= scores.max() < math.inf:
+            raise StrategyError(
+                "the score weighs samples, so it must be finite and at least 0; it is from "
+                f"{scores.min():g} to {scores.max():g}: choose another, such as margin or entropy"
+            )
+        count = min(len(scores), math.ceil(self._beta * context.k))
+        kept = np.sort(highest(scores, count, context.rng))
+        x = rows_of(context, self._space, context.unlabelled[kept])
+        weights = torch.from_numpy(scores[kept]).to(x.device)
+        positions, sizes = representatives(x, context.k, context.rng, weights)
+        return Picks(context.unlabelled[kept[positions]], sizes)
+
+
+@needs("probs", "features")
+def clue(context: Context, *, temperature: float = 1.0, space: Space = "features") -> Picks:
+    """Unsure and diverse: k-means of all unlabelled, weighted by entropy (CLUE).
+
+    The samples nearest to the k centroids are asked; the score of a pick is the weight of its
+    cluster. With all entropies 0, all weigh the same.
+    The authors' code takes the nearest sample of all to a centroid, then the next nearest that is
+    not taken; here it is the nearest of the centroid's own cluster.
+
+    Paper: Prabhu, Chandrasekaran, Saenko and Hoffman, Clustering Embeddings (CLUE), ICCV 2021.
+    Budget: any; made for a shift of domain.
+    Time: O(U C + min(U, 256 k) k (D + log k) 20 + U k D).
+    Memory: O(U D).
+
+    Args:
+        context: what there is to choose from.
+        temperature: of the probabilities: the lower, the more the weights differ, and the more
+            uncertainty counts beside diversity.
+        space: in which vectors are clustered.
+    """
+    real("strategy.temperature", temperature, above=0)
+    weights = _entropies(context, temperature)
+    x = rows_of(context, space, context.unlabelled)
+    if not weights.any():
+        weights = torch.ones_like(weights)
+    positions, sizes = representatives(x, context.k, context.rng, weights.to(x.device))
+    return Picks(context.unlabelled[positions], sizes)
+
+
+def _entropies(context: Context, temperature: float) -> Tensor:
+    probs = context.probs[torch.from_numpy(context.unlabelled).to(context.probs.device)].detach()
+    if temperature != 1:
+        probs = (probs.log() / temperature).softmax(dim=1)
+    return measures.entropy(probs).clamp_(min=0)  # rounding may leave a little below 0
