@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 from benchmarking import Limits, Measured, Mixture
 
-from activeloop.neighbors import PoolNeighbors
+from activeloop.neighbors import NeighborSearch, PoolNeighbors
 from activeloop.strategies import CATALOG, FAMILIES, load_strategy, needs_of
 from activeloop.types import Context, Strategy
 
@@ -108,9 +108,9 @@ def picks_of(rows: int) -> int:
 # ---------------------------------------------------------------------------- one measurement
 
 
-def context_of(files: PoolFiles, rows: int, strategy: Strategy, seed: int, memory: int) -> Context:
+def context_of(files: PoolFiles, rows: int, strategy: Strategy, task: Mapping[str, Any]) -> Context:
     """Return the context of a pool of `rows`, its arrays mapped from files."""
-    rng = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([task["seed"], 2])
     labelled = np.sort(rng.choice(rows, labelled_of(rows), replace=False))
     head = torch.from_numpy(files.mixture.parameters()[2])
     layer = torch.nn.Linear(files.mixture.features, files.mixture.classes)
@@ -123,7 +123,7 @@ def context_of(files: PoolFiles, rows: int, strategy: Strategy, seed: int, memor
         members = torch.from_numpy(files.members(rows))
     return Context(
         k=picks_of(rows),
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(task["seed"]),
         n_classes=files.mixture.classes,
         round=1,
         labelled=labelled,
@@ -134,22 +134,20 @@ def context_of(files: PoolFiles, rows: int, strategy: Strategy, seed: int, memor
         embeddings=features,
         members=members,
         head=layer,
-        neighbors=PoolNeighbors(features, features, labelled),
-        memory_limit=memory,
+        neighbors=PoolNeighbors(features, features, labelled, NeighborSearch(index=task["index"])),
+        # Half of what the process may take, as a run does by default.
+        memory_limit=task["limits"]["memory"] // 2,
     )
 
 
 def work(task: Mapping[str, Any]) -> Measured:
     """Measure one strategy at one size, in a process of its own."""
     torch.set_num_threads(task["threads"])
-    limits, rows, seed = Limits(**task["limits"]), task["rows"], task["seed"]
+    limits, rows = Limits(**task["limits"]), task["rows"]
     files = PoolFiles(Path(task["work"]), Mixture(**task["mixture"]))
     strategy = load_strategy(task["strategy"], **task["options"])
-    # Half of what the process may take, as a run does by default.
-    small, large = (
-        context_of(files, n, strategy, seed, limits.memory // 2)
-        for n in (min(WARM_UP, rows // 2), rows)
-    )
+    small = context_of(files, min(WARM_UP, rows // 2), strategy, task)
+    large = context_of(files, rows, strategy, task)
 
     def before() -> None:
         # What an earlier run left, neighbours in memory or a strategy that has been asked, is not
@@ -201,6 +199,7 @@ def run_all(files: PoolFiles, options: argparse.Namespace) -> Iterator[tuple[str
                 "options": bench.options_of(name, given),
                 "rows": rows,
                 "seed": options.seed,
+                "index": options.index,
                 "threads": options.threads,
                 "work": str(options.work),
                 "mixture": vars(files.mixture),
@@ -334,6 +333,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME[:OPTION=VALUE,...]",
         help="default: the whole catalogue",
     )
+    parser.add_argument("--index", choices=["auto", "exact", "ivf", "hnsw"], default="auto")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one at one size")
     parser.add_argument("--memory-limit", type=float, default=0, help="GiB; default: 4/5 of free")
     parser.add_argument("--threads", type=int, default=2)
@@ -374,7 +374,7 @@ def scale(options: argparse.Namespace) -> None:
         f"# Strategies, by size of the pool\n\nA Gaussian mixture, {what}, on disk; seed "
         f"{options.seed}. One run each, the median of several where they are short, at most "
         f"{options.timeout:g} s. Members: {MEMBERS}, up to {MOST_WITH_MEMBERS:,} samples. "
-        f"Strategies that wrap another wrap margin.\n\n{where}"
+        f"Strategies that wrap another wrap margin; neighbors.index={options.index}.\n\n{where}"
     )
     text = report(results, options.sizes, heading)
     print("\n" + text)

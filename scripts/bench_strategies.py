@@ -247,7 +247,8 @@ def sides(job: str) -> list[str]:
     """Return who does a job: we, the others by name, a textbook loop, and a floor."""
     others = RIVALS.get(job, {})
     last = [name for name in (TEXTBOOK, FLOOR) if name in others]
-    return [ACTIVELOOP, *sorted(set(others) - set(last)), *last]
+    rest = sorted(set(others) - set(last), key=lambda side: (not side.startswith(ACTIVELOOP), side))
+    return [ACTIVELOOP, *rest, *last]
 
 
 def run_all(
@@ -323,7 +324,7 @@ def summary(results: Results, picks: Callable[[str], int]) -> str:
 
 def fastest(found: Mapping[str, Measured]) -> str | None:
     """Return which library was fastest, of those that ended."""
-    ended = [n for n, m in found.items() if not m.failure and n not in _NOT_LIBRARIES]
+    ended = [n for n, m in found.items() if not m.failure and not n.startswith(_NOT_LIBRARIES)]
     return min(ended, key=lambda n: found[n].cpu, default=None)
 
 
@@ -369,7 +370,8 @@ def chart(results: Results, path: Path, picks: Callable[[str], int], subtitle: s
     if not shown:
         return
     names = sorted({side for found in shown.values() for side in _bars(found)}, key=_rank)
-    colours = dict(zip(names, plt.get_cmap("tab10").colors, strict=False))  # type: ignore[attr-defined]  # a listed map
+    palette = plt.get_cmap("tab20")
+    colours = {name: palette(place) for place, name in enumerate(names)}
     rows = sum(len(_bars(found)) + 1 for found in shown.values())
     figure, axes = plt.subplots(figsize=(9, 1.4 + 0.2 * rows), layout="constrained")
     place, ticks = 0.0, []
@@ -400,7 +402,7 @@ def _bars(found: Mapping[str, Measured]) -> list[str]:
 
 
 def _rank(side: str) -> tuple[int, str]:
-    return {ACTIVELOOP: 0, TEXTBOOK: 2}.get(side, 1), side
+    return 0 if side.startswith(ACTIVELOOP) else 2 if side == TEXTBOOK else 1, side
 
 
 # ---------------------------------------------------------------------------- command line
@@ -489,7 +491,8 @@ def compare(options: argparse.Namespace) -> None:
     print("\n" + text)
     if options.out is not None:
         options.out.write_text(text, "utf-8")
-        chart(results, options.out.with_suffix(".png"), sizes.__getitem__, f"{size}, one thread")
+        threads = "one thread" if options.threads == 1 else f"{options.threads} threads"
+        chart(results, options.out.with_suffix(".png"), sizes.__getitem__, f"{size}; {threads}")
 
 
 def _picks(job: Job, inputs: cases.Inputs) -> int:

@@ -19,6 +19,8 @@ from benchmark_cases import Array, Case, entropies, squared
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.neighbors import NearestNeighbors
 
+from activeloop.neighbors import NeighborSearch, PoolNeighbors
+
 Call = Callable[[int], Any]
 Rival = Callable[[Case], Call]
 
@@ -394,6 +396,34 @@ def _(case: Case) -> Call:
         return index
 
     return _searched(case, make)
+
+
+def _ours(case: Case, index: str) -> Call:
+    rows, m = torch.from_numpy(case.features), int(case.numbers["m"])
+    search = NeighborSearch(index=index)
+
+    def call(run: int) -> Any:
+        return PoolNeighbors(rows, None, case.labelled, search)(m)[1].numpy()
+
+    return call
+
+
+@rival(f"{ACTIVELOOP} exact", "neighbors")
+def _(case: Case) -> Call:
+    """neighbors.index=exact"""
+    return _ours(case, "exact")
+
+
+@rival(f"{ACTIVELOOP} IVF", "neighbors")
+def _(case: Case) -> Call:
+    """neighbors.index=ivf"""
+    return _ours(case, "ivf")
+
+
+@rival(f"{ACTIVELOOP} HNSW", "neighbors")
+def _(case: Case) -> Call:
+    """neighbors.index=hnsw"""
+    return _ours(case, "hnsw")
 
 
 # ---------------------------------------------------------------------------- textbook loops
