@@ -1,0 +1,113 @@
+"""The benchmark scripts run, at sizes that tell nothing, and write the tables that they promise."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(script, *words):
+    environment = {k: v for k, v in os.environ.items() if k != "ACTIVELOOP_TEST_DATA"}
+    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / script), *map(str, words)],
+        env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def cells(text, first):
+    lines = [line for line in text.splitlines() if line.startswith(f"| {first}")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def number(cell):
+    return float(re.match(r"[\d.e+-]+", cell)[0])
+
+
+@pytest.mark.slow
+def test_every_side_of_a_job_has_a_line_with_time_memory_and_objective(tmp_path):
+    out = tmp_path / "table.md"
+    size = ("--pool", 400, "--features", 8, "--classes", 3, "--labelled", 20, "--repeats", 1)
+    who = "activeloop,scikit-learn,faiss flat,modAL"
+    done = run(
+        *("bench_strategies.py", *size, "--jobs", "neighbors,margin", "--sides", who),
+        *("--out", out),
+    )
+    assert done.returncode == 0, done.stderr
+    text = out.read_text()
+    assert "400 x 8 features, 3 classes, 20 labelled: a Gaussian mixture" in text
+    assert "scikit-learn 1." in text
+    found = {row[0].partition(":")[0]: row for row in cells(text, "")}
+    for side in ("scikit-learn", "faiss flat"):
+        _, cpu, wall, times, memory, recall = found[side]
+        assert all(number(cell) > 0 for cell in (cpu, wall, times))
+        assert number(memory) >= 0
+        assert number(recall) > 0.9
+    (exact,) = cells(text, "activeloop: neighbors")
+    assert (exact[3], exact[5]) == ("1", "1")
+    # Whoever is not installed is named, not left out.
+    (modal,) = cells(text, "modAL: margin_sampling")
+    assert modal[1] == "not installed: modAL" or number(modal[1]) > 0
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_too_little_time_and_memory_are_said_in_the_table(tmp_path):
+    size = ("--pool", 6000, "--features", 8, "--classes", 3, "--labelled", 20, "--repeats", 1)
+    only = ("--jobs", "neighbors", "--sides", "scikit-learn")
+    late = run("bench_strategies.py", *size, *only, "--timeout", 0.001)
+    assert late.returncode == 0, late.stderr
+    assert {row[1] for row in cells(late.stdout, "scikit-learn: ")} == {"over 0.001 s"}
+    only = ("--jobs", "k_means", "--sides", "textbook loop")
+    small = run("bench_strategies.py", *size, *only, "--memory-limit", 0.0005)
+    assert small.returncode == 0, small.stderr
+    assert {row[1] for row in cells(small.stdout, "textbook loop: ")} == {"out of memory"}
+
+
+@pytest.mark.slow
+def test_growth_has_a_cell_for_each_size_and_an_exponent(tmp_path):
+    out = tmp_path / "scale.md"
+    names = ("neighbor_kl", "margin:sampling=power,beta=2", "no_such")
+    done = run(
+        *("bench_scale.py", "--sizes", "1000,4e3", "--features", 8, "--strategies", *names),
+        *("--work", tmp_path / "pool", "--out", out),
+    )
+    assert done.returncode == 0, done.stderr
+    text = out.read_text()
+    times, processor, memory = cells(text, "neighbor_kl")
+    assert all(number(cell) > 0 for cell in [*times[1:3], *processor[1:]])
+    assert all(re.fullmatch(r"\d+ / \d+", cell) for cell in memory[1:])
+    assert cells(text, "strategy")[0] == ["strategy", "1,000", "4,000", "exponent"]
+    assert cells(text, "margin:sampling=power,beta=2")[0][1].endswith("s")
+    assert cells(text, "no_such")[0][1:3] == ["not there", "not there"]
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "said"),
+    [
+        ("bench_strategies", ["--jobs", "nap"], "there is no job 'nap'; there are k_center"),
+        ("bench_strategies", ["--sides", "nobody"], "there is no side 'nobody'; there are"),
+        ("bench_strategies", ["--labelled", "900", "--pool", "1000"], "at most half of --pool"),
+        ("bench_strategies", ["--out", "no/such/table.md"], "there is no folder no/such"),
+        ("bench_scale", ["--sizes", "1e4,many"], "'many' is not a number"),
+        ("bench_scale", ["--sizes", "10"], "at least 100 samples"),
+        ("bench_scale", ["--strategies", "margin:beta"], "should be option=value"),
+    ],
+)
+def test_misuse_is_explained(monkeypatch, capsys, script, words, said):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(script).parsed(words)
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
