@@ -97,7 +97,7 @@ JOBS: Mapping[str, Job] = {
     ),
     "probcover": Job(
         title="ProbCover",
-        strategy="prob_cover",
+        strategy="probcover",
         objective="covered share",
         space="unit",
         numbers={"delta": 0.0},

@@ -38,7 +38,7 @@ from activeloop.strategies.mixing import Mix
 from activeloop.strategies.narrowing import Filter, Subsample
 from activeloop.strategies.neighborhood import cosine_diversity, l2_diversity, neighbor_kl
 from activeloop.strategies.predictive import epig
-from activeloop.strategies.probability_cover import prob_cover
+from activeloop.strategies.probability_cover import probcover
 from activeloop.strategies.replaying import Replay
 from activeloop.strategies.seals import Seals
 from activeloop.strategies.switching import Switch, Tcm
@@ -108,7 +108,7 @@ __all__ = [
     "needs",
     "needs_of",
     "neighbor_kl",
-    "prob_cover",
+    "probcover",
     "random",
     "score",
     "score_of",

@@ -39,7 +39,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     "coverage": {
         "k_center": f"{_HOME}.coreset.k_center",
         "typiclust": f"{_HOME}.typicality.typiclust",
-        "prob_cover": f"{_HOME}.probability_cover.prob_cover",
+        "probcover": f"{_HOME}.probability_cover.probcover",
         "dcom": f"{_HOME}.dynamic_coverage.dcom",
         "max_herding": f"{_HOME}.herding.max_herding",
         "uherding": f"{_HOME}.uncertainty_herding.uherding",

@@ -65,7 +65,7 @@ def dcom(
 
     Args:
         context: what there is to choose from.
-        delta: radius of the balls at first; "auto": as for prob_cover.
+        delta: radius of the balls at first; "auto": as for probcover.
         purity: share of pure balls that "auto" asks for.
         growth: largest radius of a labelled sample, in deltas (the authors': 1.1 and 0.75).
         midpoint: a, the covered share at which S is about a half.

@@ -15,7 +15,7 @@ from activeloop.types import Context, Picks
 
 
 @needs("features")
-def prob_cover(
+def probcover(
     context: Context,
     *,
     delta: float | Literal["auto"] = "auto",

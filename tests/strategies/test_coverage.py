@@ -94,7 +94,7 @@ def test_far_blocks_are_not_touched():
     assert sorted(shapes) == [(0, 0), (1024, 1024), (1024, 1024)]
 
 
-@pytest.mark.parametrize("name", ["prob_cover", "max_herding", "uherding", "typiclust", "dcom"])
+@pytest.mark.parametrize("name", ["probcover", "max_herding", "uherding", "typiclust", "dcom"])
 def test_too_little_memory_is_said_before_anything_starts(name):
     c = ctx(cloud(1000), 3, labelled=[0], probs=np.full((1000, 3), 1 / 3), memory_limit=50_000)
     with pytest.raises(StrategyError, match="strategy=subsample"):
@@ -141,7 +141,7 @@ def test_ties_are_broken_by_rng_alone():
 
 
 def test_after_all_is_covered_the_rest_is_random_and_distinct():
-    picks = load_strategy("prob_cover", delta=0.5)(ctx(torch.ones(12, 3), 12))
+    picks = load_strategy("probcover", delta=0.5)(ctx(torch.ones(12, 3), 12))
     assert sorted(picks.indices) == list(range(12))
     assert picks.scores[0] == 1
     assert picks.scores[1:].max() == 0
@@ -160,42 +160,42 @@ def test_references_all_or_a_sample_and_a_warning_where_it_takes_long(caplog):
         references_of(50, 0, 8, rng)
 
 
-# ---------------------------------------------------------------------------- prob_cover
+# ---------------------------------------------------------------------------- probcover
 
 
-def test_prob_cover_by_hand():
+def test_probcover_by_hand():
     # Balls of radius 1.5 on a line: 1 covers 0, 1, 2; then 11 and 12 cover two each; 20 is alone.
     x = torch.tensor([[0.0], [1], [2], [11], [12], [20]])
-    picks = load_strategy("prob_cover", delta=1.5, normalize=False)(ctx(x, 4))
+    picks = load_strategy("probcover", delta=1.5, normalize=False)(ctx(x, 4))
     assert picks.indices[0] == 1
     assert picks.indices[1] in (3, 4)
     assert picks.indices[2] == 5
     assert list(picks.scores) == pytest.approx([3 / 6, 2 / 6, 1 / 6, 0])
 
 
-def test_prob_cover_delta_is_a_distance_and_labels_cover_first():
+def test_probcover_delta_is_a_distance_and_labels_cover_first():
     x = torch.tensor([[0.0], [1], [2], [11], [12]])
-    picks = load_strategy("prob_cover", delta=0.999, normalize=False)(ctx(x, 1))
+    picks = load_strategy("probcover", delta=0.999, normalize=False)(ctx(x, 1))
     assert picks.scores[0] == pytest.approx(1 / 5)
-    picks = load_strategy("prob_cover", delta=1.001, normalize=False)(ctx(x, 1))
+    picks = load_strategy("probcover", delta=1.001, normalize=False)(ctx(x, 1))
     assert picks.scores[0] == pytest.approx(3 / 5)
-    picks = load_strategy("prob_cover", delta=1.5, normalize=False)(ctx(x, 1, labelled=[1]))
+    picks = load_strategy("probcover", delta=1.5, normalize=False)(ctx(x, 1, labelled=[1]))
     assert picks.indices[0] in (3, 4)
 
 
 @pytest.mark.parametrize("labelled", [(), tuple(range(0, 300, 30))])
 @pytest.mark.parametrize("seed", range(3))
-def test_every_pick_of_prob_cover_has_the_largest_out_degree(labelled, seed):
+def test_every_pick_of_probcover_has_the_largest_out_degree(labelled, seed):
     x = cloud(seed=seed)
     c = ctx(x, 25, labelled)
-    picks = load_strategy("prob_cover", delta=0.35)(c)
+    picks = load_strategy("probcover", delta=0.35)(c)
     graph = (cdist(units(x), units(x)) < 0.35).astype(float)
     gains, most = greedy_gains(graph, picks.indices, list(labelled), c.unlabelled, 1)
     assert gains.tolist() == most.tolist()
     assert picks.scores * len(c.unlabelled) == pytest.approx(gains)
 
 
-def test_prob_cover_covers_as_much_as_scikit_activeml_pick_by_pick():
+def test_probcover_covers_as_much_as_scikit_activeml_pick_by_pick():
     pool = pytest.importorskip("skactiveml.pool")
     x = cloud(n=200, seed=3)
     y = np.full(200, np.nan)
@@ -203,16 +203,16 @@ def test_prob_cover_covers_as_much_as_scikit_activeml_pick_by_pick():
     theirs, utilities = pool.ProbCover(deltas=[0.35], random_state=0).query(
         units(x), y, batch_size=6, return_utilities=True
     )
-    ours = load_strategy("prob_cover", delta=0.35)(ctx(x, 6, labelled=range(8)))
+    ours = load_strategy("probcover", delta=0.35)(ctx(x, 6, labelled=range(8)))
     degrees = utilities[np.arange(6), theirs]
     assert ours.scores[:2] * 192 == pytest.approx(degrees[:2])  # ties may part ways later
     assert (ours.scores * 192).sum() == pytest.approx(degrees.sum(), rel=0.05)
 
 
-def test_prob_cover_does_not_drop_the_tail_of_the_pool():
+def test_probcover_does_not_drop_the_tail_of_the_pool():
     # The authors' batches of 500 would leave out sample 500 to 519, the only crowd there is.
     x = torch.cat([torch.arange(500.0)[:, None] * 10, 9000 + 0.01 * torch.arange(20.0)[:, None]])
-    picks = load_strategy("prob_cover", delta=1.0, normalize=False)(ctx(x, 1))
+    picks = load_strategy("probcover", delta=1.0, normalize=False)(ctx(x, 1))
     assert picks.indices[0] >= 500
 
 
@@ -236,7 +236,7 @@ def test_auto_delta_is_the_largest_at_which_the_balls_are_pure():
 
 def test_auto_delta_is_logged_and_needs_no_labels(caplog):
     caplog.set_level(logging.INFO, "activeloop.strategies")
-    picks = load_strategy("prob_cover")(ctx(cloud(), 5, n_classes=4))
+    picks = load_strategy("probcover")(ctx(cloud(), 5, n_classes=4))
     assert len(set(picks.indices)) == 5
     assert "delta = 0." in caplog.text
 
@@ -249,9 +249,9 @@ def test_auto_delta_is_logged_and_needs_no_labels(caplog):
         ({"purity": 1.5}, "strategy.purity must be"),
     ],
 )
-def test_prob_cover_options_without_meaning(options, message):
+def test_probcover_options_without_meaning(options, message):
     with pytest.raises(ConfigError, match=message):
-        load_strategy("prob_cover", **options)(ctx(cloud(20), 1))
+        load_strategy("probcover", **options)(ctx(cloud(20), 1))
 
 
 # ---------------------------------------------------------------------------- max_herding
@@ -295,7 +295,7 @@ def test_max_herding_on_a_sample_of_references_logs_the_gap(caplog):
     assert others == pytest.approx(covered[1], rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["prob_cover", "max_herding", "typiclust"])
+@pytest.mark.parametrize("name", ["probcover", "max_herding", "typiclust"])
 def test_they_work_before_the_first_round(name):
     strategy = load_strategy(name, space="embeddings")
     assert needs_of(strategy) == {"embeddings"}
@@ -305,7 +305,7 @@ def test_they_work_before_the_first_round(name):
         load_strategy(name)(context(size=60, k=10, n_classes=3))
 
 
-@pytest.mark.parametrize("name", ["prob_cover", "max_herding", "uherding", "typiclust", "dcom"])
+@pytest.mark.parametrize("name", ["probcover", "max_herding", "uherding", "typiclust", "dcom"])
 def test_rows_that_are_neither_labelled_nor_candidates_are_never_read(name):
     x, rng = cloud(120).float(), np.random.default_rng(0)
     probs = torch.from_numpy(rng.dirichlet(np.ones(3), 120)).float()
@@ -321,7 +321,7 @@ def test_rows_that_are_neither_labelled_nor_candidates_are_never_read(name):
     assert np.isfinite(picks.scores).all()
 
 
-@pytest.mark.parametrize("name", ["prob_cover", "max_herding", "uherding", "typiclust", "dcom"])
+@pytest.mark.parametrize("name", ["probcover", "max_herding", "uherding", "typiclust", "dcom"])
 @pytest.mark.parametrize("k", [1, 57])
 @pytest.mark.parametrize("kind", ["cloud", "constant", "duplicates", "float64", "certain"])
 def test_hard_pools(name, k, kind):
@@ -342,12 +342,12 @@ def test_hard_pools(name, k, kind):
     assert not np.isnan(scores).any()
 
 
-@pytest.mark.parametrize("name", ["prob_cover", "max_herding", "uherding", "dcom"])
+@pytest.mark.parametrize("name", ["probcover", "max_herding", "uherding", "dcom"])
 def test_picks_follow_their_samples_when_the_pool_is_permuted(name):
     x, rng = cloud(200, seed=4).float(), np.random.default_rng(0)
     probs = torch.from_numpy(rng.dirichlet(np.ones(3), 200)).float()
     options = {
-        "prob_cover": {"delta": 0.6},
+        "probcover": {"delta": 0.6},
         "dcom": {"delta": 0.3, "midpoint": 0.0, "steepness": 1.0},  # both terms, no ties
         "uherding": {"temperature": 1.0},
         "max_herding": {},

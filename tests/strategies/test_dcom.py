@@ -98,7 +98,7 @@ def test_every_pick_has_the_highest_mix(midpoint):
         left.remove(pick)
 
 
-def test_full_coverage_is_margin_sampling_and_none_is_prob_cover():
+def test_full_coverage_is_margin_sampling_and_none_is_probcover():
     x, labels, probs = pool()
     known = ctx(x, probs, 10, range(50), labels)
     object.__setattr__(known, "labels", probs.argmax(dim=1).numpy()[:50])
@@ -106,7 +106,7 @@ def test_full_coverage_is_margin_sampling_and_none_is_prob_cover():
     margin = load_strategy("margin")(ctx(x, probs, 10, range(50), labels))
     assert len(set(ours.indices) & set(margin.indices)) == 10
     few = load_strategy("dcom", delta=0.3)(ctx(x, probs, 5))
-    cover = load_strategy("prob_cover", delta=0.3)(ctx(x, probs, 5))
+    cover = load_strategy("probcover", delta=0.3)(ctx(x, probs, 5))
     assert few.scores[0] == pytest.approx(1, abs=1e-6)
     degrees = (distances(x) < 0.3).sum(axis=1)
     assert degrees[few.indices[0]] == degrees[cover.indices[0]] == degrees.max()
