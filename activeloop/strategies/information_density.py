@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from activeloop.checks import choice, real
 from activeloop.memory import rows_at_a_time
-from activeloop.strategies.base import highest, needs_of, score_of
-from activeloop.strategies.loading import Inner, as_strategy
+from activeloop.strategies.base import highest, needs, score_of
+from activeloop.strategies.loading import Inner
 from activeloop.strategies.spaces import Space, vectors
+from activeloop.strategies.wrapping import Wrapper
 from activeloop.types import Context, Picks, Scores
 
 
-class InformationDensity:
+@needs("features")
+@dataclass(kw_only=True, repr=False, eq=False)
+class InformationDensity(Wrapper):
     """A score times the mean similarity to the pool: unsure samples that are no outliers.
 
     Paper: Settles and Craven, An Analysis of Active Learning Strategies, EMNLP 2008.
@@ -33,21 +38,20 @@ class InformationDensity:
         ConfigError: `score` gives no score.
     """
 
-    needs = frozenset({"probs", "features"})
+    wraps = ("score",)
+    score: Inner = "entropy"
+    beta: float = 1.0
+    space: Space = "features"
 
-    def __init__(
-        self, score: Inner = "entropy", beta: float = 1.0, space: Space = "features"
-    ) -> None:
-        inner = as_strategy(score)
-        self._score = score_of(inner)
-        self._beta = real("strategy.beta", beta, least=0)
-        choice("strategy.space", space, ["features", "embeddings"])
-        self._space = space
-        self.needs = needs_of(inner) | {space}
+    def check(self) -> None:
+        """Raise `ConfigError` if there is no score, or an option has no meaning."""
+        self._score = score_of(self.inner[0])
+        real("strategy.beta", self.beta, least=0)
+        choice("strategy.space", self.space, ["features", "embeddings"])
 
     def __call__(self, context: Context) -> Picks:
         """Pick the `k` highest of the score times density^beta."""
-        weights: Scores = density(context, self._space) ** self._beta
+        weights: Scores = density(context, self.space) ** self.beta
         scores = self._score(context) * weights
         chosen = highest(scores, context.k, context.rng)
         return Picks(context.unlabelled[chosen], scores[chosen])

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from activeloop import measures
-from activeloop.checks import real
+from activeloop.checks import choice, real
 from activeloop.errors import StrategyError
-from activeloop.strategies.base import highest, needs, needs_of, score_of
+from activeloop.strategies.base import highest, needs, score_of
 from activeloop.strategies.centroids import rows_of
 from activeloop.strategies.clustering import representatives
-from activeloop.strategies.loading import Inner, as_strategy
+from activeloop.strategies.loading import Inner
 from activeloop.strategies.spaces import Space
+from activeloop.strategies.wrapping import Wrapper
 from activeloop.types import Context, Picks
 
 
-@needs("probs", "features")
-class WeightedKMeans:
+@needs("features")
+@dataclass(kw_only=True, repr=False, eq=False)
+class WeightedKMeans(Wrapper):
     """Unsure and diverse: weighted k-means of the beta k most uncertain samples (DBAL).
 
     The samples nearest to the k centroids are asked, the centroids being drawn to the uncertain by
@@ -38,14 +41,16 @@ class WeightedKMeans:
         space: in which vectors are clustered.
     """
 
-    def __init__(
-        self, *, score: Inner = "margin", beta: float = 10.0, space: Space = "features"
-    ) -> None:
-        inner = as_strategy(score)
-        self._score = score_of(inner)
-        self._beta = real("strategy.beta", beta, least=1)
-        self._space: Space = space
-        self.needs = {"features" if space == "features" else "embeddings"} | needs_of(inner)
+    wraps = ("score",)
+    score: Inner = "margin"
+    beta: float = 10.0
+    space: Space = "features"
+
+    def check(self) -> None:
+        """Raise `ConfigError` if there is no score, or an option has no meaning."""
+        self._score = score_of(self.inner[0])
+        real("strategy.beta", self.beta, least=1)
+        choice("strategy.space", self.space, ["features", "embeddings"])
 
     def __call__(self, context: Context) -> Picks:
         """Pick `context.k` samples."""
@@ -55,9 +60,9 @@ class WeightedKMeans:
                 "the score weighs samples, so it must be finite and at least 0; it is from "
                 f"{scores.min():g} to {scores.max():g}: choose another, such as margin or entropy"
             )
-        count = min(len(scores), math.ceil(self._beta * context.k))
+        count = min(len(scores), math.ceil(self.beta * context.k))
         kept = np.sort(highest(scores, count, context.rng))
-        x = rows_of(context, self._space, context.unlabelled[kept])
+        x = rows_of(context, self.space, context.unlabelled[kept])
         weights = torch.from_numpy(scores[kept]).to(x.device)
         positions, sizes = representatives(x, context.k, context.rng, weights)
         return Picks(context.unlabelled[kept[positions]], sizes)

@@ -11,8 +11,9 @@ from fakes import CentroidLearner, blobs, context
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activeloop import ActiveLoop, Initial, SimulatedOracle, load_strategy
+from activeloop import ActiveLoop, Initial, SimulatedOracle, load_strategy, neighbors
 from activeloop.errors import ConfigError, DataError, StrategyError
+from activeloop.neighbors import PoolNeighbors
 from activeloop.selection import candidates, select
 from activeloop.strategies import CATALOG, described, name_of, needs, needs_of
 from activeloop.types import Picks
@@ -252,25 +253,39 @@ def on_circle(*degrees):
     return torch.tensor(np.stack([np.cos(angles), np.sin(angles)], 1), dtype=torch.float32)
 
 
+def embedded(probs=None, *, labelled=(), features=None, embeddings=None, **options):
+    near = PoolNeighbors(features, embeddings, np.array(labelled, np.int64))
+    size = len(embeddings if features is None else features)
+    return context(
+        probs,
+        size=size if probs is None else None,
+        labelled=labelled,
+        features=features,
+        embeddings=embeddings,
+        neighbors=near,
+        **options,
+    )
+
+
 def test_seals_asks_among_the_neighbours_of_the_labelled():
     space = on_circle(0, 10, 25, 90, 100, 180, 190)
     seals = load_strategy("seals", strategy=high, m=2)
-    assert needs_of(seals) == {"embeddings"}
-    ctx = context(size=7, labelled=[0], embeddings=space)
+    assert needs_of(seals) == {"embeddings", "neighbors"}
+    ctx = embedded(labelled=[0], embeddings=space)
     assert candidates(seals, ctx).tolist() == [1, 2]
     assert picked(seals, ctx) == [2]
-    ctx = context(size=7, labelled=[0, 3], embeddings=space)
+    ctx = embedded(labelled=[0, 3], embeddings=space)
     assert candidates(seals, ctx).tolist() == [1, 2, 4]  # 90 degrees: 100 and 25
-    assert candidates(seals, context(size=7, labelled=[5], embeddings=space)).tolist() == [4, 6]
+    assert candidates(seals, embedded(labelled=[5], embeddings=space)).tolist() == [4, 6]
 
 
 def test_seals_fills_up_at_random_and_starts_from_the_whole_pool():
     space = on_circle(0, 10, 25, 90, 100, 180, 190)
     seals = load_strategy("seals", strategy=low, m=1)
-    assert candidates(seals, context(size=7, embeddings=space)) is None
+    assert candidates(seals, embedded(embeddings=space)) is None
     filled = set()
     for seed in range(30):
-        ctx = context(size=7, k=3, labelled=[0], embeddings=space, seed=seed)
+        ctx = embedded(k=3, labelled=[0], embeddings=space, seed=seed)
         chosen = candidates(seals, ctx)
         assert len(chosen) == 3
         assert 1 in chosen
@@ -289,7 +304,7 @@ def test_seals_agrees_with_brute_force_as_labels_grow():
         labelled = np.sort(order[:n])
         near = np.unique(apart[labelled].topk(7, largest=False).indices.numpy())
         expected = np.setdiff1d(near, labelled)
-        ctx = context(size=300, labelled=labelled, embeddings=space)
+        ctx = embedded(labelled=labelled, embeddings=space)
         assert candidates(seals, ctx).tolist() == expected.tolist()
 
 
@@ -302,35 +317,36 @@ def test_seals_in_a_pool_of_several_chunks_and_in_another_space():
         apart = torch.cdist(unit[labelled], unit)
         apart[torch.arange(300), labelled] = torch.inf
         expected = np.setdiff1d(apart.topk(3, largest=False).indices.numpy(), labelled)
-        ctx = context(size=9000, labelled=labelled, embeddings=space)
+        ctx = embedded(labelled=labelled, embeddings=space)
         assert candidates(seals, ctx).tolist() == expected.tolist()
 
 
 def test_seals_searches_newly_labelled_samples_only(monkeypatch):
-    from activeloop.strategies import seals as module
+    searched, nearest = [], neighbors.nearest
 
-    searched = []
-    nearest = module._nearest
-    monkeypatch.setattr(
-        module, "_nearest", lambda s, rows, m: searched.append(len(rows)) or nearest(s, rows, m)
-    )
+    def watch(*arguments, queries, **options):
+        searched.append(len(queries))
+        return nearest(*arguments, queries=queries, **options)
+
+    monkeypatch.setattr(neighbors, "nearest", watch)
+    neighbors._tables.forget()
     run(load_strategy("seals", m=5), data=with_embeddings(), rounds=3)
-    assert searched == [6, 0, 5, 0, 5, 0]
+    assert searched == [6, 5, 5]
 
 
 def test_seals_with_duplicates_and_more_neighbours_than_samples():
     space = torch.ones(6, 3)
     seals = load_strategy("seals", strategy=low, m=100)
-    ctx = context(size=6, labelled=[2], k=5, embeddings=space)
+    ctx = embedded(labelled=[2], k=5, embeddings=space)
     assert candidates(seals, ctx).tolist() == [0, 1, 3, 4, 5]
 
 
 def test_seals_in_features_predicts_everything_first():
     seals = load_strategy("seals", strategy=high, m=2, space="features")
-    assert needs_of(seals) == {"features"}
+    assert needs_of(seals) == {"features", "neighbors"}
     space = on_circle(0, 10, 25, 90, 100, 180, 190)
     assert candidates(seals, context(size=7, labelled=[0])) is None
-    assert picked(seals, context(size=7, labelled=[0], features=space)) == [2]
+    assert picked(seals, embedded(labelled=[0], features=space)) == [2]
 
 
 # -- deduplicate ---------------------------------------------------------------------------------
@@ -539,11 +555,11 @@ def test_exactly_k_for_every_k(options, pool):
     space = torch.randn(30, 3, generator=generator) if pool == "random" else torch.ones(30, 3)
     probs = torch.randn(30, 4, generator=generator).softmax(1)
     for k in range(1, 26):
-        ctx = context(
+        ctx = embedded(
             probs, k=k, labelled=[3, 7, 8, 20, 29], features=space, embeddings=space, seed=k
         )
         if (chosen := candidates(strategy, ctx)) is not None:
-            ctx = context(
+            ctx = embedded(
                 probs, k=k, labelled=[3, 7, 8, 20, 29], features=space, embeddings=space, seed=k
             )
             assert len(chosen) >= k
@@ -557,7 +573,7 @@ def test_what_is_not_predicted_is_never_looked_at(options):
     strategy = load_strategy(**options)
     generator = torch.Generator().manual_seed(1)
     space, probs = torch.randn(30, 3, generator=generator), torch.rand(30, 4, generator=generator)
-    early = context(size=30, k=4, labelled=[3, 7], n_classes=4, embeddings=space)
+    early = embedded(k=4, labelled=[3, 7], n_classes=4, embeddings=space)
     chosen = candidates(strategy, early)
     chosen = early.unlabelled if chosen is None else chosen
     gone = np.setdiff1d(early.unlabelled, chosen)
@@ -597,7 +613,7 @@ def test_they_are_pickled_and_pick_the_same_after(options):
     probs = torch.full((30, 4), 0.25)
 
     def fresh():
-        return context(probs, k=6, labelled=[2, 5], features=space, embeddings=space)
+        return embedded(probs, k=6, labelled=[2, 5], features=space, embeddings=space)
 
     before = picked(strategy, fresh())
     copy = pickle.loads(pickle.dumps(strategy))
@@ -631,7 +647,7 @@ def test_names_tell_them_apart():
 @pytest.mark.parametrize("outer", ["subsample", "seals", "deduplicate"])
 def test_a_broken_inner_strategy_is_named(outer, broken, message):
     space = torch.eye(8)
-    ctx = context(size=8, k=3, labelled=[0], features=space, embeddings=space)
+    ctx = embedded(k=3, labelled=[0], features=space, embeddings=space)
     strategy = load_strategy(outer, strategy=broken, **({"factor": 1} if "dedu" in outer else {}))
     if message is None:
         assert len(picked(strategy, ctx)) == 3

@@ -25,7 +25,7 @@ def test_scores_equal_the_whole_similarity_matrix():
     rng = np.random.default_rng(0)
     x, probs = rng.random((80, 6)), rng.dirichlet(np.ones(4), 80)
     c = ctx(x, 70, probs, labelled=range(10))
-    picks = InformationDensity("entropy", beta=2.0)(c)
+    picks = InformationDensity(score="entropy", beta=2.0)(c)
     similarity = cosine_similarity(x[10:]).mean(axis=1)
     entropy = -(probs * np.log(probs)).sum(axis=1)[10:]
     expected = np.sort(entropy * similarity**2)[::-1]
@@ -37,7 +37,7 @@ def test_scores_equal_the_whole_similarity_matrix():
 def test_beta_zero_leaves_the_score_alone():
     rng = np.random.default_rng(0)
     c = ctx(rng.normal(size=(50, 3)), 5, rng.dirichlet(np.ones(3), 50))
-    ours = InformationDensity("margin", beta=0.0)(c)
+    ours = InformationDensity(score="margin", beta=0.0)(c)
     assert ours.indices.tolist() == load_strategy("margin")(c).indices.tolist()
 
 
@@ -48,13 +48,16 @@ def test_negative_similarity_counts_as_none_and_zeros_are_like_nothing():
 
 def test_needs_and_options():
     assert needs_of(InformationDensity()) == {"probs", "features"}
-    assert needs_of(InformationDensity("entropy", space="embeddings")) == {"probs", "embeddings"}
-    assert needs_of(InformationDensity({"name": "l2_diversity", "m": 3})) == {
+    assert needs_of(InformationDensity(score="entropy", space="embeddings")) == {
+        "probs",
+        "embeddings",
+    }
+    assert needs_of(InformationDensity(score={"name": "l2_diversity", "m": 3})) == {
         "features",
         "neighbors",
     }
     with pytest.raises(ConfigError, match="random gives no score"):
-        InformationDensity("random")
+        InformationDensity(score="random")
     with pytest.raises(ConfigError, match=r"strategy.beta must be .* got -1"):
         InformationDensity(beta=-1)
     with pytest.raises(ConfigError, match=r"strategy.space must be"):
