@@ -90,8 +90,11 @@ def nearest(
     width = min(m + 1, len(near_to))
     if width and len(places):
         found = _found(rows, near_to, asked[places], width, search or NeighborSearch())
-        exact, found = _ordered(rows, asked[places], found)
-        distances[places, :width], indices[places, :width] = exact[:, :m], found[:, :m]
+        step = rows_at_a_time(12 * width * rows.dimensions)
+        for start in range(0, len(places), step):
+            some = places[start : start + step]
+            exact, numbers = _ordered(rows, asked[some], found[start : start + step])
+            distances[some, :width], indices[some, :width] = exact[:, :m], numbers[:, :m]
     device = features.device
     return torch.from_numpy(distances).to(device), torch.from_numpy(indices).to(device)
 
@@ -159,13 +162,9 @@ def _ordered(rows: _Rows, queries: Indices, found: Indices) -> tuple[Distances, 
     # Sorted by number first, so that the stable sort by distance breaks ties by number. Where
     # duplicates crowd the row itself out of its own neighbours, the farthest one falls off.
     found = np.sort(found, axis=1)
-    exact = np.empty(found.shape, np.float32)
-    step = rows_at_a_time(4 * found.shape[1] * rows.dimensions)
-    for start in range(0, len(queries), step):
-        some = slice(start, start + step)
-        near = rows.take(found[some].reshape(-1)).reshape(*found[some].shape, rows.dimensions)
-        apart = near - rows.take(queries[some])[:, None]
-        exact[some] = np.sqrt(np.einsum("nmd,nmd->nm", apart, apart))
+    near = rows.take(found.reshape(-1)).reshape(*found.shape, rows.dimensions)
+    near -= rows.take(queries)[:, None]
+    exact = np.sqrt(np.einsum("nmd,nmd->nm", near, near))
     itself = found == queries[:, None]
     exact[itself], found[itself] = np.inf, -1
     order = np.argsort(exact, axis=1, kind="stable")
