@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from activeloop.strategies.clustering import k_means
-from activeloop.strategies.coverage import BLOCK, half_squares
+from activeloop.strategies.coverage import BLOCK
+from activeloop.strategies.kernels import half_squares
 from activeloop.types import Indices
 
 _log = logging.getLogger("activeloop.strategies")

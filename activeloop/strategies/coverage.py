@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from activeloop.checks import whole
-from activeloop.errors import StrategyError
-from activeloop.memory import rows_at_a_time
+from activeloop.strategies.kernels import Kernel, half_squares
 from activeloop.types import Indices, Scores
 
 _log = logging.getLogger("activeloop.strategies")
@@ -31,81 +28,9 @@ _SAMPLED = 20_000
 # Rows and columns of a product at a time: it stays in the cache.
 BLOCK = 1024
 
-# Candidates computed again at a time, at first and at most.
-_FEWEST, _MOST = 64, 4096
-
 # Products of two vectors a second and a thread, times their length; and what is slow.
 _SPEED = 4e10
 _SLOW_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A similarity in [0, 1] that falls with the distance.
-
-    Attributes:
-        values: from -d^2 / 2, which may be overwritten, to similarities.
-        reach: the distance from which on no similarity is above the given one.
-    """
-
-    values: Callable[[Tensor], Tensor]
-    reach: Callable[[float], float]
-
-
-def ball(radius: float) -> Kernel:
-    """Return the kernel that is 1 at distances below `radius`, else 0."""
-    threshold = -0.5 * radius * radius
-    return Kernel(lambda halves: halves.gt_(threshold), lambda best: radius)
-
-
-def gaussian(radius: float) -> Kernel:
-    """Return the kernel exp(-(d / radius)^2)."""
-    scale = 2 / (radius * radius)
-
-    def reach(best: float) -> float:
-        return radius * math.sqrt(-math.log(best)) if best > 0 else math.inf
-
-    return Kernel(lambda halves: halves.clamp_(max=0).mul_(scale).exp_(), reach)
-
-
-def placed(
-    x: Tensor, rows: Indices, *, normalize: bool, limit: int, precise: bool = False
-) -> Tensor:
-    """Return rows of `x` `[N, D]` such that one product of two gives their distance, `[n, D + 2]`.
-
-    Rows are scaled to length 1 if `normalize` (zeros stay), and centred, which rounds less. Beside
-    them stand -|x|^2 / 2 and 1; see `half_squares`. float64 if `precise`, else float32.
-
-    Raises:
-        StrategyError: they, and as much again, take more than `limit` bytes.
-    """
-    dtype = torch.float64 if precise else torch.float32
-    n, width = len(rows), x.shape[1]
-    if (needed := 2 * dtype.itemsize * n * (width + 2)) > limit:
-        raise StrategyError(
-            f"comparing {n} samples takes {needed / 1e9:.2g} GB of memory, and {limit / 1e9:.2g} "
-            "may be used (memory_limit): choose among fewer by strategy=subsample or strategy=seals"
-        )
-    points = torch.ones(n, width + 2, dtype=dtype, device=x.device)
-    vectors, step = points[:, :width], rows_at_a_time(16 * width)
-    for start in range(0, n, step):
-        some = torch.from_numpy(rows[start : start + step]).to(x.device)
-        part = x[some].to(dtype)
-        if normalize:
-            part = torch.nn.functional.normalize(part, dim=1)
-        vectors[start : start + step] = part
-    centre = vectors.mean(dim=0)
-    for start in range(0, n, step):
-        part = vectors[start : start + step].sub_(centre)
-        points[start : start + step, width] = -0.5 * (part * part).sum(dim=1)
-    return points
-
-
-def half_squares(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """Return -|a_i - b_j|^2 / 2 of placed rows, `[len(a), len(b)]`."""
-    turned = a.clone()
-    turned[:, -2:] = a[:, -2:].flip(1)
-    return torch.mm(turned, b.T, out=out)
 
 
 class _Block:
@@ -247,92 +172,6 @@ def _grouped(points: Tensor, rows: Tensor, size: int) -> list[Tensor]:
     left = size * (-(-len(rows) // size) // 2)
     first, last = rows[order[:left]], rows[order[left:]]
     return [*_grouped(points, first, size), *_grouped(points, last, size)]
-
-
-class Lazy:
-    """Values that can only fall, computed again where it matters which is highest.
-
-    Args:
-        values: of the candidates, exact, at least 0, `[n]`.
-        compute: exact values of candidates as they are now.
-        rng: breaks ties.
-    """
-
-    def __init__(
-        self, values: Scores, compute: Callable[[Indices], Scores], rng: np.random.Generator
-    ) -> None:
-        self.values = values
-        self._compute = compute
-        self._exact = np.ones(len(values), bool)
-        self._taken = np.zeros(len(values), bool)
-        self._noise = rng.random(len(values))
-        self._keys = self._distinct(values)
-        # The highest when they were last sorted out, and the highest of all others then.
-        self._leaders, self._floor = np.empty(0, np.int64), np.inf
-        self._everyone = np.arange(len(values))
-
-    def best(self, key: Callable[[Scores], Scores] | None = None) -> int:
-        """Return the candidate of the highest `key(values)`, which must grow with the values."""
-        size = _FEWEST
-        while True:
-            if key is None:
-                among = self._led()
-                keys = self._keys[among]
-            else:
-                among, keys = self._everyone, self._distinct(key(self.values))
-                keys[self._taken] = -np.inf
-            first = int(among[keys.argmax()])
-            # 0 bounds what is at least 0.
-            if self._exact[first] or self.values[first] == 0:
-                return first
-            top = among[np.argpartition(keys, -min(size, len(keys)))[-size:]]
-            stale = top[~self._exact[top] & ~self._taken[top]]
-            self.values[stale], self._exact[stale] = self._compute(stale), True
-            self._keys[stale] = self._distinct(self.values[stale], stale)
-            size = min(2 * size, _MOST)
-
-    def take(self, position: int) -> None:
-        """Take a candidate out: all other values are upper bounds from here on."""
-        self._exact[:] = False
-        self._taken[position], self._keys[position] = True, -np.inf
-
-    def rest(self) -> Indices:
-        """Return the candidates that are left."""
-        return np.flatnonzero(~self._taken)
-
-    def _distinct(self, values: Scores, positions: Indices | None = None) -> Scores:
-        """Return values whose ties are broken: by too little to outweigh a count, or a gain."""
-        noise = self._noise if positions is None else self._noise[positions]
-        distinct: Scores = values * (1 + 5e-7 * noise) + 1e-12 * noise
-        return distinct
-
-    def _led(self) -> Indices:
-        """Return candidates of which one has the highest value: few, so that a pick is cheap."""
-        if not len(self._leaders) or self._keys[self._leaders].max() < self._floor:
-            size = min(_MOST, len(self._keys))
-            order = np.argpartition(self._keys, -size)
-            self._leaders = order[-size:]
-            self._floor = float(self._keys[order[:-size]].max(initial=-np.inf))
-        return self._leaders
-
-
-def greedy(coverage: Coverage, k: int, rng: np.random.Generator) -> tuple[Indices, Scores]:
-    """Return the positions of `k` candidates and their gains, each the best after the last.
-
-    Where nothing is left to gain, the rest is drawn at random.
-    """
-    lazy = Lazy(coverage.all_gains(), coverage.gains, rng)
-    chosen, gains = np.empty(k, np.int64), np.zeros(k)
-    for step in range(k):
-        chosen[step] = lazy.best()
-        gains[step] = lazy.values[chosen[step]]
-        if gains[step] <= 0:
-            _log.info("all is covered after %d of %d picks: the rest is random", step, k)
-            chosen[step:] = rng.choice(lazy.rest(), k - step, replace=False)
-            break
-        lazy.take(int(chosen[step]))
-        coverage.take(int(chosen[step]))
-    return chosen, gains
 
 
 def references_of(n: int, wanted: int | None, width: int, rng: np.random.Generator) -> Indices:

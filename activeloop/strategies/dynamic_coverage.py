@@ -15,15 +15,9 @@ from activeloop import measures
 from activeloop.checks import real
 from activeloop.strategies.ball_purity import pure_radius
 from activeloop.strategies.base import needs
-from activeloop.strategies.coverage import (
-    BLOCK,
-    Coverage,
-    Lazy,
-    ball,
-    half_squares,
-    placed,
-    references_of,
-)
+from activeloop.strategies.coverage import BLOCK, Coverage, references_of
+from activeloop.strategies.kernels import ball, half_squares, placed
+from activeloop.strategies.lazy import Lazy
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.types import Context, Picks, Scores
 

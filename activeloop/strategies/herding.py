@@ -10,7 +10,9 @@ from torch import Tensor
 
 from activeloop.checks import real
 from activeloop.strategies.base import needs
-from activeloop.strategies.coverage import Coverage, gaussian, greedy, placed, references_of
+from activeloop.strategies.coverage import Coverage, references_of
+from activeloop.strategies.kernels import gaussian, placed
+from activeloop.strategies.lazy import greedy
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.types import Context, Indices, Picks
 

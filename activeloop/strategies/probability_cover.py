@@ -9,7 +9,9 @@ import numpy as np
 from activeloop.checks import real
 from activeloop.strategies.ball_purity import pure_radius
 from activeloop.strategies.base import needs
-from activeloop.strategies.coverage import Coverage, ball, greedy, placed, references_of
+from activeloop.strategies.coverage import Coverage, references_of
+from activeloop.strategies.kernels import ball, placed
+from activeloop.strategies.lazy import greedy
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.types import Context, Picks
 

@@ -13,7 +13,7 @@ from activeloop.checks import whole
 from activeloop.memory import rows_at_a_time
 from activeloop.strategies.base import highest, needs
 from activeloop.strategies.clustering import k_means
-from activeloop.strategies.coverage import half_squares, placed
+from activeloop.strategies.kernels import half_squares, placed
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.types import Context, Indices, Picks, Scores
 

@@ -12,16 +12,9 @@ from activeloop.errors import ConfigError, StrategyError
 from activeloop.selection import select
 from activeloop.strategies import load_strategy, needs_of
 from activeloop.strategies.ball_purity import pure_radius
-from activeloop.strategies.coverage import (
-    Coverage,
-    Lazy,
-    ball,
-    gaussian,
-    greedy,
-    half_squares,
-    placed,
-    references_of,
-)
+from activeloop.strategies.coverage import Coverage, references_of
+from activeloop.strategies.kernels import ball, gaussian, half_squares, placed
+from activeloop.strategies.lazy import Lazy, greedy
 
 
 def cloud(n=300, d=5, seed=0, clusters=4):

@@ -8,8 +8,8 @@ from scipy.spatial.distance import cdist
 
 from activeloop.errors import ConfigError
 from activeloop.strategies import load_strategy
-from activeloop.strategies.coverage import placed
 from activeloop.strategies.dynamic_coverage import _covered, _radii, competence_of
+from activeloop.strategies.kernels import placed
 
 
 def pool(n=200, seed=0):

@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 
 from activeloop.errors import ConfigError
 from activeloop.strategies import load_strategy, typiclust
-from activeloop.strategies.coverage import placed
+from activeloop.strategies.kernels import placed
 from activeloop.strategies.typicality import _clusters, _ranked, _typicality
 
 
