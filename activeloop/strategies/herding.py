@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,11 +10,9 @@ from activeloop.checks import real
 from activeloop.strategies.base import needs
 from activeloop.strategies.coverage import Coverage, references_of
 from activeloop.strategies.kernels import gaussian, placed
-from activeloop.strategies.lazy import greedy
+from activeloop.strategies.lazy import covering
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.types import Context, Indices, Picks
-
-_log = logging.getLogger("activeloop.strategies")
 
 # Below this radius float32, which rounds squared distances to 1e-7, would distort the kernel.
 _NARROW = 0.03
@@ -74,12 +70,5 @@ def herd(
         coverage.cover(labelled)
         return coverage
 
-    picks, gains = greedy(measured_on(among), context.k, context.rng)
-    if len(among) < n:
-        others = context.rng.choice(n, len(among), replace=False)
-        gained = measured_on(others).gained(picks) / len(others)
-        _log.info(
-            "coverage gained, measured on %d references: %.4g; on %d others: %.4g",
-            *(len(among), gains.sum() / len(among), len(others), gained),
-        )
-    return Picks(context.unlabelled[picks], gains / len(among))
+    picks, gains = covering(measured_on, n, among, context.k, context.rng)
+    return Picks(context.unlabelled[picks], gains)

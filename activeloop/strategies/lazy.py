@@ -103,3 +103,33 @@ def greedy(coverage: Coverage, k: int, rng: np.random.Generator) -> tuple[Indice
         lazy.take(int(chosen[step]))
         coverage.take(int(chosen[step]))
     return chosen, gains
+
+
+def covering(
+    measured_on: Callable[[Indices], Coverage],
+    n: int,
+    among: Indices,
+    k: int,
+    rng: np.random.Generator,
+) -> tuple[Indices, Scores]:
+    """Return the greedy picks `[k]` of `n` candidates and their gains as means over references.
+
+    Where the references `among` are a sample, the gain on as many others is logged beside theirs.
+
+    Args:
+        measured_on: the coverage, before any pick, of the references at some positions.
+        n: number of candidates.
+        among: positions of the references.
+        k: how many to pick.
+        rng: breaks ties, and draws the others.
+    """
+    picks, gains = greedy(measured_on(among), k, rng)
+    gains /= len(among)
+    if len(among) < n:
+        others = rng.choice(n, len(among), replace=False)
+        gained = measured_on(others).gained(picks) / len(others)
+        _log.info(
+            "coverage gained, measured on %d references: %.4g; on %d others: %.4g",
+            *(len(among), gains.sum(), len(others), gained),
+        )
+    return picks, gains

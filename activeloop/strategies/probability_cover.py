@@ -11,9 +11,9 @@ from activeloop.strategies.ball_purity import pure_radius
 from activeloop.strategies.base import needs
 from activeloop.strategies.coverage import Coverage, references_of
 from activeloop.strategies.kernels import ball, placed
-from activeloop.strategies.lazy import greedy
+from activeloop.strategies.lazy import covering
 from activeloop.strategies.spaces import Space, vectors
-from activeloop.types import Context, Picks
+from activeloop.types import Context, Indices, Picks
 
 
 @needs("features")
@@ -47,7 +47,7 @@ def probcover(
         purity: share of pure balls that "auto" asks for.
         normalize: scale vectors to length 1 first.
         references: how many unlabelled samples the coverage is measured on, drawn at random; None:
-            all where there are up to 100,000, else 20,000.
+            all where there are up to 100,000, else 20,000. The gap to others is logged.
         space: "features" or "embeddings".
     """
     x, n = vectors(context, space), len(context.unlabelled)
@@ -59,7 +59,11 @@ def probcover(
     else:
         real("strategy.delta", delta, above=0)
     among = references_of(n, references, x.shape[1], context.rng)
-    coverage = Coverage(points[:n], among, ball(delta))
-    coverage.cover(points[n:])
-    picks, gains = greedy(coverage, context.k, context.rng)
-    return Picks(context.unlabelled[picks], gains / len(among))
+
+    def measured_on(positions: Indices) -> Coverage:
+        coverage = Coverage(points[:n], positions, ball(delta))
+        coverage.cover(points[n:])
+        return coverage
+
+    picks, gains = covering(measured_on, n, among, context.k, context.rng)
+    return Picks(context.unlabelled[picks], gains)

@@ -362,3 +362,13 @@ def test_max_herding_picks_what_scikit_activeml_picks_on_mnist(real_data):
     theirs = pool.MaxHerding(metric_dict={"gamma": 1.0}, random_state=0).query(x, y, batch_size=15)
     ours = load_strategy("max_herding")(ctx(torch.from_numpy(x), 15, labelled=range(5)))
     assert list(ours.indices) == theirs.tolist()
+
+
+def test_probcover_on_a_sample_of_references_logs_the_gap(caplog):
+    caplog.set_level(logging.INFO, "activeloop.strategies")
+    x = cloud(n=1500)
+    picks = load_strategy("probcover", delta=0.5, references=300)(ctx(x, 8))
+    near = cdist(units(x), units(x)[list(picks.indices)]).min(axis=1) < 0.5
+    on, others = (float(part.split()[0].rstrip(";")) for part in caplog.text.split(": ")[-2:])
+    assert on == pytest.approx(sum(picks.scores), rel=1e-3)
+    assert others == pytest.approx(near.mean(), abs=0.08)  # 300 draws: 3 standard deviations
