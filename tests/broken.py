@@ -164,7 +164,7 @@ def advances_torch(context):
 @fails("global_randomness", says="expected the same picks whatever the global random state")
 @needs("probs")
 def reads_torch_seed(context):
-    return np.roll(ordered(context), int(torch.initial_seed() == 1))
+    return np.roll(ordered(context), int(torch.initial_seed() == 1))  # one of the suite's seeds
 
 
 @fails("context_unchanged", says="context.probs was changed")
