@@ -111,3 +111,21 @@ def test_misuse_is_explained(monkeypatch, capsys, script, words, said):
         importlib.import_module(script).parsed(words)
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_whole_runs_on_arrays_are_timed(tmp_path):
+    out = tmp_path / "million.md"
+    strategies = ["margin", "seals embed=file embed.as_input=false embed.pool={work}/x.npy"]
+    options = ["--rows", 2000, "--features", 32, "--threads", 1, "--work", tmp_path, "--out", out]
+    done = run("bench_million.py", *options, "--strategies", *strategies)
+    assert done.returncode == 0, done.stderr
+    for name in ("`margin`", "`seals`"):
+        ((_, *_, memory, labels, accuracy),) = cells(out.read_text(), name)
+        assert number(memory) > 50
+        assert labels == "30"
+        assert number(accuracy) > 20  # ten classes
+    assert "\\* `strategy=seals embed=file" in out.read_text()
+    failed = run("bench_million.py", *options, "--strategies", "margni")
+    assert failed.returncode
+    assert "margni" in failed.stderr
