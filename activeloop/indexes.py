@@ -102,10 +102,14 @@ class _Approximate:
     def __init__(self, rows: Rows, reference: Indices) -> None:
         self._rows = rows
         self._index = self._built(rows, reference)
-        _fill(self._index, rows, reference)
+        self.fill(reference)
 
     def _built(self, rows: Rows, reference: Indices) -> Any:
         raise NotImplementedError
+
+    def fill(self, reference: Indices) -> None:
+        """Put the rows `reference` into the index."""
+        _fill(self._index, self._rows, reference)
 
     def tune(self, effort: int) -> None:
         """Set how hard to search."""
@@ -165,6 +169,15 @@ class _Graph(_Approximate):
         index = faiss.IndexHNSWFlat(rows.dimensions, _HNSW_LINKS)
         index.hnsw.efConstruction = 64
         return index
+
+    def fill(self, reference: Indices) -> None:
+        # Threads would link the graph in the order in which they happen to come.
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)
+        try:
+            super().fill(reference)
+        finally:
+            faiss.omp_set_num_threads(threads)
 
     def tune(self, effort: int) -> None:
         self._index.hnsw.efSearch = effort

@@ -336,6 +336,8 @@ class ActiveLoop:
                     self.neighbors,
                     self.files.directory,
                 )
+                if self.memory_limit is None:  # what is free now that the predictions are there
+                    context = dataclasses.replace(context, memory_limit=default_limit())
         with self._timed() as choose:
             if initial and self.initial.labels is not None:
                 indices, scores = np.array(sorted(self.initial.labels), np.int64), None

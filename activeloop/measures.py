@@ -95,7 +95,7 @@ def neighbor_kl(probs: Tensor, neighbors: Tensor) -> Tensor:
     for start in range(0, len(neighbors), _CHUNK):
         near = neighbors[start : start + _CHUNK]
         there = (near >= 0).unsqueeze(2)
-        mean = (probs[near.clamp(min=0)] * there).sum(dim=1) / there.sum(dim=1)
+        mean = probs[near.clamp(min=0)].where(there, 0).sum(dim=1) / there.sum(dim=1)
         own = probs[start : start + len(near)].clamp(min=floor)
         terms = torch.where(mean > 0, mean * (mean.clamp(min=floor).log() - own.log()), 0)
         # KL is never negative; rounding may leave a little below 0. NaN (no neighbour) stays.

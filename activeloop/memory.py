@@ -22,15 +22,18 @@ def available() -> int:
     return max(0, min(found)) if found else 4 * 2**30
 
 
-def rows_at_a_time(bytes_per_row: int, limit: int | None = None) -> int:
-    """Return how many rows of `bytes_per_row` to work on at once, at least 1.
+def rows_at_a_time(bytes_per_row: int) -> int:
+    """Return how many rows of `bytes_per_row`, of all working arrays, to work on at once."""
+    return max(1, _CHUNK_BYTES // max(1, bytes_per_row))
 
-    Args:
-        bytes_per_row: of all working arrays together.
-        limit: bytes in all that may be used; an eighth of it at most goes to such a chunk.
-    """
-    chunk = _CHUNK_BYTES if limit is None else min(_CHUNK_BYTES, limit // 8)
-    return max(1, chunk // max(1, bytes_per_row))
+
+def readable(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} GiB"
 
 
 def _system() -> int | None:

@@ -2,17 +2,24 @@ import pytest
 
 from activeloop.checks import bytes_of
 from activeloop.errors import ConfigError
-from activeloop.memory import available, default_limit, rows_at_a_time
+from activeloop.memory import available, default_limit, readable, rows_at_a_time
 
 
 def test_half_of_what_is_free_is_the_default():
     assert 0 < default_limit() <= available()
 
 
-def test_a_chunk_has_a_fixed_size_unless_the_limit_is_tight():
-    assert rows_at_a_time(1024) == rows_at_a_time(1024, 2**40) == 4096
-    assert rows_at_a_time(1024, 2**16) == 8
-    assert rows_at_a_time(2**40, 2**16) == 1
+def test_a_chunk_has_a_fixed_size_and_at_least_a_row():
+    assert rows_at_a_time(1024) == 4096
+    assert rows_at_a_time(2**40) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(12, "12 bytes"), (1536, "1.5 KiB"), (5e6, "4.77 MiB"), (3 * 2**30, "3 GiB")],
+)
+def test_sizes_are_written_as_people_read_them(size, text):
+    assert readable(size) == text
 
 
 @pytest.mark.parametrize(

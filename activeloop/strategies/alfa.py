@@ -10,9 +10,8 @@ from torch import Tensor
 
 from activeloop.checks import real
 from activeloop.strategies.base import needs
-from activeloop.strategies.centroids import rows_of
 from activeloop.strategies.clustering import representatives
-from activeloop.strategies.rows import slices
+from activeloop.strategies.rows import rows_of, slices
 from activeloop.types import Context, Head, Indices, Picks
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from activeloop.checks import real
 from activeloop.errors import StrategyError
-from activeloop.memory import rows_at_a_time
+from activeloop.memory import readable, rows_at_a_time
 from activeloop.strategies.base import highest, needs
 from activeloop.strategies.fisher import Layer, full, triangle
 from activeloop.types import Context, Indices, Scores
@@ -18,7 +18,7 @@ from activeloop.types import Context, Indices, Scores
 log = logging.getLogger("activeloop.strategies")
 
 _MATRICES = 5  # of C D x C D float64 at once, at most
-_LONG = 120  # seconds, from which on a warning comes first
+_LONG = 30  # seconds, from which on a warning comes first
 
 
 @needs("probs", "features")
@@ -174,9 +174,9 @@ def _check_cost(context: Context, layer: Layer, forward: int) -> None:
     memory = 8 * (_MATRICES * width**2 + n * classes * (classes + 1))
     if memory > context.memory_limit:
         raise StrategyError(
-            f"bait needs {memory / 2**30:.1f} GiB for {width} weights of the last layer (classes "
+            f"bait needs {readable(memory)} for {width} weights of the last layer (classes "
             f"times features) and {n} candidates, and may use "
-            f"{context.memory_limit / 2**30:.1f}: take fewer features (a narrower last layer, or "
+            f"{readable(context.memory_limit)}: take fewer features (a narrower last layer, or "
             "embed=pca as input), fewer candidates (strategy=subsample around bait), or badge"
         )
     # Measured on one core: products of float64, and a little for each candidate and step.

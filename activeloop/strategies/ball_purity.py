@@ -29,7 +29,7 @@ def pure_radius(points: Tensor, n_classes: int, purity: float, rng: np.random.Ge
     at 2,000 samples drawn by `rng`, against all.
 
     Args:
-        points: from `coverage.placed`, `[n, D + 2]`.
+        points: from `kernels.placed`, `[n, D + 2]`.
         n_classes: how many clusters; fewer where there are fewer samples.
         purity: in (0, 1].
         rng: draws clusters and samples.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
 from activeloop.strategies.base import needs
 from activeloop.strategies.clustering import representatives
-from activeloop.strategies.spaces import Space, vectors
-from activeloop.types import Context, Indices, Picks
+from activeloop.strategies.rows import rows_of
+from activeloop.strategies.spaces import Space
+from activeloop.types import Context, Picks
 
 
 @needs("features")
@@ -27,9 +25,3 @@ def k_means(context: Context, *, space: Space = "features") -> Picks:
     x = rows_of(context, space, context.unlabelled)
     positions, sizes = representatives(x, context.k, context.rng)
     return Picks(context.unlabelled[positions], sizes)
-
-
-def rows_of(context: Context, space: Space, indices: Indices) -> Tensor:
-    """Return a copy of some of the pool's vectors, `[n, D]`, in their own type."""
-    matrix = vectors(context, space)
-    return matrix[torch.from_numpy(indices).to(matrix.device)].detach()

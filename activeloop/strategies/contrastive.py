@@ -31,15 +31,15 @@ def cal(context: Context, *, m: int = 10, space: Space = "features") -> Tensor:
         m: labelled neighbours.
         space: "features" or "embeddings", in which they are nearest.
     """
-    _, near = context.neighbors(m, "labelled", space=space)
+    _, near = context.neighbors(m, "labelled", space=space, queries=context.unlabelled)
     tiny = torch.finfo(torch.float32).tiny
     candidates = torch.from_numpy(context.unlabelled).to(near.device)
     scores = torch.zeros(len(candidates), dtype=torch.float64, device=near.device)
     step = rows_at_a_time(4 * near.shape[1] * context.probs.shape[1])
     for start in range(0, len(candidates), step):
-        rows = candidates[start : start + step]
-        there = near[rows] >= 0
-        theirs = context.probs[near[rows].clamp(min=0)].where(there[:, :, None], 0)
+        rows, theirs = candidates[start : start + step], near[start : start + step]
+        there = theirs >= 0
+        theirs = context.probs[theirs.clamp(min=0)].where(there[:, :, None], 0)
         own = context.probs[rows].clamp(min=tiny).log()
         # sum p log p - sum p log q, summed over the neighbours first where q is shared.
         negative_entropy = (theirs * theirs.clamp(min=tiny).log()).sum(dim=(1, 2))

@@ -74,8 +74,8 @@ class Deduplicate(Wrapper):
             n *= 2
         if (missing := context.k - len(kept)) > 0:
             log.warning(
-                "deduplicate: %d of %d picks are closer than threshold=%g to another, for want of "
-                "others",
+                "deduplicate: %d of %d picks are closer than threshold=%g to others, for want of "
+                "better ones",
                 missing,
                 context.k,
                 self.threshold,
@@ -89,8 +89,10 @@ class Deduplicate(Wrapper):
         rows = self._rows(space, order)
         too_close = np.zeros(len(order), np.bool_)
         if self.labelled:
-            for row in self._rows(space, context.labelled):
-                too_close |= self._close(rows, row)
+            apart, _ = context.neighbors(
+                1, "labelled", space=self.space, normalize=self.distance == "cosine", queries=order
+            )
+            too_close = self._below(apart[:, 0])
         kept: list[int] = []
         for position in range(len(order)):
             if len(kept) == context.k:
@@ -106,9 +108,14 @@ class Deduplicate(Wrapper):
 
     def _close(self, rows: Tensor, row: Tensor) -> npt.NDArray[np.bool_]:
         # By differences: products in float32 round the distances of near-duplicates to noise.
-        apart = torch.cdist(rows, row[None], compute_mode="donot_use_mm_for_euclid_dist")[
-            :, 0
-        ].double()
-        distances = apart.square() / 2 if self.distance == "cosine" else apart
+        apart = torch.cdist(rows, row[None], compute_mode="donot_use_mm_for_euclid_dist")[:, 0]
+        return self._below(apart)
+
+    def _below(self, apart: Tensor) -> npt.NDArray[np.bool_]:
+        """Return which Euclidean distances, on unit vectors for "cosine", are too small."""
+        distances = apart.double().square() / 2 if self.distance == "cosine" else apart.double()
         close: npt.NDArray[np.bool_] = (distances < self.threshold).cpu().numpy()
         return close
+
+    def _own_needs(self) -> frozenset[str]:
+        return super()._own_needs() | ({"neighbors"} if self.labelled else set())

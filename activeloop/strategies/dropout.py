@@ -8,9 +8,8 @@ from torch import Tensor
 
 from activeloop.checks import real, whole
 from activeloop.strategies.base import highest, needs
-from activeloop.strategies.centroids import rows_of
 from activeloop.strategies.clustering import representatives
-from activeloop.strategies.rows import slices
+from activeloop.strategies.rows import rows_of, slices
 from activeloop.types import Context, Head, Picks, Scores
 
 

@@ -41,7 +41,8 @@ def dcom(
 ) -> Picks:
     """Trades coverage for margin as the labels cover more (dynamic coverage and margin mix).
 
-    The score is S (1 - margin) + (1 - S) out-degree, both scaled to [0, 1] anew for each pick, and
+    The score is S (1 - margin) + (1 - S) out-degree, the margins scaled to [0, 1] over the
+    unlabelled and labelled, the degrees anew for each pick over those that are left, and
     S = (1 + e^-k(1 - a)) / (1 + e^-k(c - a)) of the share c of the unlabelled samples that the
     labelled ones cover. Each labelled sample has the largest radius, up to growth x delta, at which
     a share 0.4 + 0.2 c' of its ball is predicted to be of its class (c': the share covered with

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from activeloop.checks import choice, real, whole
 from activeloop.strategies.base import highest, needs
-from activeloop.strategies.centroids import rows_of
-from activeloop.strategies.rows import slices
+from activeloop.strategies.rows import rows_of, slices
 from activeloop.strategies.spaces import Space
 from activeloop.types import Context, Indices, Picks, Scores
 

@@ -13,9 +13,8 @@ from torch import Tensor
 from activeloop import measures
 from activeloop.checks import real, whole
 from activeloop.strategies.base import highest, needs
-from activeloop.strategies.centroids import rows_of
 from activeloop.strategies.clustering import k_means
-from activeloop.strategies.rows import slices
+from activeloop.strategies.rows import rows_of, slices
 from activeloop.strategies.spaces import Space
 from activeloop.types import Context, Indices, Picks, Scores
 

@@ -8,7 +8,7 @@ import torch
 
 from activeloop.checks import choice, real
 from activeloop.memory import rows_at_a_time
-from activeloop.strategies.base import highest, needs, score_of
+from activeloop.strategies.base import highest, needs
 from activeloop.strategies.loading import Inner
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.strategies.wrapping import Wrapper
@@ -45,7 +45,7 @@ class InformationDensity(Wrapper):
 
     def check(self) -> None:
         """Raise `ConfigError` if there is no score, or an option has no meaning."""
-        self._score = score_of(self.inner[0])
+        self._score = self.weighed()
         real("strategy.beta", self.beta, least=0)
         choice("strategy.space", self.space, ["features", "embeddings"])
 

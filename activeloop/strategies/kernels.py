@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from activeloop.errors import StrategyError
-from activeloop.memory import rows_at_a_time
+from activeloop.memory import readable, rows_at_a_time
 from activeloop.types import Indices
 
 
@@ -58,8 +58,8 @@ def placed(
     n, width = len(rows), x.shape[1]
     if (needed := 2 * dtype.itemsize * n * (width + 2)) > limit:
         raise StrategyError(
-            f"comparing {n} samples takes {needed / 1e9:.2g} GB of memory, and {limit / 1e9:.2g} "
-            "may be used (memory_limit): choose among fewer by strategy=subsample or strategy=seals"
+            f"comparing {n} samples takes {readable(needed)} of memory, and {readable(limit)} may "
+            "be used (memory_limit): choose among fewer by strategy=subsample or strategy=seals"
         )
     points = torch.ones(n, width + 2, dtype=dtype, device=x.device)
     vectors, step = points[:, :width], rows_at_a_time(16 * width)

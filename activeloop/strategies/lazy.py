@@ -126,7 +126,8 @@ def covering(
     picks, gains = greedy(measured_on(among), k, rng)
     gains /= len(among)
     if len(among) < n:
-        others = rng.choice(n, len(among), replace=False)
+        rest = np.delete(np.arange(n), among)
+        others = rng.choice(rest, min(len(rest), len(among)), replace=False)
         gained = measured_on(others).gained(picks) / len(others)
         _log.info(
             "coverage gained, measured on %d references: %.4g; on %d others: %.4g",

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from activeloop.checks import choice
 from activeloop.errors import ConfigError
 from activeloop.strategies.base import SHARED_OPTIONS, ScoreStrategy, needs_of
 from activeloop.strategies.catalog import CATALOG, FAMILIES
@@ -167,6 +168,7 @@ def bind(target: Callable[..., Any], options: Mapping[str, Any], name: str) -> S
     if isinstance(target, ScoreStrategy):
         target.check_sampling(**{n: v for n, v in options.items() if n in SHARED_OPTIONS})
     if not made_by_class:
+        _check_choices(getattr(target, "score", target), options)
         return functools.partial(target, **options) if options else target
     instance: Strategy = target(**options)
     if not callable(instance):
@@ -179,6 +181,17 @@ def bind(target: Callable[..., Any], options: Mapping[str, Any], name: str) -> S
             f"context.k), and takes {inspect.signature(instance)}"
         ) from error
     return instance
+
+
+def _check_choices(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` if an option is none of those that the function's types list."""
+    try:
+        hints = get_type_hints(function)
+    except (NameError, TypeError):  # types that are there for a type checker only
+        return
+    for option, value in options.items():
+        if get_origin(hints.get(option)) is Literal:
+            choice(f"strategy.{option}", value, get_args(hints[option]))
 
 
 def locate(path: str) -> Callable[..., Any]:

@@ -64,6 +64,9 @@ def neighbor_kl(
     Memory: O(N (D + m + C)).
     """
     _, near = context.neighbors(m, reference, space=space)
+    # Embeddings have neighbours that were not predicted.
+    unknown = context.probs[:, 0].isnan()
+    near = near.masked_fill(unknown[near.clamp(min=0)], -1)
     divergence = measures.neighbor_kl(context.probs, near)[context.unlabelled]
     present = divergence[~divergence.isnan()]
     return divergence.nan_to_num(float(present.max()) if len(present) else 0)

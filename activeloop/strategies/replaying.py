@@ -71,10 +71,6 @@ class Replay(Wrapper):
                 )
         self._order = np.array([position[key] for key in dict.fromkeys(self._keys)], np.int64)
 
-    def candidates(self, context: Context) -> Indices:
-        """Return the picks: nothing else needs to be predicted."""
-        return np.sort(self(context))
-
     def __call__(self, context: Context) -> Indices:
         """Return the next `context.k` of the file that may be picked.
 

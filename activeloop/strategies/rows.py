@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from activeloop.memory import rows_at_a_time
-from activeloop.types import Indices
+from activeloop.errors import StrategyError
+from activeloop.memory import readable, rows_at_a_time
+from activeloop.strategies.spaces import Space, vectors
+from activeloop.types import Context, Indices
 
 
 class Rows:
@@ -60,6 +62,27 @@ class Rows:
     def parts(self, bytes_per_row: int) -> Iterator[slice]:
         """Yield slices that cover the rows, each of a few megabytes of working memory."""
         return slices(len(self), bytes_per_row)
+
+
+def rows_of(context: Context, space: Space, indices: Indices) -> Tensor:
+    """Return a copy of some of the pool's vectors, `[n, D]`, in their own type.
+
+    Raises:
+        StrategyError: it is larger than `context.memory_limit`.
+    """
+    matrix = vectors(context, space)
+    check_fits(matrix.element_size() * len(indices) * matrix.shape[1], len(indices), context)
+    return matrix[torch.from_numpy(indices).to(matrix.device)].detach()
+
+
+def check_fits(needed: int, n: int, context: Context) -> None:
+    """Raise `StrategyError` if comparing `n` samples takes more bytes than may be used."""
+    if needed > context.memory_limit:
+        raise StrategyError(
+            f"comparing {n} samples takes {readable(needed)} of memory, and "
+            f"{readable(context.memory_limit)} may be used (memory_limit): choose among fewer by "
+            "strategy=subsample or strategy=seals"
+        )
 
 
 def slices(size: int, bytes_per_row: int) -> Iterator[slice]:

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from activeloop import measures
 from activeloop.checks import choice, real
-from activeloop.errors import StrategyError
-from activeloop.strategies.base import highest, needs, score_of
-from activeloop.strategies.centroids import rows_of
+from activeloop.strategies.base import highest, needs
 from activeloop.strategies.clustering import representatives
 from activeloop.strategies.loading import Inner
+from activeloop.strategies.rows import rows_of
 from activeloop.strategies.spaces import Space
 from activeloop.strategies.wrapping import Wrapper
 from activeloop.types import Context, Picks
@@ -48,18 +47,13 @@ class WeightedKMeans(Wrapper):
 
     def check(self) -> None:
         """Raise `ConfigError` if there is no score, or an option has no meaning."""
-        self._score = score_of(self.inner[0])
+        self._score = self.weighed()
         real("strategy.beta", self.beta, least=1)
         choice("strategy.space", self.space, ["features", "embeddings"])
 
     def __call__(self, context: Context) -> Picks:
         """Pick `context.k` samples."""
         scores = self._score(context)
-        if len(scores) and not 0 <= scores.min() <= scores.max() < math.inf:
-            raise StrategyError(
-                "the score weighs samples, so it must be finite and at least 0; it is from "
-                f"{scores.min():g} to {scores.max():g}: choose another, such as margin or entropy"
-            )
         count = min(len(scores), math.ceil(self.beta * context.k))
         kept = np.sort(highest(scores, count, context.rng))
         x = rows_of(context, self.space, context.unlabelled[kept])

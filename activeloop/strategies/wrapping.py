@@ -12,16 +12,18 @@ be called on more than its own candidates. So both narrow, and what is drawn for
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from activeloop.errors import ConfigError
+from activeloop.errors import ConfigError, StrategyError
 from activeloop.strategies.asking import ask, ask_candidates
-from activeloop.strategies.base import needs_of
+from activeloop.strategies.base import needs_of, score_of
 from activeloop.strategies.loading import as_strategy, name_of, with_options
 from activeloop.types import Context, Indices, Scores, Strategy
 
@@ -61,6 +63,18 @@ class Wrapper:
 
     def check(self) -> None:
         """Raise `ConfigError` if an option has no meaning."""
+
+    def weighed(self) -> Callable[[Context], Scores]:
+        """Return the score of the first inner strategy, which must be finite and at least 0.
+
+        Raises:
+            ConfigError: it picks by no score.
+        """
+        try:
+            score = score_of(self.inner[0])
+        except ConfigError as error:
+            raise ConfigError(f"strategy.{self.wraps[0]}: {error}") from error
+        return functools.partial(_weights, score)
 
     def asked(self, context: Context) -> tuple[Strategy, ...]:
         """Return those of the inner strategies that would be asked in `context`."""
@@ -111,6 +125,17 @@ class Wrapper:
     @staticmethod
     def _union(parts: Iterable[frozenset[str]]) -> frozenset[str]:
         return frozenset[str]().union(*parts)
+
+
+def _weights(score: Callable[[Context], Scores], context: Context) -> Scores:
+    """Return the scores `[U]`, or raise `StrategyError` if they are no weights."""
+    scores = score(context)
+    if len(scores) and not 0 <= scores.min() <= scores.max() < math.inf:
+        raise StrategyError(
+            "the score weighs samples, so it must be finite and at least 0; it is from "
+            f"{scores.min():g} to {scores.max():g}: choose another, such as margin or entropy"
+        )
+    return scores
 
 
 def among(context: Context, indices: Indices, k: int | None = None) -> Context:

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -5,9 +6,10 @@ import pytest
 import torch
 from fakes import context
 
-from activeloop.errors import ConfigError
+from activeloop.errors import ConfigError, StrategyError
 from activeloop.neighbors import PoolNeighbors
 from activeloop.strategies import CATALOG, known_strategies, load_strategy
+from activeloop.testing import make_context
 
 PROBS = [[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.98, 0.01, 0.01], [0.45, 0.1, 0.45], [0.6, 0.35, 0.05]]
 
@@ -141,3 +143,45 @@ def test_dotted_paths_name_what_is_missing(tmp_path, monkeypatch):
         load_strategy("mine_x.pikc")
     with pytest.raises(ConfigError, match="working directory"):
         load_strategy("mine_y.pick")
+
+
+def test_neighbours_that_were_not_predicted_are_left_out_of_the_mean():
+    nan = [math.nan, math.nan]
+    probs = [nan, [0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.2, 0.8]]
+    embeddings = torch.tensor([[1.0, 0.05], [1, 0], [1, 0.1], [1, 0.2], [0, 1]])
+    near = PoolNeighbors(None, embeddings, np.array([4]))
+    ctx = context(probs, k=3, labelled=[4], embeddings=embeddings, neighbors=near)
+    ctx = dataclasses.replace(ctx, unlabelled=np.array([1, 2, 3]))
+    chosen = load_strategy("neighbor_kl", m=2, space="embeddings")(ctx)
+    scores = dict(zip(chosen.indices.tolist(), chosen.scores, strict=True))
+    # 1 is nearest to 0, which has no probabilities, and 2; 3 to 2 and 0.
+    assert scores[1] == pytest.approx(0, abs=1e-6)
+    assert scores[3] == pytest.approx(0.9 * math.log(9) + 0.1 * math.log(1 / 9), rel=1e-4)
+    # With one label and two neighbours wanted, the absent one is no sample, not the first.
+    chosen = load_strategy("neighbor_kl", m=2, reference="labelled", space="embeddings")(ctx)
+    assert np.isfinite(chosen.scores).all()
+    assert len({*chosen.scores.tolist()}) == 2  # 1 and 2 alike, 3 otherwise
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("k_center", {"space": "embedding"}, "space must be one of features, embeddings"),
+        ("margin", {"against": "third"}, "against must be one of second, worst"),
+        ("filter", {"then": {"name": "badge", "first": "biggest"}}, "first must be one of"),
+        ("information_density", {"score": "badge"}, "strategy.score: badge gives no score"),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused_when_the_strategy_is_made(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        load_strategy(name, **options)
+
+
+@pytest.mark.parametrize("name", ["k_means", "clue", "facility_location", "typiclust", "alfa_mix"])
+def test_copies_larger_than_the_memory_limit_are_refused_with_a_way_out(name):
+    ctx = make_context(80, k=3, labelled=range(9))
+    ctx = dataclasses.replace(ctx, memory_limit=1000)
+    with pytest.raises(
+        StrategyError, match=r"KiB of memory, and 1e\+03 bytes .*strategy=subsample"
+    ):
+        load_strategy(name)(ctx)

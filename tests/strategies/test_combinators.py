@@ -398,7 +398,7 @@ def test_near_duplicates_fill_the_batch_where_there_is_nothing_else(caplog):
 def test_duplicates_of_labelled_samples_can_be_left_out_too():
     space = torch.tensor([[0.0], [0.1], [7.0], [0.2], [3.0]])
     options = {"strategy": low, "threshold": 1, "distance": "l2"}
-    ctx = context(size=5, k=2, labelled=[0], features=space)
+    ctx = embedded(k=2, labelled=[0], features=space)
     assert picked(load_strategy("deduplicate", **options), ctx) == [1, 2]
     assert picked(load_strategy("deduplicate", **options, labelled=True), ctx) == [2, 4]
 
@@ -495,7 +495,16 @@ def test_replay_passes_over_skipped_samples_and_wants_its_picks_only(tmp_path):
     replay.resolve("abcde")
     ctx = dataclasses.replace(context(size=5, k=2), unlabelled=np.array([1, 2, 3]))
     assert picked(replay, ctx) == [3, 1]
-    assert candidates(replay, ctx).tolist() == [1, 3]
+    assert needs_of(replay) == frozenset()  # so that nothing at all is predicted
+
+
+def test_replay_of_a_part_of_each_batch(tmp_path):
+    run(
+        load_strategy("margin"), directory=tmp_path / "a", rounds=2
+    )  # 10 picks, of which a half each time lasts 4 rounds
+    half = {"name": "replay", "path": str(tmp_path / "a")}
+    mixed = run(load_strategy("mix", strategies=[half, "random"], shares=[1, 1]), rounds=3)
+    assert len(mixed.rounds) == 4
 
 
 def test_replay_says_when_it_runs_out(tmp_path):

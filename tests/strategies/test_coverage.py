@@ -284,7 +284,7 @@ def test_max_herding_on_a_sample_of_references_logs_the_gap(caplog):
     assert covered[1] > 0.95 * covered[0]
     on, others = (float(part.split()[0].rstrip(";")) for part in caplog.text.split(": ")[-2:])
     assert "measured on 300 references" in caplog.text
-    assert others == pytest.approx(on, rel=0.1)
+    assert on > others  # the picks were made for these
     assert others == pytest.approx(covered[1], rel=0.1)
 
 

@@ -4,8 +4,8 @@ import torch
 from fakes import context
 from sklearn.metrics.pairwise import cosine_similarity
 
-from activeloop.errors import ConfigError
-from activeloop.strategies import InformationDensity, load_strategy, needs_of
+from activeloop.errors import ConfigError, StrategyError
+from activeloop.strategies import InformationDensity, load_strategy, needs_of, score
 from activeloop.strategies.information_density import density
 
 
@@ -62,3 +62,12 @@ def test_needs_and_options():
         InformationDensity(beta=-1)
     with pytest.raises(ConfigError, match=r"strategy.space must be"):
         InformationDensity(space="pixels")
+
+
+def test_a_score_below_zero_is_refused():
+    @score
+    def negative(context):
+        return -torch.ones(len(context.unlabelled))
+
+    with pytest.raises(StrategyError, match="at least 0; it is from -1 to -1"):
+        InformationDensity(score=negative)(ctx(torch.eye(3), 1, [[0.5, 0.5]] * 3))
