@@ -86,7 +86,7 @@ def _clusters(x: Tensor, size: int, rng: np.random.Generator) -> Indices:
     n = len(x)
     some = np.sort(rng.choice(n, min(n, max(_TRAINED_ON * size, 10_000)), replace=False))
     sample = x[torch.from_numpy(some).to(x.device), :-2]
-    centroids = k_means(sample, size, rng, steps=_STEPS)[0].to(x)
+    centroids = k_means(sample, size, rng, steps=_STEPS, greedy=False)[0].to(x)
     centres = torch.cat([centroids, torch.ones_like(centroids[:, :2])], dim=1)
     centres[:, -2] = -0.5 * centroids.square().sum(dim=1)
     step = rows_at_a_time(4 * size)
