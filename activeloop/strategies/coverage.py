@@ -22,7 +22,7 @@ from activeloop.types import Indices, Scores
 _log = logging.getLogger("activeloop.strategies")
 
 # Pools up to the first size are their own references; of larger ones the second many are drawn.
-_ALL_UP_TO = 100_000
+_ALL_UP_TO = 70_000
 _SAMPLED = 20_000
 
 # Rows and columns of a product at a time: it stays in the cache.
@@ -179,7 +179,7 @@ def references_of(n: int, wanted: int | None, width: int, rng: np.random.Generat
 
     Args:
         n: number of candidates.
-        wanted: how many; None: all of up to 100,000, 20,000 of more.
+        wanted: how many; None: all of up to 70,000, 20,000 of more.
         width: length of a vector, for an estimate of the time.
         rng: draws the sample.
     """

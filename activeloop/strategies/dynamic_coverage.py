@@ -66,7 +66,7 @@ def dcom(
         midpoint: a, the covered share at which S is about a half.
         steepness: k, how suddenly S rises there.
         references: how many unlabelled samples the coverage is measured on, drawn at random; None:
-            all where there are up to 100,000, else 20,000.
+            all where there are up to 70,000, else 20,000.
         space: "features" or "embeddings".
     """
     x, n, labelled = vectors(context, space), len(context.unlabelled), context.labelled

@@ -40,7 +40,7 @@ def max_herding(
         context: what there is to choose from.
         radius: width of the kernel.
         references: how many unlabelled samples the coverage is measured on, drawn at random; None:
-            all where there are up to 100,000, else 20,000. The gap to others is logged.
+            all where there are up to 70,000, else 20,000. The gap to others is logged.
         space: "features" or "embeddings".
     """
     real("strategy.radius", radius, above=0)

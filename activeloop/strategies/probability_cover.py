@@ -47,7 +47,7 @@ def probcover(
         purity: share of pure balls that "auto" asks for.
         normalize: scale vectors to length 1 first.
         references: how many unlabelled samples the coverage is measured on, drawn at random; None:
-            all where there are up to 100,000, else 20,000. The gap to others is logged.
+            all where there are up to 70,000, else 20,000. The gap to others is logged.
         space: "features" or "embeddings".
     """
     x, n = vectors(context, space), len(context.unlabelled)

@@ -53,7 +53,7 @@ def uherding(
         radius: width of the kernel; "auto": the least distance of two labelled samples, duplicates
             apart, and 1 where there are fewer than two.
         references: how many unlabelled samples the coverage is measured on, drawn at random; None:
-            all where there are up to 100,000, else 20,000.
+            all where there are up to 70,000, else 20,000.
         space: "features" or "embeddings", for distances; for the temperature as well.
     """
     x = vectors(context, space)
