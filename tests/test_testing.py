@@ -1,3 +1,4 @@
+import inspect
 import pickle
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from broken import BROKEN, ordered
 
 from activeloop.errors import StrategyError
 from activeloop.selection import random_states, select
-from activeloop.strategies import CATALOG, load_strategy, needs, score
+from activeloop.strategies import CATALOG, load_strategy, locate, needs, score
 from activeloop.strategies.base import ScoreStrategy
 from activeloop.testing import (
     CHECKS,
@@ -40,6 +41,15 @@ NOT_ALONE = {"replay"}
 @pytest.mark.parametrize("name", sorted(CATALOG.keys() - NOT_ALONE))
 def test_every_strategy_conforms(name):
     check_strategy(load_strategy(name, **MADE_WITH.get(name, {})), **OPTIONS.get(name, {}))
+
+
+def has_a_space(name):
+    return "space" in inspect.signature(locate(CATALOG[name])).parameters
+
+
+@pytest.mark.parametrize("name", sorted(filter(has_a_space, CATALOG)))
+def test_every_strategy_conforms_in_embeddings(name):
+    check_strategy(load_strategy(name, space="embeddings"), **OPTIONS.get(name, {}))
 
 
 @pytest.mark.parametrize("sampling", ["power", "softmax", "rank"])
