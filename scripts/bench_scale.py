@@ -329,7 +329,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--strategies",
         nargs="+",
-        default=list(CATALOG),
+        default=[name for name in CATALOG if name not in bench.NOT_ALONE],
         metavar="NAME[:OPTION=VALUE,...]",
         help="default: the whole catalogue",
     )

@@ -130,7 +130,11 @@ JOBS: Mapping[str, Job] = {
 def all_jobs() -> dict[str, Job]:
     """Return the jobs above, and one for every other strategy of the catalogue."""
     listed = {job.strategy for job in JOBS.values()}
-    rest = {name: Job(title=name, strategy=name) for name in CATALOG if name not in listed}
+    rest = {
+        name: Job(title=name, strategy=name)
+        for name in CATALOG
+        if name not in {*listed, *bench.NOT_ALONE}
+    }
     return {**JOBS, **rest}
 
 

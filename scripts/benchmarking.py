@@ -324,6 +324,9 @@ def softmax(logits: npt.NDArray[Any]) -> Floats:
 
 # ---------------------------------------------------------------------------- strategies
 
+# What picks nothing without the files of another run.
+NOT_ALONE = ("replay",)
+
 
 def options_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return `given`, and margin sampling as what a strategy wraps if it has to be told."""
