@@ -1,9 +1,9 @@
 """Greedy coverage: pick what adds most to sum_j w_j max_l K(l, j), over references j, picks l.
 
-With K = 1 in a ball and 0 outside this is ProbCover, with a Gaussian MaxHerding, and with
-uncertainties for weights UHerding. The sum is submodular: a gain computed earlier bounds the gain
-now, so that only the candidates at the top are computed again (lazy greedy), and no kernel matrix
-is ever kept.
+With K = 1 in a ball and 0 outside this is ProbCover, with a Gaussian MaxHerding, with uncertainties
+for weights UHerding, and with cosines facility location. The sum is submodular: a gain computed
+earlier bounds the gain now, so that only the candidates at the top are computed again (lazy
+greedy), and no kernel matrix is ever kept.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from activeloop.checks import whole
 from activeloop.strategies.kernels import Kernel, half_squares
+from activeloop.strategies.rows import slices
 from activeloop.types import Indices, Scores
 
 _log = logging.getLogger("activeloop.strategies")
@@ -24,6 +25,9 @@ _log = logging.getLogger("activeloop.strategies")
 # Pools up to the first size are their own references; of larger ones the second many are drawn.
 _ALL_UP_TO = 70_000
 _SAMPLED = 20_000
+
+# Rows, at most, that the direction of the largest spread is found on.
+_SPREAD_OF = 10_000
 
 # Rows and columns of a product at a time: it stays in the cache.
 BLOCK = 1024
@@ -73,12 +77,12 @@ class Coverage:
     ) -> None:
         self._points, self._kernel = points, kernel
         where = _tensor(references, points.device)
-        mass = torch.zeros_like(points[:, 0])
+        mass = torch.zeros(len(points), dtype=kernel.dtype, device=points.device)
         mass[where] = torch.ones_like(mass[where]) if weights is None else weights.to(mass.dtype)
         groups = _grouped(points, where[mass[where] > 0], BLOCK)
         self._blocks = [_Block(points[rows], mass[rows], rows) for rows in groups]
         # Written over and over: fresh memory for each product would cost a quarter more time.
-        self._scratch = [points.new_empty(BLOCK * BLOCK) for _ in range(2)]
+        self._scratch = [mass.new_empty(BLOCK * BLOCK) for _ in range(2)]
 
     def cover(self, by: Tensor) -> None:
         """Count what the points `by` `[m, D + 2]` cover as covered."""
@@ -158,17 +162,17 @@ class Coverage:
 def _grouped(points: Tensor, rows: Tensor, size: int) -> list[Tensor]:
     """Return `rows` in groups of at most `size` that lie close together.
 
-    Halved across the direction of the largest spread, found by a few power iterations.
+    Halved across the direction of the largest spread, found by a few power iterations on a part.
     """
     if len(rows) <= size:
         return [rows] if len(rows) else []
-    x = points[rows, :-2]
-    x = x - x.mean(dim=0)
+    x = points[rows[:: -(-len(rows) // _SPREAD_OF)], :-2]
+    x -= x.mean(dim=0)
     direction = x[x.square().sum(dim=1).argmax()]
     for _ in range(4):
         direction = torch.nn.functional.normalize(x.T @ (x @ direction), dim=0)
-    order = (x @ direction).argsort()
-    del x
+    parts = slices(len(rows), points.element_size() * points.shape[1])
+    order = torch.cat([points[rows[part], :-2] @ direction for part in parts]).argsort()
     left = size * (-(-len(rows) // size) // 2)
     first, last = rows[order[:left]], rows[order[left:]]
     return [*_grouped(points, first, size), *_grouped(points, last, size)]

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from activeloop.checks import real
 from activeloop.strategies.base import needs
-from activeloop.strategies.coverage import Coverage, references_of
 from activeloop.strategies.kernels import gaussian, placed
 from activeloop.strategies.lazy import covering
 from activeloop.strategies.spaces import Space, vectors
-from activeloop.types import Context, Indices, Picks
-
-# Below this radius float32, which rounds squared distances to 1e-7, would distort the kernel.
-_NARROW = 0.03
+from activeloop.types import Context, Picks
 
 
 @needs("features")
@@ -54,21 +49,6 @@ def herd(
 
     Scores are the gain of each pick in coverage: the weighted mean over the references.
     """
-    n = len(context.unlabelled)
-    chosen_from = np.concatenate([context.unlabelled, context.labelled])
-    points = placed(
-        x, chosen_from, normalize=True, limit=context.memory_limit, precise=radius < _NARROW
-    )
-    candidates, labelled = points[:n], points[n:]
-    among = references_of(n, references, x.shape[1], context.rng)
-
-    def measured_on(positions: Indices) -> Coverage:
-        some = torch.from_numpy(positions).to(x.device)
-        coverage = Coverage(
-            candidates, positions, gaussian(radius), None if weights is None else weights[some]
-        )
-        coverage.cover(labelled)
-        return coverage
-
-    picks, gains = covering(measured_on, n, among, context.k, context.rng)
-    return Picks(context.unlabelled[picks], gains)
+    rows = np.concatenate([context.unlabelled, context.labelled])
+    points = placed(x, rows, normalize=True, limit=context.memory_limit)
+    return covering(context, points, gaussian(radius), weights=weights, references=references)

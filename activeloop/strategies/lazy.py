@@ -9,9 +9,12 @@ import logging
 from collections.abc import Callable
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from activeloop.strategies.coverage import Coverage
-from activeloop.types import Indices, Scores
+from activeloop.strategies.coverage import Coverage, references_of
+from activeloop.strategies.kernels import Kernel
+from activeloop.types import Context, Indices, Picks, Scores
 
 _log = logging.getLogger("activeloop.strategies")
 
@@ -106,24 +109,35 @@ def greedy(coverage: Coverage, k: int, rng: np.random.Generator) -> tuple[Indice
 
 
 def covering(
-    measured_on: Callable[[Indices], Coverage],
-    n: int,
-    among: Indices,
-    k: int,
-    rng: np.random.Generator,
-) -> tuple[Indices, Scores]:
-    """Return the greedy picks `[k]` of `n` candidates and their gains as means over references.
+    context: Context,
+    points: Tensor,
+    kernel: Kernel,
+    *,
+    weights: Tensor | None = None,
+    references: int | None = None,
+) -> Picks:
+    """Return greedy picks that cover the unlabelled, and their gains as means over references.
 
-    Where the references `among` are a sample, the gain on as many others is logged beside theirs.
+    Where the references are a sample, the gain on as many others is logged beside theirs.
 
     Args:
-        measured_on: the coverage, before any pick, of the references at some positions.
-        n: number of candidates.
-        among: positions of the references.
-        k: how many to pick.
-        rng: breaks ties, and draws the others.
+        context: what there is to choose from.
+        points: of the unlabelled, then of the labelled, from `placed`, `[U + L, D + 2]`.
+        kernel: similarity of two samples.
+        weights: of the unlabelled, `[U]`, not negative; None: 1 each.
+        references: how many of the unlabelled are to be covered, see `references_of`.
     """
-    picks, gains = greedy(measured_on(among), k, rng)
+    n, rng = len(context.unlabelled), context.rng
+    among = references_of(n, references, points.shape[1] - 2, rng)
+
+    def measured_on(positions: Indices) -> Coverage:
+        some = torch.from_numpy(positions).to(points.device)
+        mass = None if weights is None else weights[some]
+        coverage = Coverage(points[:n], positions, kernel, mass)
+        coverage.cover(points[n:])
+        return coverage
+
+    picks, gains = greedy(measured_on(among), context.k, rng)
     gains /= len(among)
     if len(among) < n:
         rest = np.delete(np.arange(n), among)
@@ -133,4 +147,4 @@ def covering(
             "coverage gained, measured on %d references: %.4g; on %d others: %.4g",
             *(len(among), gains.sum(), len(others), gained),
         )
-    return picks, gains
+    return Picks(context.unlabelled[picks], gains)

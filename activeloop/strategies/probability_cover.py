@@ -9,11 +9,10 @@ import numpy as np
 from activeloop.checks import real
 from activeloop.strategies.ball_purity import pure_radius
 from activeloop.strategies.base import needs
-from activeloop.strategies.coverage import Coverage, references_of
 from activeloop.strategies.kernels import ball, placed
 from activeloop.strategies.lazy import covering
 from activeloop.strategies.spaces import Space, vectors
-from activeloop.types import Context, Indices, Picks
+from activeloop.types import Context, Picks
 
 
 @needs("features")
@@ -50,7 +49,7 @@ def probcover(
             all where there are up to 70,000, else 20,000. The gap to others is logged.
         space: "features" or "embeddings".
     """
-    x, n = vectors(context, space), len(context.unlabelled)
+    x = vectors(context, space)
     purity = real("strategy.purity", purity, above=0, most=1)
     rows = np.concatenate([context.unlabelled, context.labelled])
     points = placed(x, rows, normalize=normalize, limit=context.memory_limit)
@@ -58,12 +57,4 @@ def probcover(
         delta = pure_radius(points, context.n_classes, purity, context.rng)
     else:
         real("strategy.delta", delta, above=0)
-    among = references_of(n, references, x.shape[1], context.rng)
-
-    def measured_on(positions: Indices) -> Coverage:
-        coverage = Coverage(points[:n], positions, ball(delta))
-        coverage.cover(points[n:])
-        return coverage
-
-    picks, gains = covering(measured_on, n, among, context.k, context.rng)
-    return Picks(context.unlabelled[picks], gains)
+    return covering(context, points, ball(delta), references=references)

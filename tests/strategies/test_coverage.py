@@ -13,7 +13,7 @@ from activeloop.selection import select
 from activeloop.strategies import load_strategy, needs_of
 from activeloop.strategies.ball_purity import pure_radius
 from activeloop.strategies.coverage import Coverage, references_of
-from activeloop.strategies.kernels import ball, gaussian, half_squares, placed
+from activeloop.strategies.kernels import ball, cosine, gaussian, half_squares, placed
 from activeloop.strategies.lazy import Lazy, greedy
 
 
@@ -59,12 +59,12 @@ def test_half_squares_are_exact_distances_also_far_from_the_origin():
     )
 
 
-@pytest.mark.parametrize("kernel", [ball(0.4), gaussian(0.5), gaussian(0.02)])
+@pytest.mark.parametrize("kernel", [ball(0.4), gaussian(0.5), gaussian(0.02), cosine()])
 @pytest.mark.parametrize("n", [60, 2600])
 def test_gains_of_all_candidates_equal_the_whole_kernel_matrix(kernel, n):
     rng = np.random.default_rng(0)
     x, weights = cloud(n), torch.from_numpy(rng.random(n)).float()
-    points = placed(x, np.arange(n), normalize=True, limit=10**9, precise=True)
+    points = placed(x, np.arange(n), normalize=True, limit=10**9)
     among = np.sort(rng.choice(n, n // 2, replace=False))
     coverage = Coverage(points, among, kernel, weights[among])
     coverage.cover(points[:20])
@@ -85,6 +85,15 @@ def test_far_blocks_are_not_touched():
     coverage._values = lambda a, b: shapes.append((len(a), len(b))) or values(a, b)
     coverage.all_gains()
     assert sorted(shapes) == [(0, 0), (1024, 1024), (1024, 1024)]
+
+
+@pytest.mark.parametrize("apart", [2.3, 3.5, 8.0])
+def test_what_is_far_but_similar_counts(apart):
+    # exp(-2.3^2) = 0.005 of a thousand others weighs as much as five at hand.
+    x = torch.cat([torch.zeros(1024, 3), torch.full((1024, 3), apart / 3**0.5)])
+    points = placed(x, np.arange(2048), normalize=False, limit=10**9)
+    gains = Coverage(points, np.arange(2048), gaussian(1.0)).all_gains()
+    assert gains == pytest.approx(np.full(2048, 1024 * (1 + np.exp(-(apart**2)))), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["probcover", "max_herding", "uherding", "typiclust", "dcom"])
