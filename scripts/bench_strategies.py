@@ -92,8 +92,13 @@ JOBS: Mapping[str, Job] = {
         numbers={"configurations": 10_000},
     ),
     "bald": _on_members("BALD", "bald", "mean BALD"),
+    # As many clusters as the others make: labels + picks, without the paper's limit of 500.
     "typiclust": Job(
-        title="TypiClust", strategy="typiclust", objective="mean typicality", space="unit"
+        title="TypiClust",
+        strategy="typiclust",
+        objective="mean typicality",
+        space="unit",
+        options={"max_clusters": 600},
     ),
     "probcover": Job(
         title="ProbCover",
