@@ -22,7 +22,13 @@ _FEW_CLASSES = 32
 
 def least_confidence(probs: Tensor) -> Tensor:
     """Return 1 - max p (Lewis and Gale, 1994); 0 is certain, 1 - 1/C knows nothing."""
-    return (1 - probs.amax(dim=1)).clamp_(min=0)
+    if probs.shape[1] > _FEW_CLASSES:
+        best = probs.amax(dim=1)
+    else:
+        best, *others = _classes(probs)
+        for each in others:
+            best = torch.maximum(best, each, out=best)
+    return (1 - best).clamp_(min=0)
 
 
 def entropy(probs: Tensor) -> Tensor:
@@ -59,12 +65,22 @@ def _two_likeliest(probs: Tensor) -> tuple[Tensor, Tensor]:
     if probs.shape[1] > _FEW_CLASSES:
         best, where = probs.max(dim=1, keepdim=True)
         return best.squeeze(1), probs.scatter(1, where, -1).amax(dim=1)
-    first, *others = probs.T.contiguous()
-    best, second = first, torch.full_like(first, -1)
+    best, second, *others = _classes(probs)
+    lower = torch.minimum(best, second)
+    best, second = torch.maximum(best, second, out=best), lower
+    lower = torch.empty_like(best)
     for each in others:
-        second = torch.maximum(second, torch.minimum(best, each))
-        best = torch.maximum(best, each)
+        torch.minimum(best, each, out=lower)
+        torch.maximum(second, lower, out=second)
+        torch.maximum(best, each, out=best)
     return best, second
+
+
+def _classes(probs: Tensor) -> Tensor:
+    """Return a copy `[C, n]` whose rows lie in one piece: on a CPU by numpy, in half the time."""
+    if probs.device.type != "cpu" or probs.dtype != torch.float32:
+        return probs.detach().T.clone(memory_format=torch.contiguous_format)
+    return torch.from_numpy(probs.detach().numpy().T.copy())
 
 
 def cosine_similarity(features: Tensor, neighbors: Tensor) -> Tensor:
