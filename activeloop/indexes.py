@@ -42,8 +42,8 @@ class Rows(Protocol):
     def dimensions(self) -> int:
         """Length of a row."""
 
-    def take(self, numbers: Indices | slice) -> Vectors:
-        """Return rows by their numbers, `[n, D]` float32, contiguous."""
+    def take(self, numbers: Indices) -> Vectors:
+        """Return a copy of rows by their numbers, `[n, D]` float32, contiguous."""
 
 
 class Search(Protocol):
