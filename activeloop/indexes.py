@@ -142,7 +142,7 @@ class _Lists(_Approximate):
         index = faiss.IndexIVFFlat(quantizer, rows.dimensions, lists)
         index.cp.niter = 6
         sample = np.random.default_rng(0).choice(
-            reference, min(len(reference), 64 * lists), replace=False
+            reference, min(len(reference), _TRAINED_PER_LIST * lists), replace=False
         )
         index.train(rows.take(np.sort(sample)))
         return index
