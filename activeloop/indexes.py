@@ -240,7 +240,8 @@ def _streamed(rows: Rows, reference: Indices, queries: Indices, width: int) -> I
         best = np.concatenate([best, distances], axis=1)
         where = np.concatenate([where, positions + part.start], axis=1)
         kept = np.argsort(best, axis=1, kind="stable")[:, :width]
-        best, where = (np.take_along_axis(each, kept, axis=1) for each in (best, where))
+        best = np.take_along_axis(best, kept, axis=1)
+        where = np.take_along_axis(where, kept, axis=1)
     return where
 
 

@@ -92,7 +92,9 @@ def cosine_similarity(features: Tensor, neighbors: Tensor) -> Tensor:
 
     means = []
     (n, m), size = neighbors.shape, features.shape[1]
-    for rows in torch.arange(n, device=neighbors.device).split(rows_at_a_time(12 * m * size)):
+    for rows in torch.split(
+        torch.arange(n, device=neighbors.device), rows_at_a_time(12 * m * size)
+    ):
         near = neighbors[rows]
         there = near >= 0
         theirs = unit(near.clamp(min=0).flatten()).view(len(rows), m, size)
