@@ -42,8 +42,8 @@ class Rows(Protocol):
     def dimensions(self) -> int:
         """Length of a row."""
 
-    def take(self, numbers: Indices | slice) -> Vectors:
-        """Return rows by their numbers, `[n, D]` float32, contiguous."""
+    def take(self, numbers: Indices) -> Vectors:
+        """Return a copy of rows by their numbers, `[n, D]` float32, contiguous."""
 
 
 class Search(Protocol):
@@ -132,7 +132,7 @@ class _Lists(_Approximate):
     """Inverted lists: only those of the nearest centroids are searched, O(q r^0.5 D) and more."""
 
     name = "IVF"
-    efforts = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+    efforts = (*range(2, 13), 14, 16, 20, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 
     def _built(self, rows: Rows, reference: Indices) -> Any:
         # About as much work to find the lists as to search eight of them.
@@ -142,21 +142,35 @@ class _Lists(_Approximate):
         index = faiss.IndexIVFFlat(quantizer, rows.dimensions, lists)
         index.cp.niter = 6
         sample = np.random.default_rng(0).choice(
-            reference, min(len(reference), 64 * lists), replace=False
+            reference, min(len(reference), _TRAINED_PER_LIST * lists), replace=False
         )
         index.train(rows.take(np.sort(sample)))
         return index
+
+    def fill(self, reference: Indices) -> None:
+        # To find a row's list costs as much as a search, and it is wanted again when that row asks.
+        self._lists = np.full(int(reference.max()) + 1, -1, np.int32)
+        for part in _parts(len(reference), self._rows.dimensions):
+            rows = self._rows.take(reference[part])
+            lists = self._nearest_list(rows)
+            self._index.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(lists))
+            self._lists[reference[part]] = lists
 
     def tune(self, effort: int) -> None:
         self._index.nprobe = min(effort, self._index.nlist)
 
     def order(self, queries: Indices) -> Indices:
         # Queries that go to the same lists one after the other find them in the processor's cache.
-        nearest = np.empty(len(queries), np.int64)
-        for part in _parts(len(queries), self._rows.dimensions):
-            rows = self._rows.take(queries[part])
-            nearest[part] = self._index.quantizer.search(rows, 1)[1][:, 0]
-        return np.argsort(nearest, kind="stable")
+        known = queries < len(self._lists)
+        lists = np.where(known, self._lists[queries * known], -1)
+        others = np.flatnonzero(lists < 0)
+        for part in _parts(len(others), self._rows.dimensions):
+            lists[others[part]] = self._nearest_list(self._rows.take(queries[others[part]]))
+        return np.argsort(lists, kind="stable")
+
+    def _nearest_list(self, rows: Vectors) -> Indices:
+        nearest: Indices = self._index.quantizer.search(rows, 1)[1][:, 0]
+        return np.ascontiguousarray(nearest)
 
 
 class _Graph(_Approximate):
@@ -194,7 +208,7 @@ def _tune(
     """Raise the effort until the measured recall reaches `recall`, and log it."""
     rng = np.random.default_rng(0)
     sample = np.sort(rng.choice(queries, min(_SAMPLE, len(queries)), replace=False))
-    limits = _farthest(rows, sample, reference[_Flat(rows, reference)(sample, width)])
+    limits = _farthest(rows, sample, reference[_streamed(rows, reference, sample, width)])
     for effort in index.efforts:
         index.tune(effort)
         positions = index(sample, width)
@@ -213,6 +227,22 @@ def _tune(
             "%s reached a recall of %.4f, less than neighbors.recall=%g: use neighbors.index=exact",
             *(index.name, reached, recall),
         )
+
+
+def _streamed(rows: Rows, reference: Indices, queries: Indices, width: int) -> Indices:
+    """Return what `_Flat` does, for a few queries: references are read once, and none is kept."""
+    asked = rows.take(queries)
+    best = np.empty((len(queries), 0), np.float32)
+    where = np.empty((len(queries), 0), np.int64)
+    for part in _parts(len(reference), rows.dimensions):
+        near = rows.take(reference[part])
+        distances, positions = faiss.knn(asked, near, min(width, len(near)))
+        best = np.concatenate([best, distances], axis=1)
+        where = np.concatenate([where, positions + part.start], axis=1)
+        kept = np.argsort(best, axis=1, kind="stable")[:, :width]
+        best = np.take_along_axis(best, kept, axis=1)
+        where = np.take_along_axis(where, kept, axis=1)
+    return where
 
 
 def _farthest(rows: Rows, queries: Indices, found: Indices) -> npt.NDArray[np.float32]:

@@ -6,15 +6,13 @@ a sample that has none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# Rows gathered at a time where each row has m neighbours: bounds the copy, whatever n is.
-_CHUNK = 16_384
+from activeloop.memory import rows_at_a_time
 
 # Up to so many classes, a pass over each finds the two likeliest sooner than a search in each row.
 _FEW_CLASSES = 32
@@ -22,7 +20,13 @@ _FEW_CLASSES = 32
 
 def least_confidence(probs: Tensor) -> Tensor:
     """Return 1 - max p (Lewis and Gale, 1994); 0 is certain, 1 - 1/C knows nothing."""
-    return (1 - probs.amax(dim=1)).clamp_(min=0)
+    if probs.shape[1] > _FEW_CLASSES:
+        best = probs.amax(dim=1)
+    else:
+        best, *others = _classes(probs)
+        for each in others:
+            best = torch.maximum(best, each, out=best)
+    return (1 - best).clamp_(min=0)
 
 
 def entropy(probs: Tensor) -> Tensor:
@@ -59,12 +63,22 @@ def _two_likeliest(probs: Tensor) -> tuple[Tensor, Tensor]:
     if probs.shape[1] > _FEW_CLASSES:
         best, where = probs.max(dim=1, keepdim=True)
         return best.squeeze(1), probs.scatter(1, where, -1).amax(dim=1)
-    first, *others = probs.T.contiguous()
-    best, second = first, torch.full_like(first, -1)
+    best, second, *others = _classes(probs)
+    lower = torch.minimum(best, second)
+    best, second = torch.maximum(best, second, out=best), lower
+    lower = torch.empty_like(best)
     for each in others:
-        second = torch.maximum(second, torch.minimum(best, each))
-        best = torch.maximum(best, each)
+        torch.minimum(best, each, out=lower)
+        torch.maximum(second, lower, out=second)
+        torch.maximum(best, each, out=best)
     return best, second
+
+
+def _classes(probs: Tensor) -> Tensor:
+    """Return a copy `[C, n]` whose rows lie in one piece: on a CPU by numpy, in half the time."""
+    if probs.device.type != "cpu" or probs.dtype != torch.float32:
+        return probs.detach().T.clone(memory_format=torch.contiguous_format)
+    return torch.from_numpy(probs.detach().numpy().T.copy())
 
 
 def cosine_similarity(features: Tensor, neighbors: Tensor) -> Tensor:
@@ -72,10 +86,21 @@ def cosine_similarity(features: Tensor, neighbors: Tensor) -> Tensor:
 
     A row of zeros has similarity 0 to everything.
     """
-    unit = torch.nn.functional.normalize(features.float(), dim=1)
-    return _over_neighbors(
-        neighbors, lambda rows, near: torch.einsum("nd,nmd->nm", unit[rows], unit[near])
-    )
+
+    def unit(rows: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(features.index_select(0, rows).float(), dim=1)
+
+    means = []
+    (n, m), size = neighbors.shape, features.shape[1]
+    for rows in torch.split(
+        torch.arange(n, device=neighbors.device), rows_at_a_time(12 * m * size)
+    ):
+        near = neighbors[rows]
+        there = near >= 0
+        theirs = unit(near.clamp(min=0).flatten()).view(len(rows), m, size)
+        each = torch.einsum("nd,nmd->nm", unit(rows), theirs)
+        means.append(each.where(there, 0).sum(dim=1) / there.sum(dim=1))
+    return torch.cat(means)
 
 
 def l2_distance(distances: Tensor) -> Tensor:
@@ -92,8 +117,9 @@ def neighbor_kl(probs: Tensor, neighbors: Tensor) -> Tensor:
     """
     result = torch.empty(len(neighbors), dtype=probs.dtype, device=probs.device)
     floor = torch.finfo(torch.float32).tiny
-    for start in range(0, len(neighbors), _CHUNK):
-        near = neighbors[start : start + _CHUNK]
+    step = rows_at_a_time(8 * neighbors.shape[1] * probs.shape[1])
+    for start in range(0, len(neighbors), step):
+        near = neighbors[start : start + step]
         there = (near >= 0).unsqueeze(2)
         mean = probs[near.clamp(min=0)].where(there, 0).sum(dim=1) / there.sum(dim=1)
         own = probs[start : start + len(near)].clamp(min=floor)
@@ -102,14 +128,3 @@ def neighbor_kl(probs: Tensor, neighbors: Tensor) -> Tensor:
         divergence = torch.where(mean.isnan(), mean, terms).sum(dim=1)
         result[start : start + len(near)] = divergence.clamp(min=0)
     return result
-
-
-def _over_neighbors(neighbors: Tensor, values: Callable[[slice, Tensor], Tensor]) -> Tensor:
-    """Return the mean over each row's neighbours of `values(rows, neighbors[rows])` `[rows, m]`."""
-    means = []
-    for start in range(0, len(neighbors), _CHUNK):
-        rows = slice(start, min(start + _CHUNK, len(neighbors)))
-        there = neighbors[rows] >= 0
-        each = values(rows, neighbors[rows].clamp(min=0))
-        means.append(each.where(there, 0).sum(dim=1) / there.sum(dim=1))
-    return torch.cat(means) if means else torch.empty(0, device=neighbors.device)

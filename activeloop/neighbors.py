@@ -108,10 +108,16 @@ class _Rows:
         self.dimensions = int(features.shape[1])
         self.normalize = normalize
         self.present = np.empty(len(features), bool)
-        step = rows_at_a_time(4 * self.dimensions)
+        # What each row is divided by; measured once, for a row is read many times.
+        self._scale = np.empty((len(features) if normalize else 0, 1), np.float32)
+        step = rows_at_a_time(8 * self.dimensions)
         for start in range(0, len(features), step):
             some = slice(start, start + step)
-            self.present[some] = ~np.isnan(self._matrix[some]).any(axis=1)
+            rows = self._matrix[some].astype(np.float32, copy=False)
+            self.present[some] = ~np.isnan(rows).any(axis=1)
+            if normalize:
+                lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+                self._scale[some] = np.where(lengths > 0, lengths, 1)
 
     def among(self, reference: Indices) -> npt.NDArray[np.bool_]:
         """Return which rows are present and in `reference`, `[N]`."""
@@ -119,14 +125,12 @@ class _Rows:
         chosen[reference] = True
         return chosen & self.present
 
-    def take(self, numbers: Indices | slice) -> Vectors:
-        """Return rows by their numbers, `[n, D]` float32."""
-        rows = np.ascontiguousarray(self._matrix[numbers], np.float32)
-        if not self.normalize:
-            return rows
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        unit: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-        return unit
+    def take(self, numbers: Indices) -> Vectors:
+        """Return rows by their numbers, `[n, D]` float32, which are the caller's."""
+        rows: Vectors = self._matrix.take(numbers, axis=0).astype(np.float32, copy=False)
+        if self.normalize:
+            rows /= self._scale.take(numbers, axis=0)
+        return rows
 
 
 def _found(

@@ -123,7 +123,7 @@ def test_chunks_do_not_change_results(monkeypatch):
     features = torch.from_numpy(rng.normal(size=(50, 4)).astype(np.float32))
     near = nearest(features, 3)[1]
     whole = measures.neighbor_kl(probs, near), measures.cosine_similarity(features, near)
-    monkeypatch.setattr(measures, "_CHUNK", 7)
+    monkeypatch.setattr(measures, "rows_at_a_time", lambda size: 7)
     parts = measures.neighbor_kl(probs, near), measures.cosine_similarity(features, near)
     assert torch.equal(whole[0], parts[0])
     torch.testing.assert_close(whole[1], parts[1])

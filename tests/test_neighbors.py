@@ -195,6 +195,23 @@ def test_an_index_gives_the_same_neighbours_each_time():
     assert torch.equal(first[1], second[1])
 
 
+def test_an_index_answers_rows_that_are_no_references():
+    x, reference = clouds(), np.arange(100, 1500)
+    queries = np.r_[1990:2000, 0:20, 700:720]
+    search = NeighborSearch(index="ivf", recall=1.0)
+    found = nearest(x, 5, reference, queries=queries, search=search)[1]
+    assert torch.equal(found, nearest(x, 5, reference, queries=queries)[1])
+
+
+def test_rows_on_which_recall_is_measured_are_searched_in_parts(monkeypatch):
+    x = clouds(300, 4)
+    rows, everything = neighbors._Rows(x, normalize=False), np.arange(300)
+    monkeypatch.setattr(indexes, "rows_at_a_time", lambda size: 7)
+    found = indexes._streamed(rows, everything[::-1].copy(), np.arange(20), 9)
+    true = torch.cdist(x[:20], x, compute_mode="donot_use_mm_for_euclid_dist").argsort(dim=1)[:, :9]
+    assert [set(row) for row in (299 - found).tolist()] == [set(row) for row in true.tolist()]
+
+
 def test_what_the_index_does_not_find_is_searched_exactly(monkeypatch):
     monkeypatch.setattr(indexes._Lists, "efforts", (1,))
     x = torch.cat([clouds(400, 4), torch.full((3, 4), 40.0) + torch.eye(3, 4)])

@@ -25,6 +25,9 @@ ScoreFunction = Callable[..., Tensor]
 SHARED_OPTIONS = ("sampling", "beta", "temperature")
 SAMPLINGS = ("top", "power", "softmax", "gibbs", "rank")
 
+# Up to so many rows for each one wanted, measuring them all costs less than to gather those wanted.
+_DENSE = 1.125
+
 
 def needs(*names: Need) -> Callable[[_Callable], _Callable]:
     """Declare which optional fields of the context a strategy uses; the rest stay None.
@@ -188,20 +191,30 @@ def by_rows(
 ) -> Tensor:
     """Return `measure`, one number a row, of the rows `indices` `[n]` of `values`: `[n]`.
 
-    Rows are gathered a few at a time, so that no copy of all of them is made and working arrays
-    stay in the processor's cache.
+    A few rows at a time, so that no copy of all of them is made and working arrays stay in the
+    processor's cache. Where nearly all rows of a stretch are asked for, it is measured as it lies.
 
     Args:
-        measure: takes some rows, such as `[rows, C]`, or `[M, rows, C]` with `dim=1`.
+        measure: takes some rows, such as `[rows, C]`, or `[M, rows, C]` with `dim=1`, and leaves
+            them as they are.
         values: `[N, C]`, or `[M, N, C]`.
-        indices: of rows.
+        indices: of rows, ascending.
         dim: along which rows lie.
     """
     row_bytes = values.element_size() * (values.numel() // max(1, values.shape[dim]))
     rows = rows_at_a_time(4 * row_bytes)  # the rows, and what is computed from them
     chosen = torch.from_numpy(indices).to(values.device)
-    results = [measure(values.index_select(dim, some)) for some in torch.split(chosen, rows)]
-    return torch.cat(results)
+    results = []
+    for start in range(0, len(indices), rows):
+        some = indices[start : start + rows]
+        first, stretch = int(some[0]), int(some[-1] - some[0]) + 1
+        numbers = chosen[start : start + rows]
+        if stretch <= _DENSE * len(some):
+            measured = measure(values.narrow(dim, first, stretch))
+            results.append(measured.index_select(0, numbers - first))
+        else:
+            results.append(measure(values.index_select(dim, numbers)))
+    return torch.cat(results) if results else measure(values.narrow(dim, 0, 0))
 
 
 def by_members(measure: Callable[[Tensor], Tensor], context: Context) -> Tensor:
@@ -233,7 +246,8 @@ def highest(scores: Scores, k: int, rng: np.random.Generator) -> Indices:
     if k == 0:
         return np.empty(0, np.int64)
     threshold = np.partition(scores, -k)[-k]
-    above, tied = np.flatnonzero(scores > threshold), np.flatnonzero(scores == threshold)
+    first = np.flatnonzero(scores >= threshold)
+    above, tied = first[scores[first] > threshold], first[scores[first] == threshold]
     chosen = np.concatenate([above, rng.choice(tied, k - len(above), replace=False)])
     return chosen[np.lexsort((rng.permutation(k), -scores[chosen]))]
 

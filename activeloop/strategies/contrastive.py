@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from activeloop import measures
 from activeloop.memory import rows_at_a_time
 from activeloop.strategies.base import needs, score
 from activeloop.strategies.spaces import Space
@@ -34,15 +35,19 @@ def cal(context: Context, *, m: int = 10, space: Space = "features") -> Tensor:
     _, near = context.neighbors(m, "labelled", space=space, queries=context.unlabelled)
     tiny = torch.finfo(torch.float32).tiny
     candidates = torch.from_numpy(context.unlabelled).to(near.device)
+    labelled = torch.from_numpy(context.labelled).to(near.device)
+    entropies = context.probs.new_zeros(len(context.probs))
+    entropies[labelled] = measures.entropy(context.probs[labelled])
     scores = torch.zeros(len(candidates), dtype=torch.float64, device=near.device)
     step = rows_at_a_time(4 * near.shape[1] * context.probs.shape[1])
     for start in range(0, len(candidates), step):
         rows, theirs = candidates[start : start + step], near[start : start + step]
-        there = theirs >= 0
-        theirs = context.probs[theirs.clamp(min=0)].where(there[:, :, None], 0)
-        own = context.probs[rows].clamp(min=tiny).log()
+        there, flat = theirs >= 0, theirs.clamp(min=0).flatten()
+        entropy = entropies.index_select(0, flat).view_as(theirs).where(there, 0).sum(dim=1)
+        probs = context.probs.index_select(0, flat).view(*theirs.shape, -1)
         # sum p log p - sum p log q, summed over the neighbours first where q is shared.
-        negative_entropy = (theirs * theirs.clamp(min=tiny).log()).sum(dim=(1, 2))
-        divergence = negative_entropy.double() - (theirs.sum(dim=1) * own).sum(dim=1).double()
+        total = probs.where(there[:, :, None], 0).sum(dim=1)
+        own = measures.log(context.probs.index_select(0, rows).clamp_(min=tiny))
+        divergence = -entropy.double() - (total * own).sum(dim=1).double()
         scores[start : start + step] = divergence / there.sum(dim=1).clamp(min=1)
     return scores.clamp(min=0)

@@ -8,8 +8,9 @@ from fakes import context
 from hypothesis import given
 from hypothesis import strategies as st
 
+from activeloop import measures
 from activeloop.errors import ConfigError, StrategyError
-from activeloop.strategies import bind, needs, needs_of, score
+from activeloop.strategies import base, bind, needs, needs_of, score
 from activeloop.strategies.base import highest
 
 
@@ -182,3 +183,19 @@ def test_needs_of_a_class_are_checked_too():
 
     with pytest.raises(StrategyError, match="'prob'"):
         needs_of(Strategy())
+
+
+@pytest.mark.parametrize(
+    "wanted", [range(0, 50), range(3, 47), range(0, 50, 3), [], [4, *range(20, 40)]]
+)
+@pytest.mark.parametrize("classes", [3, 40])
+def test_rows_in_one_stretch_and_scattered_measure_alike(monkeypatch, wanted, classes):
+    probs = torch.rand(50, classes, generator=torch.Generator().manual_seed(1))
+    indices = np.array(wanted, np.int64)
+    monkeypatch.setattr(base, "rows_at_a_time", lambda size: 7)
+    for measure, plain in (
+        (measures.least_confidence, lambda p: 1 - p.max(dim=1)[0]),
+        (measures.margin, lambda p: p.topk(2, dim=1)[0].diff(dim=1)[:, 0].neg()),
+    ):
+        found = base.by_rows(measure, probs, indices)
+        assert torch.equal(found, plain(probs[torch.from_numpy(indices)]))
