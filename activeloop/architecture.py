@@ -32,6 +32,7 @@ class Network:
         feature_size: length `D` of a feature vector; 0 without a feature layer.
         has_head: whether the feature layer alone makes the logits, as far as is known: a look at
             shapes until `verify_head` has compared real samples.
+        widest: most numbers that a layer takes for one sample.
     """
 
     def __init__(self, module: nn.Module, inputs: Mapping[str, Tensor], chosen: str | None) -> None:
@@ -42,6 +43,7 @@ class Network:
         self.feature_size = inputs[self.feature_layer][0].numel() if self.feature_layer else 0
         self.has_head = last is not None and last == self.feature_layer and inputs[last].ndim == 2
         self.inputs = tuple(inputs)
+        self.widest = max((each[0].numel() for each in inputs.values()), default=1)
 
     def logits_and_features(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits `[n, C]` and features `[n, D]` float32 of `batch` `[n, *shape]`."""

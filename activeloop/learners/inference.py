@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 from activeloop.architecture import Network
 from activeloop.errors import LearnerError
+from activeloop.learners.frozen import Forward, frozen, plain
 from activeloop.types import Indices, Prediction, Samples
+
+# From so many samples on, a faster forward pass is worth the tenth of a second of making it.
+_MANY = 4096
 
 Dropout = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
 
@@ -39,6 +43,15 @@ class DropoutMasks:
         self.seed = seed
         self.size = size
         self._draw = functools.cache(self._new_mask)
+
+    def behind(self, forward: Forward, member: int) -> Forward:
+        """Return `forward`, which runs the network, with member `member`'s masks in it."""
+
+        def masked(batch: Tensor) -> tuple[Tensor, Tensor]:
+            with self.of_member(member):
+                return forward(batch)
+
+        return masked
 
     @contextmanager
     def of_member(self, member: int) -> Iterator[None]:
@@ -84,68 +97,104 @@ def dropout_layers(module: nn.Module) -> list[Dropout]:
     return layers
 
 
-def predict(
-    networks: Sequence[Network],
-    samples: Samples,
-    indices: Indices,
-    needs: frozenset[str],
-    *,
-    n_classes: int,
-    device: torch.device,
-    batch_size: int,
-    masks: DropoutMasks | None = None,
-    out: Prediction | None = None,
-) -> Prediction:
-    """Predict `samples[indices]`, `n` of them, in float32.
+class Predictor:
+    """Predicts with networks whose weights no longer change, which it puts in evaluation mode.
 
-    Probabilities are the mean over `networks`; features are the first one's. Members are the
-    networks, or the passes of the first one under `masks`.
-
-    Raises:
-        LearnerError: `out` lacks what `needs` names, or has another shape.
+    Args:
+        networks: one, or the members of an ensemble.
+        n_classes: number of classes, `C`.
+        device: where the networks are.
+        batch_size: samples at a time.
+        masks: of Monte Carlo dropout, whose passes of the first network are the members.
     """
-    size = masks.size if masks is not None else len(networks)
-    shapes: dict[str, tuple[int, ...]] = {"probs": (len(indices), n_classes)}
-    if "features" in needs:
-        shapes["features"] = (len(indices), networks[0].feature_size)
-    if "members" in needs:
-        shapes["members"] = (size, len(indices), n_classes)
-    if out is None:
-        out = Prediction(**{name: torch.empty(s, device=device) for name, s in shapes.items()})
-    check_out(out, shapes)
-    for network in networks:
-        network.module.eval()
-    with torch.no_grad():
-        for start in range(0, len(indices), batch_size):
-            rows = slice(start, start + batch_size)
-            batch = samples.batch(indices[rows], device)
-            part = _predict_batch(networks, batch, shapes.keys(), masks)
-            for name in shapes:
-                target = getattr(out, name)
-                target = target[:, rows] if name == "members" else target[rows]
-                target.copy_(part[name])
-    return out
 
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        *,
+        n_classes: int,
+        device: torch.device,
+        batch_size: int,
+        masks: DropoutMasks | None = None,
+    ) -> None:
+        self.networks, self.masks = tuple(networks), masks
+        self._n_classes, self._device, self._batch_size = n_classes, device, batch_size
+        self._frozen: dict[tuple[int, bool], Forward] = {}
+        for network in networks:
+            network.module.eval()
 
-def _predict_batch(
-    networks: Sequence[Network], batch: Tensor, names: Collection[str], masks: DropoutMasks | None
-) -> dict[str, Tensor]:
-    part: dict[str, Tensor] = {}
-    first = networks[0]
-    if "features" in names:
-        logits, part["features"] = first.logits_and_features(batch)
-    else:
-        logits = first.module(batch)
-    members = [_softmax(logits), *(_softmax(each.module(batch)) for each in networks[1:])]
-    part["probs"] = members[0] if len(members) == 1 else torch.stack(members).mean(0)
-    if "members" in names and masks is not None:
-        members = []
-        for member in range(masks.size):
-            with masks.of_member(member):
-                members.append(_softmax(first.module(batch)))
-    if "members" in names:
-        part["members"] = torch.stack(members)
-    return part
+    def __call__(
+        self,
+        samples: Samples,
+        indices: Indices,
+        needs: frozenset[str],
+        out: Prediction | None = None,
+    ) -> Prediction:
+        """Predict `samples[indices]`, `n` of them, in float32.
+
+        Probabilities are the mean over the networks; features are the first one's. Members are
+        the networks, or the passes of the first one under the masks.
+
+        Raises:
+            LearnerError: `out` lacks what `needs` names, or has another shape.
+        """
+        shapes = self._shapes(len(indices), needs)
+        if out is None:
+            empty = {name: torch.empty(s, device=self._device) for name, s in shapes.items()}
+            out = Prediction(**empty)
+        check_out(out, shapes)
+        with torch.no_grad():
+            passes = self._passes(needs)
+            if len(indices) >= _MANY:
+                example = samples.batch(indices[: self._batch_size], self._device)
+                passes = {key: self._freeze(key, each, example) for key, each in passes.items()}
+            for start in range(0, len(indices), self._batch_size):
+                rows = slice(start, start + self._batch_size)
+                batch = samples.batch(indices[rows], self._device)
+                part = self._joined([each(batch) for each in passes.values()])
+                for name in shapes:
+                    target = getattr(out, name)
+                    target = target[:, rows] if name == "members" else target[rows]
+                    target.copy_(part[name])
+        return out
+
+    def _shapes(self, n: int, needs: frozenset[str]) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {"probs": (n, self._n_classes)}
+        if "features" in needs:
+            shapes["features"] = (n, self.networks[0].feature_size)
+        if "members" in needs:
+            size = len(self.networks) if self.masks is None else self.masks.size
+            shapes["members"] = (size, n, self._n_classes)
+        return shapes
+
+    def _passes(self, needs: frozenset[str]) -> dict[tuple[int, bool], Forward]:
+        """Return a forward pass of each network, then one for each mask if members are needed.
+
+        Keys are a pass's number, and whether it gives features.
+        """
+        given = [("features" in needs) and number == 0 for number in range(len(self.networks))]
+        passes = [plain(each, features=f) for each, f in zip(self.networks, given, strict=True)]
+        if "members" in needs and self.masks is not None:
+            forward = plain(self.networks[0], features=False)
+            passes += [self.masks.behind(forward, member) for member in range(self.masks.size)]
+            given += [False] * self.masks.size
+        return {(number, given[number]): each for number, each in enumerate(passes)}
+
+    def _freeze(self, key: tuple[int, bool], forward: Forward, example: Tensor) -> Forward:
+        if key not in self._frozen:
+            number = key[0] if key[0] < len(self.networks) else 0
+            self._frozen[key] = frozen(forward, self.networks[number].module, example)
+        return self._frozen[key]
+
+    def _joined(self, outputs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Return what a prediction holds of a batch, from the output of each pass."""
+        probs = [_softmax(logits) for logits, _ in outputs]
+        own, masked = probs[: len(self.networks)], probs[len(self.networks) :]
+        return {
+            "probs": own[0] if len(own) == 1 else torch.stack(own).mean(0),
+            "features": outputs[0][1],
+            "members": torch.stack(masked or own),
+        }
 
 
 def _softmax(logits: Tensor) -> Tensor:

@@ -96,12 +96,18 @@ class Training:
         weights = [weight for weight in module.parameters() if weight.requires_grad]
         if not weights:
             raise LearnerError("the network has no weights to train")
+        # One pass over all weights a step, instead of several for each.
+        fused = all(weight.is_floating_point() for weight in weights)
         if self.optimizer == "sgd":
             return torch.optim.SGD(
-                weights, self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+                weights,
+                self.lr,
+                momentum=self.momentum,
+                weight_decay=self.weight_decay,
+                fused=fused,
             )
         kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
-        return kind(weights, self.lr, weight_decay=self.weight_decay)
+        return kind(weights, self.lr, weight_decay=self.weight_decay, fused=fused)
 
 
 def truth(name: str, value: object) -> bool:

@@ -16,8 +16,9 @@ from activeloop.checks import choice, whole
 from activeloop.errors import MEMBERS_ADVICE, ConfigError, LearnerError
 from activeloop.learners.augment import augmenter
 from activeloop.learners.chance import find_device, seeded
-from activeloop.learners.inference import DropoutMasks, dropout_layers, predict
+from activeloop.learners.inference import DropoutMasks, Predictor, dropout_layers
 from activeloop.learners.labels import check_labels
+from activeloop.learners.layout import eval_batch, prefer_channels_last
 from activeloop.learners.settings import Training, truth
 from activeloop.learners.training import Examples, train
 from activeloop.learners.weights import read_metadata, read_weights, write_weights
@@ -37,14 +38,14 @@ class Fitted:
         shape: shape of one sample.
         n_classes: number of classes, `C`.
         mask_seed: where Monte Carlo dropout draws its masks from.
-        masks: its masks; None for other members.
+        predict: predicts with the networks.
     """
 
     networks: tuple[Network, ...]
     shape: tuple[int, ...]
     n_classes: int
     mask_seed: int
-    masks: DropoutMasks | None
+    predict: Predictor
 
 
 class TorchLearner:
@@ -87,7 +88,8 @@ class TorchLearner:
         members: where stochastic predictions come from: "none"; "mc_dropout"; "ensemble", which
             trains `n_members` networks and averages them.
         n_members: number of passes or networks, `M`.
-        eval_batch_size: samples a prediction step.
+        eval_batch_size: samples a prediction step; None: as many as keep the largest layer's input
+            within 64 MiB on a CPU and 1 GiB on a GPU.
 
     Raises:
         ConfigError: a setting has no meaning, or there is no such device.
@@ -118,7 +120,7 @@ class TorchLearner:
         warm_start: bool = False,
         members: str = "none",
         n_members: int = 10,
-        eval_batch_size: int = 256,
+        eval_batch_size: int | None = None,
     ) -> None:
         if not isinstance(model, Architecture):
             raise ConfigError(
@@ -149,7 +151,11 @@ class TorchLearner:
         self.warm_start = truth("learner.warm_start", warm_start)
         self.members = choice("learner.members", members, ["none", "mc_dropout", "ensemble"])
         self.n_members = whole("learner.n_members", n_members, least=1)
-        self.eval_batch_size = whole("learner.eval_batch_size", eval_batch_size, least=1)
+        self.eval_batch_size = (
+            None
+            if eval_batch_size is None
+            else whole("learner.eval_batch_size", eval_batch_size, least=1)
+        )
         self.on_epoch: Callable[[Epoch], None] | None = None
         self._fitted: Fitted | None = None
 
@@ -208,17 +214,7 @@ class TorchLearner:
         fitted = self._require_fitted()
         if "members" in needs and self.members == "none":
             raise LearnerError(f"this strategy needs members: {MEMBERS_ADVICE}")
-        return predict(
-            fitted.networks,
-            samples,
-            indices,
-            needs,
-            n_classes=fitted.n_classes,
-            device=self.device,
-            batch_size=self.eval_batch_size,
-            masks=fitted.masks,
-            out=out,
-        )
+        return fitted.predict(samples, indices, needs, out)
 
     def save(self, path: Path) -> bool:
         """Write weights and all that `predict` needs to `path`, as safetensors.
@@ -271,8 +267,8 @@ class TorchLearner:
         if self.members == "mc_dropout":
             dropout_layers(network.module)  # says so before training if there are none
         network.module.to(self.device)
-        if self.device.type == "cuda" and len(data.shape) == 3:
-            network.module.to(memory_format=torch.channels_last)  # what tensor cores read
+        if len(data.shape) == 3:
+            prefer_channels_last(network.module, data.shape, self.device)
         return network
 
     def _reusable(self, data: Data) -> tuple[Network, ...]:
@@ -319,7 +315,13 @@ class TorchLearner:
             shape=data.shape,
             n_classes=data.n_classes,
             mask_seed=mask_seed,
-            masks=masks,
+            predict=Predictor(
+                networks,
+                n_classes=data.n_classes,
+                device=self.device,
+                batch_size=self.eval_batch_size or eval_batch(first, self.device),
+                masks=masks,
+            ),
         )
 
     def _require_fitted(self) -> Fitted:

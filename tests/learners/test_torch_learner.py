@@ -164,7 +164,7 @@ def test_mc_dropout_by_hand():
     )
     learner = torch_learner(Architecture(net), members="mc_dropout", n_members=50)
     data, _ = fitted(learner)
-    masks = learner._fitted.masks
+    masks = learner._fitted.predict.masks
     drawn = torch.stack([masks._draw(m, 0, (256,), torch.device("cpu")) for m in range(50)])
     assert drawn.unique().tolist() == pytest.approx([0, 4 / 3])
     assert float((drawn > 0).float().mean()) == pytest.approx(0.75, abs=0.02)
@@ -182,7 +182,7 @@ def test_dropout_of_channels_drops_whole_channels():
     learner = torch_learner(Architecture(net), members="mc_dropout", n_members=2)
     data, _ = fitted(learner)
     all_of(learner, data, frozenset(["members"]))
-    module, masks = learner._fitted.networks[0].module, learner._fitted.masks
+    module, masks = learner._fitted.networks[0].module, learner._fitted.predict.masks
     with masks.of_member(0), torch.no_grad():
         after = module[1](torch.ones(3, 6, 16, 16))
     assert torch.equal(after, after[:1, :, :1, :1].expand_as(after))
