@@ -22,7 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +78,7 @@ class Measured:
         own: what of it was the process's own, rather than pages of mapped files (sampled).
         objective: how good the result is, median over the runs.
         note: anything else to say.
+        parts: wall seconds of its parts, by name, where it has some.
     """
 
     failure: str = ""
@@ -89,6 +90,7 @@ class Measured:
     own: int = 0
     objective: float | None = None
     note: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 class PeakMemory:
@@ -113,13 +115,13 @@ def _largest() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _status(field: str, process: int | str = "self") -> int | None:
+def _status(name: str, process: int | str = "self") -> int | None:
     """Return a field of /proc/PID/status in bytes; None where there is none."""
     try:
         lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith(f"{field}:")]
+    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
     return int(found[0]) * 1024 if found else None
 
 
