@@ -67,11 +67,21 @@ def run_all(options: argparse.Namespace) -> dict[str, list[Measured]]:
         for name, runs in found.items():
             if any(run.failure for run in runs):
                 continue
-            job = Job(root=options.root, model=options.model, seed=repeat)
+            job = _job(options, seed=repeat)
             task = {"side": name, "job": asdict(job), "threads": options.threads}
             runs.append(bench.run_apart(SCRIPT, task, limits, threads=options.threads))
             print(f"{name}: {runs[-1].failure or bench.seconds(runs[-1].wall)}", flush=True)
     return found
+
+
+def _job(options: argparse.Namespace, seed: int = 0) -> Job:
+    return Job(
+        root=options.root,
+        model=options.model,
+        labels=options.labels,
+        epochs=options.epochs,
+        seed=seed,
+    )
 
 
 # ---------------------------------------------------------------------------- the report
@@ -149,8 +159,8 @@ def predicting(options: argparse.Namespace) -> str:
     learner = activeloop.load_learner("torch", model=options.model, steps=1)
     everything = np.arange(len(data.pool))
     learner.fit(data, everything[:64], hidden.pool[:64], np.random.default_rng(0))
-    train, _ = _torchvision(Job(root=options.root))
-    module = Job(root=options.root, model=options.model).network()
+    train, _ = _torchvision(_job(options))
+    module = _job(options).network()
     needs = frozenset(["probs", "features"])
     ways: dict[str, Callable[[], Any]] = {
         "activeloop: probabilities and features": lambda: learner.predict(
@@ -182,7 +192,7 @@ def predicting(options: argparse.Namespace) -> str:
 
 def floor(options: argparse.Namespace) -> str:
     """Return what the loop's arithmetic costs at the measured rates of this machine."""
-    job = Job(root=options.root, model=options.model)
+    job = _job(options)
     forward = _operations(job)
     trained = sum(job.epochs * job.query * (1 + number) for number in range(job.rounds))
     predicted = sum(60_000 - job.query * number for number in range(1, job.rounds))
@@ -250,6 +260,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--root", default="data", help="folder that holds MNIST/raw")
     parser.add_argument("--model", default="cnn")
+    parser.add_argument("--labels", type=int, default=1000, help="in all")
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--sides", type=lambda text: text.split(","), default=list(SIDES))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3)
@@ -268,15 +280,10 @@ def main() -> None:
         print(predicting(options) if options.predict else floor(options))
         return
     found = run_all(options)
-    text = "\n\n".join(
-        [
-            report(found, options),
-            "## Predicting the pool once",
-            predicting(options),
-            "## The floor",
-            floor(options),
-        ]
-    )
+    parts = [report(found, options)]
+    if "DataLoader loop" in options.sides:
+        parts += ["## Predicting the pool once", predicting(options)]
+    text = "\n\n".join([*parts, "## The floor", floor(options)])
     print(text)
     if options.out:
         options.out.write_text(text + "\n", "utf-8")

@@ -312,7 +312,7 @@ def _skorch(job: Job) -> Any:
 
 def _mend_modal() -> None:
     """Let modAL 0.4.2 run with scikit-learn 1.8 and later, which renamed one keyword."""
-    learners = import_module("modAL.models.learners")
+    learners: Any = import_module("modAL.models.learners")
     check = import_module("sklearn.utils").check_X_y
 
     def check_x_y(*arrays: Any, force_all_finite: bool = True, **options: Any) -> Any:

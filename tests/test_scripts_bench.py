@@ -129,3 +129,22 @@ def test_whole_runs_on_arrays_are_timed(tmp_path):
     failed = run("bench_million.py", *options, "--strategies", "margni")
     assert failed.returncode
     assert "margni" in failed.stderr
+
+
+@pytest.mark.slow
+def test_a_loop_is_timed_by_part(tmp_path, real_data):
+    out = tmp_path / "loop.md"
+    size = ("--labels", 200, "--repeats", 1)
+    done = run("bench_loop.py", "--root", real_data, *size, "--sides", "activeloop", "--out", out)
+    assert done.returncode == 0, done.stderr
+    text = out.read_text()
+    assert out.with_suffix(".png").stat().st_size > 5000
+    ((_, wall, times, _, *parts, _, accuracy),) = cells(text, "activeloop |")
+    assert times == "1"
+    assert sum(map(float, parts)) == pytest.approx(number(wall), abs=0.05)
+    assert 30 < number(accuracy) < 100
+    # 5 x 5 convolutions to 6 and 16 channels, at 24 x 24 and 8 x 8 places; then 256-120-84-10.
+    (million,) = re.findall(r"One image: ([\d.]+) million operations", text)
+    convolutions = 25 * 6 * 24 * 24 + 25 * 6 * 16 * 8 * 8
+    dense = 256 * 120 + 120 * 84 + 84 * 10
+    assert float(million) == pytest.approx(2 * (convolutions + dense) / 1e6, rel=0.01)
