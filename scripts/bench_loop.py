@@ -115,7 +115,7 @@ def report(found: Mapping[str, Sequence[Measured]], options: argparse.Namespace)
             "# A loop on MNIST, by library",
             f"`python scripts/bench_loop.py --threads {options.threads} --repeats "
             f"{options.repeats} --model {options.model}`",
-            bench.machine(options.threads, {name: name for name in PACKAGES}),
+            bench.machine(options.threads, PACKAGES),
             f"Medians of {options.repeats} runs, seeds 0 to {options.repeats - 1}; seconds, the "
             "parts of wall. Where a library predicts and selects in one call, both stand under "
             "predict; rest is reading the data and everything else.",

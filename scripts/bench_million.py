@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         [
             f"# Whole runs on {options.rows:,} x {options.features} vectors\n",
             f"`python scripts/bench_million.py --rows {options.rows}`, "
-            f"{bench.machine(options.threads, {})}\n",
+            f"{bench.machine(options.threads)}\n",
             bench.table(head, rows),
             *([f"\n\\* `strategy={each}`" for each in others]),
             "",

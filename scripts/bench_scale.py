@@ -362,7 +362,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
 
 def scale(options: argparse.Namespace) -> None:
     """Make the pool, run every strategy at every size, and write the report."""
-    where = bench.machine(options.threads, {})
+    where = bench.machine(options.threads)
     files = PoolFiles(options.work, Mixture(options.features, options.classes, options.seed))
     files.grow(max(options.sizes))
     results: Results = {}

@@ -21,8 +21,9 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -362,18 +363,31 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def machine(threads: int, packages: Mapping[str, str]) -> str:
-    """Return a sentence on hardware and versions."""
+def machine(threads: int, packages: Iterable[str] = ()) -> str:
+    """Return a sentence on hardware and versions, of the other `packages` too."""
     where = environment("cpu")
     hardware = where["hardware"]
     versions = {k: v for k, v in where["versions"].items() if k in ("python", "torch", "numpy")}
-    listed = ", ".join(f"{name} {version}" for name, version in {**versions, **packages}.items())
+    listed = ", ".join(
+        f"{name} {number}" for name, number in {**versions, **_installed(packages)}.items()
+    )
     load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     memory = available() / GIB
     return (
         f"{hardware['processor']}, {hardware['cores']} cores, {memory:.0f} GiB free{load}; "
         f"{threads} thread{'s' * (threads > 1)}; {listed}; {where['at'][:10]}."
     )
+
+
+def _installed(packages: Iterable[str]) -> dict[str, str]:
+    """Return the version of each package, or that it is not installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
 
 
 def seconds(value: float) -> str:

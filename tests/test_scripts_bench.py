@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 
@@ -148,3 +149,11 @@ def test_a_loop_is_timed_by_part(tmp_path, real_data):
     convolutions = 25 * 6 * 24 * 24 + 25 * 6 * 16 * 8 * 8
     dense = 256 * 120 + 120 * 84 + 84 * 10
     assert float(million) == pytest.approx(2 * (convolutions + dense) / 1e6, rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which is tried by hand")
+def test_without_a_gpu_the_gpu_benchmark_ends_politely():
+    done = run("bench_gpu.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no CUDA GPU" in done.stdout

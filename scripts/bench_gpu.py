@@ -1,0 +1,244 @@
+"""Loops on a GPU, beside what their arithmetic costs at the card's measured rates.
+
+    python scripts/bench_gpu.py --root data --cifar cifar10 --out scripts/results/gpu.md
+
+Two loops by entropy, from scratch each round: MNIST with `model=cnn`, 100 to 1,000 labels by 100,
+20 epochs at batch 64 in float32; and CIFAR-10 with `model=resnet18`, 1,000 to 10,000 labels by
+1,000, 30 epochs at batch 128, trained in bfloat16. `--root` holds MNIST/raw as torchvision writes
+it; `--cifar` is a folder with train/CLASS/... and test/CLASS/... images. Each is left out where
+there are no such files. The first loop of each kind warms the card up and is not counted. Without
+a GPU the script says so and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import benchmarking as bench
+import torch
+
+import activeloop
+from activeloop.models import load_model
+from activeloop.types import Data, HiddenLabels
+
+PARTS = ("train", "predict", "select", "test")
+# Multiplications and additions of a training step, in forward passes.
+_TRAIN_PASSES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """A loop to measure.
+
+    Attributes:
+        title: in words.
+        data: samples.
+        hidden: their labels.
+        query: labels a round, and at the start.
+        budget: labels in all.
+        learner: options of the torch learner.
+    """
+
+    title: str
+    data: Data
+    hidden: HiddenLabels
+    query: int
+    budget: int
+    learner: dict[str, Any]
+
+    @property
+    def trained(self) -> int:
+        """Images that training goes through, over all rounds."""
+        sizes = range(self.query, self.budget + 1, self.query)
+        return sum(self.learner["epochs"] * size for size in sizes)
+
+    @property
+    def predicted(self) -> int:
+        """Images that predicting goes through."""
+        rounds = self.budget // self.query - 1
+        return sum(len(self.data.pool) - self.query * (1 + number) for number in range(rounds))
+
+    def run(self, seed: int) -> tuple[dict[str, float], float]:
+        """Run it; return the seconds of each part and of the whole, and the last accuracy."""
+        assert self.hidden.pool is not None
+        loop = activeloop.ActiveLoop(
+            self.data,
+            activeloop.load_learner("torch", device="cuda", min_steps=0, **self.learner),
+            activeloop.load_strategy("entropy"),
+            test_labels=self.hidden.test,
+            initial=self.query,
+            query_size=self.query,
+            budget=self.budget,
+            seed=seed,
+        )
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        rounds = loop.run(activeloop.SimulatedOracle(self.hidden.pool))
+        torch.cuda.synchronize()
+        whole = time.perf_counter() - start
+        seconds = {p: sum(each.metrics[f"{p}_seconds"] for each in rounds) for p in PARTS}
+        rest = whole - sum(seconds.values())
+        return seconds | {"rest": rest, "whole": whole}, rounds[-1].metrics["accuracy"]
+
+
+class Utilisation:
+    """Samples how busy the card says it is, in percent, while a block runs."""
+
+    def __enter__(self) -> Utilisation:
+        self._samples: list[float] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def __str__(self) -> str:
+        return f"{statistics.mean(self._samples):.0f} %" if self._samples else "not known"
+
+    def _sample(self) -> None:
+        if (tool := shutil.which("nvidia-smi")) is None:
+            return
+        words = [tool, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-i", "0"]
+        while not self._done.wait(0.2):
+            said = subprocess.run(words, capture_output=True, text=True, check=False)
+            if said.returncode == 0 and said.stdout.strip().isdigit():
+                self._samples.append(float(said.stdout))
+
+
+def loops(options: argparse.Namespace) -> list[Loop]:
+    """Return the loops whose data is there."""
+    found = []
+    if (Path(options.root) / "MNIST" / "raw").is_dir():
+        data, hidden = activeloop.load_data("mnist", root=options.root, download=False)
+        learner = {"model": "cnn", "epochs": 20, "batch_size": 64}
+        title = "MNIST, cnn, 100 to 1,000 by 100"
+        found.append(
+            Loop(title=title, data=data, hidden=hidden, query=100, budget=1000, learner=learner)
+        )
+    if options.cifar and Path(options.cifar).is_dir():
+        data, hidden = activeloop.load_data("image_folder", root=options.cifar, size=32)
+        learner = {
+            "model": "resnet18",
+            "epochs": 30,
+            "batch_size": 128,
+            "mixed_precision": True,
+            "augment": "auto",
+        }
+        title = "CIFAR-10, resnet18, 1,000 to 10,000 by 1,000"
+        found.append(
+            Loop(title=title, data=data, hidden=hidden, query=1000, budget=10_000, learner=learner)
+        )
+    return found
+
+
+def report(loop: Loop, options: argparse.Namespace) -> str:
+    """Return the tables of one loop as Markdown."""
+    loop.run(seed=0)
+    runs = []
+    with Utilisation() as busy:
+        for seed in range(options.repeats):
+            runs.append(loop.run(seed))
+            print(f"{loop.title}: {runs[-1][0]['whole']:.2f} s", flush=True)
+    seconds = {part: statistics.median(each[part] for each, _ in runs) for part in runs[0][0]}
+    accuracy = statistics.mean(last for _, last in runs)
+    bfloat16 = bool(loop.learner.get("mixed_precision"))
+    forward = operations(loop)
+    train_rate = product_rate(torch.bfloat16 if bfloat16 else torch.float32)
+    rows = [
+        _row("train", loop.trained, _TRAIN_PASSES * forward, seconds, train_rate),
+        _row("predict", loop.predicted, forward, seconds, product_rate(torch.float32)),
+    ]
+    head = ["part", "images", "seconds", "images a second", "floor, s", "of the floor"]
+    return "\n\n".join(
+        [
+            f"## {loop.title}",
+            ", ".join(f"{part} {value:.2f} s" for part, value in seconds.items())
+            + f"; accuracy {100 * accuracy:.1f} %; the card says that it was busy {busy} of the "
+            "time.",
+            f"One image is {forward / 1e6:.4g} million operations forward. The floor is these at "
+            f"the rate of a product of two 8,192 x 8,192 matrices: {train_rate / 1e12:.0f} TFLOP/s "
+            f"for training ({'bfloat16' if bfloat16 else 'float32'}).",
+            bench.table(head, rows),
+        ]
+    )
+
+
+def _row(part: str, images: int, each: float, seconds: dict[str, float], rate: float) -> list[str]:
+    floor = images * each / rate
+    return [
+        part,
+        f"{images:,}",
+        f"{seconds[part]:.2f}",
+        f"{images / seconds[part]:,.0f}",
+        f"{floor:.3g}",
+        f"{seconds[part] / floor:.3g} times",
+    ]
+
+
+def operations(loop: Loop) -> float:
+    """Return the operations of one image's forward pass, as torch counts them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = load_model(loop.learner["model"])
+    module = model.build(loop.data.shape, loop.data.n_classes).module.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.zeros(1, *loop.data.shape))
+    return float(counter.get_total_flops())
+
+
+def product_rate(dtype: torch.dtype, size: int = 8192, repeats: int = 5) -> float:
+    """Return operations a second of a product of square matrices."""
+    x = torch.randn(size, size, device="cuda", dtype=dtype)
+    times = []
+    for _ in range(repeats + 1):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        x @ x
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(times[1:])
+
+
+def main() -> None:
+    """Measure, print, and write what is asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--root", default="data", help="folder that holds MNIST/raw")
+    parser.add_argument("--cifar", help="folder with train/CLASS and test/CLASS images")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="Markdown file")
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("torch finds no CUDA GPU here: nothing is measured")
+        return
+    found = loops(options)
+    if not found:
+        print(f"no MNIST/raw in {options.root}, and no --cifar folder: nothing is measured")
+        return
+    card = torch.cuda.get_device_properties(0)
+    text = "\n\n".join(
+        [
+            "# Loops on a GPU",
+            f"`python scripts/bench_gpu.py`, medians of {options.repeats} runs. {card.name}, "
+            f"{card.total_memory / bench.GIB:.0f} GiB, CUDA {torch.version.cuda}. "
+            + bench.machine(torch.get_num_threads()),
+            *(report(loop, options) for loop in found),
+        ]
+    )
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
