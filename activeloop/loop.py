@@ -29,6 +29,7 @@ from activeloop.journal import (
 from activeloop.memory import default_limit
 from activeloop.neighbors import NeighborSearch
 from activeloop.pool import Pool
+from activeloop.rehearsal import rehearse
 from activeloop.run_files import RunFiles
 from activeloop.schedule import Schedule
 from activeloop.selection import candidates, select
@@ -119,6 +120,8 @@ class ActiveLoop:
         self.neighbors = neighbors or NeighborSearch()
         self._check_strategy()
         self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
+        for each in (strategy, self.initial.strategy):
+            rehearse(each)
         for each in (strategy, self.initial.strategy):
             if hasattr(each, "resolve"):
                 each.resolve(data.pool.keys)
