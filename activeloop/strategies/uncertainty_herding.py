@@ -64,10 +64,14 @@ def uherding(
     real("strategy.temperature", temperature, above=0)
     real("strategy.radius", radius, above=0)
     _log.info("temperature %.3g, radius %.3g", temperature, radius)
+    return herd(context, x, radius, _unsure(context, temperature), references)
+
+
+def _unsure(context: Context, temperature: float) -> Tensor:
+    """Return 1 - margin of the unlabelled at a temperature, `[U]`; 1 each where none is above 0."""
     logits = context.probs[context.unlabelled].log()
     unsure = 1 - measures.margin((logits / temperature).softmax(dim=1))
-    weights = unsure if float(unsure.max()) > 0 else torch.ones_like(unsure)
-    return herd(context, x, radius, weights, references)
+    return unsure if float(unsure.max()) > 0 else torch.ones_like(unsure)
 
 
 def least_distance(x: Tensor, labelled: Indices) -> float:
