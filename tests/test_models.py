@@ -308,9 +308,9 @@ def offline(monkeypatch, tmp_path):
         raise OSError("no network")
 
     monkeypatch.setattr("torch.hub.download_url_to_file", fail)
-    pretrained._imagenet.cache_clear()
+    pretrained.fetched.cache_clear()
     yield tmp_path
-    pretrained._imagenet.cache_clear()
+    pretrained.fetched.cache_clear()
 
 
 def resnet_state():
