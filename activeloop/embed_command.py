@@ -34,7 +34,8 @@ def embed(arguments: Sequence[str]) -> None:
             "embed keeps the vectors of embed=backbone: give embed=backbone, and leave its "
             "embed.cache"
         )
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stdout)
+    form = "%(levelname)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stdout, force=True)
     data, _ = build_data(config)
     assert data.embeddings is not None
     samples, width = data.embeddings.shape

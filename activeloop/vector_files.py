@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,12 +66,15 @@ class VectorFile:
         """Return the vectors `[rows, E]`, memory-mapped copy-on-write; None: not all are there.
 
         A file that cannot be what was written is removed, with a warning.
+
+        Raises:
+            OSError: the file cannot be read, or not be removed.
         """
         try:
             return torch.from_numpy(self._mapped(self.path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, EOFError) as error:
+        except (ValueError, EOFError) as error:
             log.warning("%s is damaged (%s): its vectors are made anew", self.path, error)
             self.path.unlink(missing_ok=True)
             return None
@@ -148,7 +151,7 @@ class VectorFile:
         with self._claimed(shard) as marker:
             if marker is None:
                 return False
-            if not marker.read():
+            if not marker.read() and not self.path.exists():
                 rows = make(start, stop)
                 with self._named_errors():
                     self._write(start, rows)
@@ -171,10 +174,15 @@ class VectorFile:
 
     def _finish(self) -> None:
         """Give the file its name, once."""
-        with self._lock():
+        # Without locks, others may do the same at this moment.
+        with self._lock(), suppress(FileNotFoundError):
             if not self.path.exists():
                 (self._part / "rows.npy").replace(self.path)
-                shutil.rmtree(self._part, ignore_errors=True)
+                # At once, so that nobody takes a shard for open whose file was removed.
+                gone = self._part.with_suffix(".old")
+                shutil.rmtree(gone, ignore_errors=True)
+                self._part.replace(gone)
+                shutil.rmtree(gone, ignore_errors=True)
 
     def _mapped(self, path: Path) -> Any:
         """Return the map of a file of vectors, or raise if it is not one of as many rows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from activeloop.learners.settings import truth
 from activeloop.memory import available, readable
 from activeloop.progress import Counting
 from activeloop.types import Data, Samples
-from activeloop.vector_files import VectorFile, Vectors
+from activeloop.vector_files import SHARD, VectorFile, Vectors
 
 log = logging.getLogger(__name__)
 
@@ -111,28 +110,14 @@ class Embedder:
 
     def __call__(self, samples: Samples, part: str) -> Tensor:
         """Return the vectors of `samples`, `[n, E]` float32 on the CPU; `part` says which."""
-        file = self._file(samples)
-        if file is not None and (found := file.read()) is not None:
-            log.info("the %s's vectors by %s are in %s", part, self.backbone.title, file.path)
-            return found
-        make = functools.partial(self._make, samples)
-        _, width = self._network()
-        with Counting(f"embedding the {part}", len(samples)) as tell:
-            if file is None or not self._begun(file, width):
-                return _in_memory(len(samples), width, make, tell)
-            log.info("the %s's vectors by %s go to %s", part, self.backbone.title, file.path)
-            return file.fill(width, make, tell)
-
-    def _file(self, samples: Samples) -> VectorFile | None:
         if self.cache is None or len(samples) == 0:
-            return None
-        on = f"{samples.fingerprint} {self.backbone.fingerprint} {self.mixed_precision}"
-        key = hashlib.blake2b(on.encode(), digest_size=16).hexdigest()
-        return VectorFile(self.cache, key, len(samples))
-
-    def _begun(self, file: VectorFile, width: int) -> bool:
-        """Return whether `file` can be written; a folder that cannot costs only the cache."""
+            return self._in_memory(samples, part)
+        file = self._file(samples, self.cache)
         try:
+            if (found := file.read()) is not None:
+                log.info("the %s's vectors by %s are in %s", part, self.backbone.title, file.path)
+                return found
+            _, width = self._network()
             file.begin(width)
         except OSError as error:
             log.warning(
@@ -141,8 +126,31 @@ class Embedder:
                 self.cache,
                 error.strerror or error,
             )
-            return False
-        return True
+            return self._in_memory(samples, part)
+        log.info("the %s's vectors by %s go to %s", part, self.backbone.title, file.path)
+        with Counting(f"embedding the {part}", len(samples)) as tell:
+            return file.fill(width, functools.partial(self._make, samples), tell)
+
+    def _in_memory(self, samples: Samples, part: str) -> Tensor:
+        _, width = self._network()
+        size, free = 4 * len(samples) * width, available()
+        if size > free:
+            raise DataError(
+                f"{len(samples):,} vectors of {width} take {readable(size)}, and {readable(free)} "
+                "of memory are free: keep them on a disk with embed.cache=FOLDER"
+            )
+        vectors = torch.empty(len(samples), width)
+        with Counting(f"embedding the {part}", len(samples)) as tell:
+            for start in range(0, len(samples), SHARD):
+                stop = min(start + SHARD, len(samples))
+                vectors[start:stop] = torch.from_numpy(self._make(samples, start, stop))
+                tell(stop)
+        return vectors
+
+    def _file(self, samples: Samples, folder: Path) -> VectorFile:
+        on = f"{samples.fingerprint} {self.backbone.fingerprint} {self.mixed_precision}"
+        key = hashlib.blake2b(on.encode(), digest_size=16).hexdigest()
+        return VectorFile(folder, key, len(samples))
 
     def _network(self) -> tuple[nn.Module, int]:
         if self._built is None:
@@ -168,21 +176,3 @@ class Embedder:
             )
         vectors: Vectors = rows.numpy()
         return vectors
-
-
-def _in_memory(
-    n: int, width: int, make: Callable[[int, int], Vectors], tell: Callable[[int], None]
-) -> Tensor:
-    """Return `n` vectors, made by chunks."""
-    size, free = 4 * n * width, available()
-    if size > free:
-        raise DataError(
-            f"{n} vectors of {width} take {readable(size)}, and {readable(free)} of memory are "
-            "free: keep them on a disk with embed.cache=FOLDER"
-        )
-    vectors = torch.empty(n, width)
-    for start in range(0, n, 1024):
-        stop = min(start + 1024, n)
-        vectors[start:stop] = torch.from_numpy(make(start, stop))
-        tell(stop)
-    return vectors

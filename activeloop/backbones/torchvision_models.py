@@ -68,8 +68,9 @@ def _entry(entries: Any, name: str, weights: str) -> Any:
     """Return the weights of that name; the default ones also where only their transform counts."""
     if weights in ("default", "random") or is_file(weights):
         return entries.DEFAULT
-    if weights not in entries.__members__:
-        known = ["default", "random", *entries.__members__]
+    named = [each.name for each in entries]
+    if weights not in named:
+        known = ["default", "random", *named]
         raise ConfigError(
             f"embed.weights={weights}: {name} of torchvision has {', '.join(known)}"
             f"{closest(weights, known)}, or give the path of a .safetensors or .pth file"

@@ -55,7 +55,8 @@ def lbfgs(x: Tensor, y: Tensor, n_classes: int, l2: float, counts: Tensor) -> Li
     ones = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
     truth = functional.one_hot(y, n_classes).to(x.dtype)
     share = counts[:, None] / size
-    penalty = x.new_full((x.shape[1] + 1,), l2 / size)
+    # Where scikit-learn has one row of weights for two classes, here are two of half the size.
+    penalty = x.new_full((x.shape[1] + 1,), (2 if n_classes == 2 else 1) * l2 / size)
     penalty[-1] = 0
     weights = x.new_zeros(n_classes, x.shape[1] + 1).requires_grad_()
     steps = 0
@@ -76,10 +77,14 @@ def lbfgs(x: Tensor, y: Tensor, n_classes: int, l2: float, counts: Tensor) -> Li
         history_size=_HISTORY,
         line_search_fn="strong_wolfe",
     )
-    optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    found = weights.detach()
+    try:
+        if math.isfinite(float(loss())):
+            optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    except RuntimeError:  # a step to infinity
+        weights.data.fill_(math.nan)
     if not math.isfinite(float(loss())):
         raise LearnerError("the probe's loss is not finite: check the vectors for extreme values")
+    found = weights.detach()
     return Line(weight=found[:, :-1], bias=found[:, -1], steps=steps)
 
 
@@ -87,7 +92,7 @@ def scikit_learn(x: Tensor, y: Tensor, n_classes: int, l2: float, counts: Tensor
     """Return what scikit-learn's LogisticRegression finds; arguments as for `lbfgs`."""
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=1 / l2, max_iter=1000)
+    model = LogisticRegression(C=1 / l2, max_iter=1000, tol=_GRADIENT)
     try:
         model.fit(x.cpu().numpy(), y.cpu().numpy(), sample_weight=counts.cpu().double().numpy())
     except ValueError as error:

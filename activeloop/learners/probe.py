@@ -75,7 +75,6 @@ class ProbeLearner(TorchLearner):
             device=device,
             members=members,
             n_members=n_members,
-            eval_batch_size=1024,
         )
 
     def check(self, data: Data) -> None:
