@@ -130,7 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--labels must be from {CLASSES} to --rows - {K}")
     if os.environ.get("OMP_NUM_THREADS") != str(options.threads):  # read once, at the start
         words = [sys.executable, __file__, *(sys.argv[1:] if arguments is None else arguments)]
-        os.execve(sys.executable, words, os.environ | {"OMP_NUM_THREADS": str(options.threads)})
+        # As activeloop's own command: threads that spin slow each other down on shared cores.
+        threads = {"OMP_NUM_THREADS": str(options.threads)}
+        os.execve(sys.executable, words, {"GOMP_SPINCOUNT": "1000"} | os.environ | threads)
     head = (
         f"# A round on {options.rows:,} x {options.features} vectors, {options.labels:,} labels\n"
     )
@@ -149,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = "\n".join(
         [
             head,
-            f"`python scripts/bench_probe.py`, {where} Median of {options.repeats} rounds, the "
-            "sides in turn; a round includes the evaluation on "
+            f"`python scripts/bench_probe.py --threads {options.threads}`, {where} Median of "
+            f"{options.repeats} rounds, the sides in turn; a round includes the evaluation on "
             f"{TEST:,} test samples.\n",
             bench.table(["", *PARTS, "accuracy"], rows),
             "",
