@@ -376,6 +376,17 @@ def test_channels_all_equal_give_what_rgb_gave(channels):
     assert torch.allclose(ours, rgb, atol=1e-5)
 
 
+def test_a_last_layer_of_as_many_classes_is_taken_over_and_another_is_not(tmp_path):
+    path = tmp_path / "resnet18.pth"
+    torch.manual_seed(2)
+    state = models.resnet18(DIGIT, 7).state_dict()
+    torch.save(state, path)
+    for n_classes, equal in ((7, True), (8, False)):
+        own = models.resnet18(DIGIT, n_classes, weights=str(path)).state_dict()
+        assert torch.equal(own["fc.bias"][:7], state["fc.bias"]) == equal
+        assert torch.equal(own["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
+
+
 def test_weights_that_are_no_good(tmp_path):
     broken, other, listed = (tmp_path / f"{n}.pth" for n in ("broken", "other", "list"))
     broken.write_bytes(b"nonsense")
