@@ -132,7 +132,9 @@ def test_load_learner():
     assert load_learner("torch", "lenet5").model.name == "lenet5"
     assert load_learner("torch", load_model("mlp"), epochs=3).training.epochs == 3
     assert load_learner("torch", lambda n_classes: nn.Linear(2, n_classes)).model.options == {}
-    with pytest.raises(ConfigError, match="learner must be one of torch, probe, sklearn, got 'jax'"):
+    with pytest.raises(
+        ConfigError, match="learner must be one of torch, probe, sklearn, got 'jax'"
+    ):
         load_learner("jax")
     with pytest.raises(
         ConfigError, match=r"must be an Architecture, got str; .*load_model\(name\)"
