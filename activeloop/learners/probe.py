@@ -93,20 +93,19 @@ class ProbeLearner(TorchLearner):
         if self.members == "ensemble":
             drawn = torch.randint(len(examples), (len(examples),))
             counts = torch.bincount(drawn, minlength=len(examples)).float()
-        inputs = examples.normalise(examples.raw)
-        line = self._solve(inputs, examples.labels, data.n_classes, counts.to(inputs.device))
+        used = (counts > 0).to(self.device)
+        inputs, labels = examples.normalise(examples.raw)[used], examples.labels[used]
+        line = self._solve(inputs, labels, data.n_classes, counts.to(self.device)[used])
         layer = network.module.get_submodule(network.feature_layer or "")
         assert isinstance(layer, nn.Linear)
         with torch.no_grad():
             layer.weight.copy_(line.weight)
             layer.bias.copy_(line.bias)
             logits = layer(inputs)
-        return self._history(logits, examples.labels, line.steps, member)
+        return self._history(logits, labels, line.steps, member)
 
     def _solve(self, inputs: Tensor, labels: Tensor, n_classes: int, counts: Tensor) -> Line:
         """Return the line for all classes; those that do not occur are never predicted."""
-        used = counts > 0
-        inputs, labels, counts = inputs[used], labels[used], counts[used]
         present, labels = torch.unique(labels, return_inverse=True)
         weight = inputs.new_zeros(n_classes, inputs.shape[1])
         bias = inputs.new_full((n_classes,), NEVER)

@@ -179,6 +179,16 @@ def test_history_and_epochs():
     assert 0 < history.epochs[0].loss < 1
 
 
+def test_a_member_that_never_saw_a_class_has_a_loss_all_the_same():
+    data, hidden = blobs()
+    one_of_each = np.array([0, 1, 2])
+    for seed in range(5):
+        learner = ProbeLearner(device="cpu", members="ensemble", n_members=3)
+        rng = np.random.default_rng(seed)
+        history = learner.fit(data, one_of_each, hidden.pool[one_of_each], rng)
+        assert all(epoch.loss < 2 for epoch in history.epochs)
+
+
 # -- misuse
 
 
