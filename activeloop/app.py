@@ -96,7 +96,10 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
     Raises:
         ConfigError: there is none.
     """
-    commands: dict[str, Callable[[Sequence[str]], int]] = {"strategies": list_strategies}
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "strategies": list_strategies,
+        "embed": embed,
+    }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(commands)}"
@@ -109,6 +112,14 @@ def list_strategies(arguments: Sequence[str]) -> int:
     from activeloop.listing import list_strategies
 
     print(list_strategies(arguments))
+    return 0
+
+
+def embed(arguments: Sequence[str]) -> int:
+    """Make the vectors of `embed=backbone` and keep them for runs."""
+    from activeloop.embed_command import embed
+
+    embed(arguments)
     return 0
 
 

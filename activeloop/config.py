@@ -164,7 +164,9 @@ def _digest(root: DictConfig) -> str:
         for name, node in root.items_ex(resolve=False)
         if name not in ("hydra", "strategy", "seed", "device", "memory_limit")
     }
-    config["neighbors"] = {**config["neighbors"], "cache": None}
+    for name in ("neighbors", "embed"):  # where these are kept changes nothing
+        if "cache" in config[name]:
+            config[name] = {**config[name], "cache": None}
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 

@@ -94,7 +94,7 @@ def check_available(needs: frozenset[str], data: Data, learner: Learner) -> None
 
 def _check_embeddings(needs: frozenset[str], data: Data) -> None:
     if "embeddings" in needs and data.embeddings is None:
-        raise StrategyError("the strategy needs embeddings: choose embed=pca or embed=file")
+        raise StrategyError("the strategy needs embeddings: choose embed=pca, backbone or file")
 
 
 def _predicted(

@@ -1,10 +1,10 @@
 """Fixed features of samples: for strategies, and by default for the learner in place of images.
 
-Each builder takes `Data` and returns it with the pool's `embeddings`, `[N, E]` float32 on the CPU.
-With `as_input` pool, test and validation samples become these vectors too, and what the learner
-trains on is a probe, such as `model=linear` or `learner=sklearn`. Vectors are then normalised by
-the pool's mean and by one common scale, that of their mean variance: so a learning rate fits
-whatever made them, and distances keep their proportions.
+Each builder, here and in `activeloop.backbones.embedding`, takes `Data` and returns it with the
+pool's `embeddings`, `[N, E]` float32 on the CPU. With `as_input` pool, test and validation samples
+become these vectors too, and what the learner trains on is a probe, `learner=probe`. Vectors are
+then normalised by the pool's mean and by one common scale, that of their mean variance: so a
+learning rate fits whatever made them, and distances keep their proportions.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def pca(data: Data, *, dimensions: int = 50, as_input: bool = True, seed: int = 
         test=None if data.test is None else project(data.test),
         validation=None if data.validation is None else project(data.validation.samples),
     )
-    return _embedded(data, parts, as_input)
+    return embedded(data, parts, as_input)
 
 
 def file(
@@ -117,7 +117,7 @@ def file(
     """
     vectors = _read(pool, "pool", len(data.pool))
     if not as_input:
-        return _embedded(data, Parts(pool=vectors), as_input)
+        return embedded(data, Parts(pool=vectors), as_input)
     known = data.validation
     parts = Parts(
         pool=vectors,
@@ -126,11 +126,14 @@ def file(
         if known is None
         else _read(validation, "validation", len(known.samples), vectors.shape[1]),
     )
-    return _embedded(data, parts, as_input)
+    return embedded(data, parts, as_input)
 
 
-def _embedded(data: Data, parts: Parts, as_input: bool) -> Data:
-    """Return `data` with the pool's vectors as `embeddings`, and with `as_input` as samples."""
+def embedded(data: Data, parts: Parts, as_input: bool) -> Data:
+    """Return `data` with the pool's vectors as `embeddings`, and with `as_input` as samples.
+
+    Test and validation set need vectors too, with `as_input`, where they are there.
+    """
     if not as_input:
         return replace(data, embeddings=parts.pool)
     mean, std = _moments(parts.pool)

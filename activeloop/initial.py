@@ -110,7 +110,7 @@ def by_strategy(data: Data, hidden: HiddenLabels, *, strategy: Inner, size: int 
     if "embeddings" in needed and data.embeddings is None:
         raise ConfigError(
             f"the initial strategy {name} compares embeddings, and there are none: choose "
-            "embed=pca or embed=file (embed.as_input=false leaves the learner the samples)"
+            "embed=pca, backbone or file (embed.as_input=false leaves the learner the samples)"
         )
     return Initial(size=size, strategy=chosen)
 

@@ -88,6 +88,7 @@ class ActiveLoop:
     Raises:
         ConfigError: sizes that make no sense or do not fit the pool.
         StrategyError: the strategy needs what this run cannot give: members, embeddings.
+        LearnerError: the learner can never fit such data.
         StoreError: the directory holds another run, or cannot be used.
     """
 
@@ -119,6 +120,8 @@ class ActiveLoop:
         self.memory_limit = memory_limit
         self.neighbors = neighbors or NeighborSearch()
         self._check_strategy()
+        if hasattr(learner, "check"):
+            learner.check(data)
         self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
         for each in (strategy, self.initial.strategy):
             rehearse(each)

@@ -216,7 +216,7 @@ class PoolNeighbors:
         features = self._spaces[choice("space", space, self._spaces)]
         if features is None:
             raise StrategyError(
-                "there are no embeddings in this run: choose embed=pca or embed=file"
+                "there are no embeddings in this run: choose embed=pca, backbone or file"
                 if space == "embeddings"
                 else "there are no features before the first round: use space=embeddings"
             )

@@ -112,6 +112,62 @@ class Progress(Silent):
         log.info(text)
 
 
+class Counting:
+    """Says how far a long piece of work is: a bar in a terminal, a line now and then elsewhere.
+
+    Use it as a context manager, and call it with how much is done.
+
+    Args:
+        what: what is counted, as in "embedding the pool".
+        total: when the work is over.
+        console: where to print; None: standard output.
+    """
+
+    def __init__(self, what: str, total: int, console: Console | None = None) -> None:
+        self._what, self._total = what, total
+        self._console = console or Console(soft_wrap=True, highlight=False)
+        self._first: int | None = None
+        self._start = self._spoke = time.monotonic()
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task(what, total=total)
+
+    def __enter__(self) -> Counting:
+        """Start the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def __call__(self, done: int) -> None:
+        """Say that `done` of all are done; what the first call names was there from before."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._start = done, now
+        text = f"{self._what}: {done:,} of {self._total:,}"
+        if self._first < done < self._total:
+            rest = (now - self._start) / (done - self._first) * (self._total - done)
+            text += f", about {duration(rest)} left"
+        self._bar.update(self._task, description=text, completed=done)
+        if not self._console.is_terminal and now - self._spoke > _QUIET:
+            self._spoke = now
+            self._console.print(text)
+            log.info(text)
+
+
 def duration(seconds: float) -> str:
     """Return seconds as `8 s`, `3 min` or `2 h 05 min`."""
     if seconds < 100:

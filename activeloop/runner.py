@@ -102,17 +102,11 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     Raises:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong with it.
     """
-    if unknown := sorted(set(map(str, config)) - {each.name for each in fields(Config)}):
-        close = difflib.get_close_matches(unknown[0], [each.name for each in fields(Config)], 1)
-        hint = f"did you mean {close[0]}?" if close else "see --help for the keys there are"
-        raise ConfigError(f"there is no setting {unknown[0]!r}: {hint}")
-    if missing := sorted(OmegaConf.missing_keys(config)):
-        raise ConfigError(f"{missing[0]} has no value: give one, as in {missing[0]}=VALUE")
+    check_complete(config)
     seed = whole("seed", config.seed)
     # First, so that a strategy that does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
-    data, hidden = instantiate(config.data, _convert_="all")
-    data = _factory(config.embed)(data)
+    data, hidden = build_data(config)
     loop = ActiveLoop(
         data,
         build_learner(config),
@@ -132,6 +126,26 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
         identity=_identity(config),
     )
     return loop, build_oracle(config, data, hidden)
+
+
+def check_complete(config: DictConfig) -> None:
+    """Raise `ConfigError` if a key is unknown, or has no value."""
+    if unknown := sorted(set(map(str, config)) - {each.name for each in fields(Config)}):
+        close = difflib.get_close_matches(unknown[0], [each.name for each in fields(Config)], 1)
+        hint = f"did you mean {close[0]}?" if close else "see --help for the keys there are"
+        raise ConfigError(f"there is no setting {unknown[0]!r}: {hint}")
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise ConfigError(f"{missing[0]} has no value: give one, as in {missing[0]}=VALUE")
+
+
+def build_data(config: DictConfig) -> tuple[Data, HiddenLabels]:
+    """Return the data set with its embeddings, and the hidden labels."""
+    data, hidden = instantiate(config.data, _convert_="all")
+    parameters = inspect.signature(get_object(config.embed._target_)).parameters
+    given: dict[str, Any] = {"device": config.device} if "device" in parameters else {}
+    if config.embed.get("cache") == "auto":
+        given["cache"] = cache_dir() / "embeddings"
+    return _factory(config.embed)(data, **given), hidden
 
 
 def build_learner(config: DictConfig) -> Any:
@@ -182,7 +196,10 @@ def _plain(node: Any) -> Any:
 def _identity(config: DictConfig) -> dict[str, Any]:
     """Return what makes a run this run: all settings but those of the machine."""
     settings = {name: value for name, value in _plain(config).items() if name not in _ELSEWHERE}
-    return settings | {"neighbors": settings["neighbors"] | {"cache": None}}
+    for name in ("neighbors", "embed"):
+        if "cache" in settings[name]:
+            settings[name] = settings[name] | {"cache": None}
+    return settings
 
 
 def _labels(config: DictConfig, hydra: Any) -> dict[str, Any]:

@@ -179,6 +179,7 @@ class Learner(Protocol):
 
     A learner may also say, in an attribute `offers`, which of "probs", "features", "members" and
     "head" it can give; a strategy that needs another is then refused before anything is trained.
+    One with a method `check(data)` raises there for data that it can never fit, likewise early.
     """
 
     device: device

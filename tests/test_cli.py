@@ -749,3 +749,67 @@ def test_initial_labels_from_a_file_are_not_asked_for(cli, tmp_path):
     assert {r["key"] for r in rows(tmp_path / "b" / "queries.csv") if r["round"] == "0"} == {
         r["key"] for r in known
     }
+
+
+# -- frozen backbones ----------------------------------------------------------------------------
+
+RANDOM = ["embed=backbone", "embed.weights=random", "embed.size=32"]
+PROBE = ["learner=probe", "initial.size=40", "query_size=5", "rounds=1"]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Have an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "activeloop" / "embeddings"
+
+
+def test_a_probe_on_a_frozen_backbone_and_its_vectors_for_other_runs(cli, tmp_path, cache):
+    small = ["data=digits", "data.pool_size=200", *RANDOM, *PROBE]
+    code, out, err = cli(*small, "strategy=badge", "hydra.run.dir=a", fast=False)
+    assert (code, err) == (0, "")
+    assert "resnet18 has random weights" in out
+    assert len(list(cache.glob("*.npy"))) == 2
+    assert f"the pool's vectors by resnet18 of torchvision go to {cache}" in out
+    assert float(rows(tmp_path / "a" / "curve.csv")[-1]["accuracy"]) > 0.3
+    before = {path: path.stat().st_mtime_ns for path in cache.glob("*.npy")}
+    code, out, _ = cli(*small, "strategy=typiclust", "seed=1", "hydra.run.dir=b", fast=False)
+    assert code == 0
+    assert f"the pool's vectors by resnet18 of torchvision are in {cache}" in out
+    assert {path: path.stat().st_mtime_ns for path in cache.glob("*.npy")} == before
+    # Where vectors are kept does not make it another run.
+    again = [*small, "strategy=typiclust", "seed=1", "hydra.run.dir=b", "embed.cache=c"]
+    code, out, _ = cli(*again, fast=False)
+    assert code == 0
+    assert "finished already" in out
+    assert len(list((tmp_path / "c").glob("*.npy"))) == 2
+
+
+def test_embedding_without_a_run(cli, tmp_path, cache):
+    code, out, err = cli("embed", "data=digits", "data.pool_size=50", *RANDOM, fast=False)
+    assert (code, err) == (0, "")
+    assert "digits: the pool is 50 vectors of 512" in out
+    assert len(list(cache.glob("*.npy"))) == 2
+    assert not (tmp_path / "outputs").exists()
+    fails(cli("embed", fast=False), "give embed=backbone")
+    fails(cli("embed", "embed=pca", fast=False), "give embed=backbone")
+    fails(cli("embed", *RANDOM, "embed.cache=null", fast=False), "leave its embed.cache")
+    fails(cli("embed", "embed=backbone", "embed.wieghts=random", fast=False), "wieghts")
+
+
+def test_errors_of_backbones_and_probes_are_one_line(cli, tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def fail(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", fail)
+    for words, *parts in [
+        (["embed=backbone"], "no network; fetch https://", "embed.weights=PATH"),
+        (["embed=pca", *RANDOM[1:]], "embed.weights"),
+        ([], "learner=probe needs vectors", "embed=backbone or embed=pca"),
+        (["embed=backbone", "embed.library=tim"], "embed.library must be one of torchvision"),
+        (["embed=backbone", "embed.weights=none.pt"], "none.pt: there is no such file"),
+        (["embed=pca", "learner.head=svm"], "learner.head must be one of linear, logistic"),
+    ]:
+        fails(cli(*PROBE, *words, fast=False), *parts)

@@ -308,9 +308,9 @@ def offline(monkeypatch, tmp_path):
         raise OSError("no network")
 
     monkeypatch.setattr("torch.hub.download_url_to_file", fail)
-    pretrained._imagenet.cache_clear()
+    pretrained.fetched.cache_clear()
     yield tmp_path
-    pretrained._imagenet.cache_clear()
+    pretrained.fetched.cache_clear()
 
 
 def resnet_state():
@@ -374,6 +374,17 @@ def test_channels_all_equal_give_what_rgb_gave(channels):
     rgb = torch.conv2d(grey.expand(-1, 3, -1, -1), filters)
     ours = torch.conv2d(grey.expand(-1, channels, -1, -1), adapt_channels(filters, channels))
     assert torch.allclose(ours, rgb, atol=1e-5)
+
+
+def test_a_last_layer_of_as_many_classes_is_taken_over_and_another_is_not(tmp_path):
+    path = tmp_path / "resnet18.pth"
+    torch.manual_seed(2)
+    state = models.resnet18(DIGIT, 7).state_dict()
+    torch.save(state, path)
+    for n_classes, equal in ((7, True), (8, False)):
+        own = models.resnet18(DIGIT, n_classes, weights=str(path)).state_dict()
+        assert torch.equal(own["fc.bias"][:7], state["fc.bias"]) == equal
+        assert torch.equal(own["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
 
 
 def test_weights_that_are_no_good(tmp_path):

@@ -2,7 +2,8 @@ import io
 
 from rich.console import Console
 
-from activeloop.progress import Progress, duration, result_table
+from activeloop import progress
+from activeloop.progress import Counting, Progress, duration, result_table
 from activeloop.types import Epoch, Round
 
 
@@ -57,3 +58,18 @@ def test_the_table_shows_each_round_and_what_is_missing_stays_empty():
 
 def test_durations():
     assert [duration(s) for s in (8.4, 150, 7500)] == ["8 s", "2 min", "2 h 05 min"]
+
+
+def test_counting_says_how_much_is_left_now_and_then(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    screen = console()
+    with Counting("embedding the pool", 5000, screen) as tell:
+        for second, done in ((0, 1000), (10, 2000), (40, 3000), (50, 4000), (90, 5000)):
+            clock[0] = second
+            tell(done)
+    # What was there at first is no measure of speed: 2,000 took 40 s.
+    assert screen.file.getvalue().splitlines() == [
+        "embedding the pool: 3,000 of 5,000, about 40 s left",
+        "embedding the pool: 5,000 of 5,000",
+    ]

@@ -157,3 +157,18 @@ def test_without_a_gpu_the_gpu_benchmark_ends_politely():
     done = run("bench_gpu.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert "no CUDA GPU" in done.stdout
+
+
+def test_a_round_of_every_probe_is_timed(tmp_path):
+    out = tmp_path / "probe.md"
+    size = ("--rows", 400, "--features", 16, "--labels", 60, "--repeats", 1, "--threads", 1)
+    done = run("bench_probe.py", *size, "--out", out)
+    assert done.returncode == 0, done.stderr
+    for name in ("`learner=probe`", "`learner.head=mlp`", "scikit-learn, plain"):
+        ((_, *seconds, accuracy),) = cells(out.read_text(), name)
+        assert len(seconds) == 4
+        assert all(number(cell) > 0 for cell in seconds)
+        assert number(accuracy) > 10  # ten classes
+    few = run("bench_probe.py", *size, "--labels", 5)
+    assert few.returncode == 2
+    assert "--labels must be from 10" in few.stderr

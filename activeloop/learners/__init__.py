@@ -9,11 +9,12 @@ from torch import nn
 
 from activeloop.architecture import Architecture
 from activeloop.checks import choice
+from activeloop.learners.probe import ProbeLearner
 from activeloop.learners.sklearn_learner import SklearnLearner, logistic_regression
 from activeloop.learners.torch_learner import TorchLearner
 from activeloop.models import load_model
 
-__all__ = ["SklearnLearner", "TorchLearner", "load_learner", "logistic_regression"]
+__all__ = ["ProbeLearner", "SklearnLearner", "TorchLearner", "load_learner", "logistic_regression"]
 
 
 def load_learner(
@@ -21,10 +22,11 @@ def load_learner(
     model: str | Architecture | Callable[..., nn.Module] = "cnn",
     **options: Any,
 ) -> TorchLearner | SklearnLearner:
-    """Return the learner called `name`, "torch" or "sklearn", with its options.
+    """Return the learner called `name`, with its options.
 
     Args:
-        name: "torch" for `TorchLearner`, "sklearn" for `SklearnLearner`, which needs `estimator`.
+        name: "torch" for `TorchLearner`, "probe" for `ProbeLearner`, on vectors, "sklearn" for
+            `SklearnLearner`, which needs `estimator`.
         model: for "torch": the name of a model, an architecture, or an `nn.Module` class or a
             function that returns a module.
         options: arguments of the learner's class.
@@ -32,8 +34,10 @@ def load_learner(
     Raises:
         ConfigError: there is no such learner or model, or an option has no meaning.
     """
-    if choice("learner", name, ["torch", "sklearn"]) == "sklearn":
+    if choice("learner", name, ["torch", "probe", "sklearn"]) == "sklearn":
         return SklearnLearner(**options)
+    if name == "probe":
+        return ProbeLearner(**options)
     if isinstance(model, str):
         model = load_model(model)
     elif not isinstance(model, Architecture):

@@ -24,7 +24,7 @@ def vectors(context: Context, space: Space) -> Tensor:
     found: Tensor | None = context.features if space == "features" else context.embeddings
     if found is None:
         raise StrategyError(
-            "there are no embeddings in this run: choose embed=pca or embed=file"
+            "there are no embeddings in this run: choose embed=pca, backbone or file"
             if space == "embeddings"
             else "there are no features (before the first round, or not declared by @needs): "
             "use space=embeddings"

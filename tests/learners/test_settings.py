@@ -12,7 +12,7 @@ from torch import nn
 
 from activeloop.config import config_dir
 from activeloop.errors import ConfigError
-from activeloop.learners import SklearnLearner, TorchLearner, load_learner
+from activeloop.learners import ProbeLearner, SklearnLearner, TorchLearner, load_learner
 from activeloop.learners.settings import Training
 from activeloop.models import load_model
 
@@ -132,7 +132,9 @@ def test_load_learner():
     assert load_learner("torch", "lenet5").model.name == "lenet5"
     assert load_learner("torch", load_model("mlp"), epochs=3).training.epochs == 3
     assert load_learner("torch", lambda n_classes: nn.Linear(2, n_classes)).model.options == {}
-    with pytest.raises(ConfigError, match="learner must be one of torch, sklearn, got 'jax'"):
+    with pytest.raises(
+        ConfigError, match="learner must be one of torch, probe, sklearn, got 'jax'"
+    ):
         load_learner("jax")
     with pytest.raises(
         ConfigError, match=r"must be an Architecture, got str; .*load_model\(name\)"
@@ -140,11 +142,15 @@ def test_load_learner():
         TorchLearner("cnn")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("torch", TorchLearner), ("sklearn", SklearnLearner)])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("torch", TorchLearner), ("probe", ProbeLearner), ("sklearn", SklearnLearner)],
+)
 def test_configs_list_every_option_with_its_default(name, kind):
     node = OmegaConf.to_container(OmegaConf.load(config_dir() / "learner" / f"{name}.yaml"))
     given = inspect.signature(kind).parameters
     options = {k: p.default for k, p in given.items() if k not in ("model", "device", "estimator")}
     assert node.pop("_target_").endswith(kind.__name__)
     node.pop("estimator", None)
-    assert {k: v or None for k, v in node.items()} == {k: v or None for k, v in options.items()}
+    options = {k: list(v) if isinstance(v, tuple) else v or None for k, v in options.items()}
+    assert {k: v or None for k, v in node.items()} == options

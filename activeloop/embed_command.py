@@ -1,0 +1,42 @@
+"""`python -m activeloop embed`: make the vectors of a data set and keep them, without a run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from activeloop.config import config_dir, register
+from activeloop.errors import ConfigError
+from activeloop.runner import build_data, check_complete
+
+
+def embed(arguments: Sequence[str]) -> None:
+    """Embed what the overrides `arguments` say, as in `data=digits embed=backbone`.
+
+    The same command may be given several times at once, on one machine or on several that share
+    the folder: each takes parts that nobody has yet, and all end when everything is there.
+
+    Raises:
+        ConfigError: the overrides have no meaning, or what is embedded would not be kept.
+    """
+    register()
+    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
+        config = compose("config", list(arguments))
+    check_complete(config)
+    settings: Any = OmegaConf.to_container(config.embed, resolve=True)
+    if settings.get("cache") is None:
+        raise ConfigError(
+            "embed keeps the vectors of embed=backbone: give embed=backbone, and leave its "
+            "embed.cache"
+        )
+    form = "%(levelname)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stdout, force=True)
+    data, _ = build_data(config)
+    assert data.embeddings is not None
+    samples, width = data.embeddings.shape
+    print(f"{data.name}: the pool is {samples:,} vectors of {width}")
