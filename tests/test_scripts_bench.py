@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
@@ -129,3 +130,23 @@ def test_whole_runs_on_arrays_are_timed(tmp_path):
     failed = run("bench_million.py", *options, "--strategies", "margni")
     assert failed.returncode
     assert "margni" in failed.stderr
+
+
+@pytest.mark.slow
+def test_reading_of_images_is_timed(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for red in range(20):
+            path = tmp_path / "photos" / name / f"{red}.jpg"
+            Image.new("RGB", (9, 9), (red, 0, 0)).save(path)
+    out = tmp_path / "data.md"
+    size = ["--images", 30, "--size", 8, "--batch", 7, "--workers", 2]
+    done = run("bench_data.py", "--root", tmp_path / "photos", *size, "--out", out)
+    assert done.returncode == 0, done.stderr
+    text = out.read_text()
+    assert len(cells(text, "decode into")) == 4
+    assert len(cells(text, "in order")) == len(cells(text, "at random")) == 3
+    assert all(number(row[2]) > 0 for row in [*cells(text, "find"), *cells(text, "at random")])
+    wrong = run("bench_data.py", "--root", tmp_path / "nowhere")
+    assert wrong.returncode == 2
+    assert "there is no folder" in wrong.stderr

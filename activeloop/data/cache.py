@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -121,14 +123,22 @@ def _in_memory(items: Items, rows: Indices, workers: int) -> Loaded:
     return Loaded(x=torch.from_numpy(x), places=places, labels=labels, faults=faults)
 
 
+def _made(folder: Path) -> Path | None:
+    """Return `folder`, which is on a disk where the system's own may be in memory; None if not."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder if os.access(folder, os.W_OK) else None
+    return None
+
+
 def _open(items: Items, rows: Indices, storage: Storage) -> Kept:
     """Return the file of `items`: a lasting one, or one that ends with what is read from it."""
     identities = items.identities()
-    if items.volatile and not storage.asked:
-        return Kept(items, identities, None)
-    if items.digest is None:
-        log.warning("%s cannot be pickled, so that data.cache cannot keep it", items.name)
-        return Kept(items, identities, None)
+    if items.volatile and (not storage.asked or items.digest is None):
+        if storage.asked:
+            log.warning("%s cannot be pickled, so that data.cache cannot keep it", items.name)
+        return Kept(items, identities, None, unnamed_in=_made(storage.folder))
+    assert items.digest is not None
     plain = re.sub(r"[^\w.-]+", "_", items.name)[:60]
     shape = "x".join(map(str, items.shape))
     folder = storage.folder / f"{plain}-{shape}-{items.digest[:12]}"

@@ -41,6 +41,13 @@ RECORD = np.dtype([("identity", "<u8"), ("label", "<i8")])
 class Kept:
     """Items in a file, and which of them are there.
 
+    Args:
+        items: what may be put there.
+        identities: theirs, `[n]`.
+        folder: where the file is; None for one without a name, that ends with what reads it.
+        name: the file's.
+        unnamed_in: where a file without a name is; None: the system's folder for such.
+
     Attributes:
         pixels: the items.
         records: of each item, `[n]`.
@@ -48,16 +55,23 @@ class Kept:
     """
 
     def __init__(
-        self, items: Items, identities: npt.NDArray[np.uint64], folder: Path | None, name: str = ""
+        self,
+        items: Items,
+        identities: npt.NDArray[np.uint64],
+        folder: Path | None,
+        name: str = "",
+        *,
+        unnamed_in: Path | None = None,
     ) -> None:
         self._folder = folder
+        self._place = folder or unnamed_in or Path(tempfile.gettempdir())
         self._identities = identities
         # A folder that cannot be written may have been filled by others.
         self.writable = write = folder is None or os.access(folder, os.W_OK)
         path, n = folder and folder / f"{name}.npy", len(items)
-        self.pixels = RowFile(path, n, items.shape, items.dtype, folder=folder, write=write)
+        self.pixels = RowFile(path, n, items.shape, items.dtype, folder=self._place, write=write)
         path = folder and folder / f"{name}.records.npy"
-        self._file = RowFile(path, n, (), RECORD, folder=folder, write=write)
+        self._file = RowFile(path, n, (), RECORD, folder=self._place, write=write)
         self.records = self._file.all()
 
     def missing(self, rows: Indices) -> Indices:
@@ -76,16 +90,17 @@ class Kept:
         with _lock(self._folder):
             missing = self.missing(rows)
             needed = len(missing) * item_bytes(items)
-            place = self._folder or Path(tempfile.gettempdir())
-            if needed > (free := shutil.disk_usage(place).free):
-                raise _no_room(place, f"{readable(needed)} are needed, {readable(free)} are free")
+            if needed > (free := shutil.disk_usage(self._place).free):
+                raise _no_room(
+                    self._place, f"{readable(needed)} are needed, {readable(free)} are free"
+                )
             start = time.monotonic()
             try:
                 faults = self._read(items, missing, workers)
             except OSError as error:
-                raise _no_room(place, str(error)) from error
+                raise _no_room(self._place, str(error)) from error
         took = duration(time.monotonic() - start)
-        log.info("%s: %d read in %s into %s", items.name, len(missing), took, place)
+        log.info("%s: %d read in %s into %s", items.name, len(missing), took, self._place)
         return faults
 
     def _read(self, items: Items, missing: Indices, workers: int) -> dict[int, str]:

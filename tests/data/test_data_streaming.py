@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pictures import random_state
 from PIL import Image
 
 from activeloop.data import decode as decode_module
@@ -117,6 +119,20 @@ def test_larger_than_the_limit_streams_by_itself_and_no_smaller(photos):
     # Copies take memory too; and what is cut does not.
     assert stored(image_folder(photos, size=6, memory_limit=size, repeat=2)[0].pool)
     assert not stored(image_folder(photos, size=6, memory_limit=size // 2, pool_size=10)[0].pool)
+
+
+def test_folders_of_train_and_test_are_one_file(photos, tmp_path, home):
+    (tmp_path / "both").mkdir()
+    photos.rename(tmp_path / "both" / "train")
+    shutil.copytree(tmp_path / "both" / "train" / "cat", tmp_path / "both" / "test" / "bee")
+    options = {"size": [9, 11], "pool_size": 7, "validation": 3}
+    in_memory = image_folder(tmp_path / "both", **options)
+    assert_same(in_memory, image_folder(tmp_path / "both", memory_limit=TINY, **options))
+    assert len(list(home.glob("*/*.records.npy"))) == 1
+    for samples in (in_memory[0].pool, in_memory[0].test):
+        for key, image in zip(samples.keys, pixels(samples), strict=True):
+            with Image.open(tmp_path / "both" / key) as stored_image:
+                assert image.permute(1, 2, 0).tolist() == np.asarray(stored_image).tolist()
 
 
 def test_without_a_cache_all_is_held_in_memory(photos, home):
@@ -353,6 +369,17 @@ def test_a_folder_that_cannot_be_written(photos, tmp_path, home, caplog):
     assert_same(result, image_folder(photos, size=6))
 
 
+def test_a_folder_of_others_is_read_and_not_written(photos, tmp_path, monkeypatch, decoded, caplog):
+    some = {"size": 6, "memory_limit": TINY, "cache": tmp_path / "kept", "pool_size": 5}
+    first = image_folder(photos, **some)
+    monkeypatch.setattr(kept_module.os, "access", lambda *_: False)
+    decoded.clear()
+    assert_same(first, image_folder(photos, **some))
+    assert decoded == []
+    with pytest.raises(ConfigError, match="not all is there, and it cannot be written"):
+        image_folder(photos, **some | {"pool_size": 6})
+
+
 @pytest.mark.parametrize("cache", [3, "", True])
 def test_a_cache_must_be_a_folder(photos, cache):
     with pytest.raises(ConfigError, match=r"data\.cache must be auto, a folder or null"):
@@ -405,12 +432,12 @@ class Unpicklable(Noisy):
 
 @pytest.mark.parametrize("limit", [None, TINY])
 def test_datasets_are_read_by_workers_and_their_chance_is_the_items(monkeypatch, limit):
+    state = random_state()
     one = from_dataset(Noisy(), Noisy(7), workers=0)
     monkeypatch.setattr(reading, "ALONE", 0)
     monkeypatch.setattr(reading, "CHUNK_ROWS", 4)
-    state = np.random.get_state()[1].tolist()  # noqa: NPY002
     two = from_dataset(Noisy(), Noisy(7), workers=2, memory_limit=limit)
-    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
+    assert random_state() == state
     assert stored(two[0].pool) == (limit is not None)
     assert_same(one, two)
     first = pixels(one[0].pool)[:, :, 0, 0]
