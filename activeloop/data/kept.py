@@ -184,10 +184,14 @@ def _lock(folder: Path | None) -> Iterator[None]:
 
     Where the disk knows no locks, they all read and write the same, which is slow but right.
     """
-    if folder is None or fcntl is None or not os.access(folder, os.W_OK):
+    file = None
+    if folder is not None and fcntl is not None:
+        with suppress(OSError):  # of a folder that cannot be written, say
+            file = (folder / "lock").open("wb")
+    if file is None:
         yield
         return
-    with (folder / "lock").open("wb") as file:
+    with file:
         told = False
         while True:
             try:
