@@ -22,6 +22,9 @@ EXCLUDED_KEYS = "hydra.job.config.override_dirname.exclude_keys"
 # The directories that `fresh` made for this command.
 _fresh: dict[str, str] = {}
 
+# Settings of a data set that change nothing of what it is.
+_STORAGE = ("cache", "workers", "memory_limit")
+
 # An override's text longer than this is replaced by a digest in a directory's name.
 _LONGEST_NAME = 80
 
@@ -164,11 +167,19 @@ def _digest(root: DictConfig) -> str:
         for name, node in root.items_ex(resolve=False)
         if name not in ("hydra", "strategy", "seed", "device", "memory_limit")
     }
+    config["data"] = without_storage(config["data"])
     for name in ("neighbors", "embed"):  # where these are kept changes nothing
         if "cache" in config[name]:
             config[name] = {**config[name], "cache": None}
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def without_storage(data: Any) -> Any:
+    """Return the settings of a data set without those that say where it is held, and by whom."""
+    if not isinstance(data, dict):
+        return data
+    return {key: value for key, value in data.items() if key not in _STORAGE}
 
 
 def _experiment(root: DictConfig) -> str | None:

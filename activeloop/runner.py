@@ -19,15 +19,17 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop import models, strategies
 from activeloop.checks import bytes_of, whole
-from activeloop.config import Config, cache_dir, strategy_name, variant
+from activeloop.config import Config, cache_dir, strategy_name, variant, without_storage
 from activeloop.environment import write_environment
 from activeloop.errors import ConfigError, StoreError
+from activeloop.initial import Initial
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
 from activeloop.run_files import shown
+from activeloop.schedule import Schedule
 from activeloop.sweep import ERROR_FILE
 from activeloop.types import Data, HiddenLabels, Oracle
 
@@ -107,12 +109,14 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     # First, so that a strategy that does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
     data, hidden = build_data(config)
+    initial = _factory(config.initial, recursive=False)(data, hidden)
+    check_labelled_fit(config, data, initial)
     loop = ActiveLoop(
         data,
         build_learner(config),
         strategy,
         test_labels=hidden.test,
-        initial=_factory(config.initial, recursive=False)(data, hidden),
+        initial=initial,
         query_size=_plain(config.query_size),
         query_growth=config.query_growth,
         rounds=config.rounds,
@@ -139,13 +143,28 @@ def check_complete(config: DictConfig) -> None:
 
 
 def build_data(config: DictConfig) -> tuple[Data, HiddenLabels]:
-    """Return the data set with its embeddings, and the hidden labels."""
-    data, hidden = instantiate(config.data, _convert_="all")
+    """Return the data set with its embeddings, and the hidden labels.
+
+    A data set that takes a `memory_limit` gets the run's if it has none.
+    """
+    own: dict[str, Any] = {}
+    if "memory_limit" in config.data and config.data.memory_limit is None:
+        own["memory_limit"] = config.memory_limit
+    data, hidden = instantiate(config.data, _convert_="all", **own)
     parameters = inspect.signature(get_object(config.embed._target_)).parameters
     given: dict[str, Any] = {"device": config.device} if "device" in parameters else {}
     if config.embed.get("cache") == "auto":
         given["cache"] = cache_dir() / "embeddings"
     return _factory(config.embed)(data, **given), hidden
+
+
+def check_labelled_fit(config: DictConfig, data: Data, initial: Initial) -> None:
+    """Raise `DataError` before anything is trained if a round's labels will not be in memory."""
+    if (check := getattr(data.pool, "check_fits", None)) is None:
+        return
+    settings = _plain(config)
+    ways = (settings[name] for name in ("query_size", "query_growth", "rounds", "budget"))
+    check(Schedule(initial.size, len(data.pool), *ways).planned[-1])
 
 
 def build_learner(config: DictConfig) -> Any:
@@ -196,6 +215,7 @@ def _plain(node: Any) -> Any:
 def _identity(config: DictConfig) -> dict[str, Any]:
     """Return what makes a run this run: all settings but those of the machine."""
     settings = {name: value for name, value in _plain(config).items() if name not in _ELSEWHERE}
+    settings["data"] = without_storage(settings["data"])
     for name in ("neighbors", "embed"):
         if "cache" in settings[name]:
             settings[name] = settings[name] | {"cache": None}

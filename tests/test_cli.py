@@ -813,3 +813,66 @@ def test_errors_of_backbones_and_probes_are_one_line(cli, tmp_path, cache, monke
         (["embed=pca", "learner.head=svm"], "learner.head must be one of linear, logistic"),
     ]:
         fails(cli(*PROBE, *words, fast=False), *parts)
+
+
+# -- pools larger than memory --------------------------------------------------------------------
+
+
+def noise(root, count=30):
+    """Make a folder of images: a class is darker, the other brighter."""
+    rng = np.random.default_rng(0)
+    for name, most in (("cat", 130), ("dog", 256)):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, most, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+
+
+STREAMED = ["data=image_folder", "data.root=photos", "data.size=16", "model=cnn", "rounds=2"]
+
+
+def without_seconds(path):
+    return [{k: v for k, v in row.items() if "second" not in k} for row in rows(path)]
+
+
+def test_a_run_from_a_file_is_the_run_from_memory(cli, tmp_path):
+    noise(tmp_path / "photos")
+    runs = {"memory": [], "file": ["data.memory_limit=1KiB"], "kept": ["data.cache=kept"]}
+    for name, more in runs.items():
+        more = [*more, "strategy=margin", "data.validation=6", f"hydra.run.dir={name}"]
+        code, _, err = cli(*STREAMED, "learner.augment=auto", *more)
+        assert (code, err) == (0, "")
+    assert list((tmp_path / "kept").glob("*/*.npy"))
+    for name in ("file", "kept"):
+        for file in ("queries.csv", "model.safetensors"):
+            assert (tmp_path / name / file).read_bytes() == (
+                tmp_path / "memory" / file
+            ).read_bytes()
+        curves = [without_seconds(tmp_path / each / "curve.csv") for each in ("memory", name)]
+        assert curves[0] == curves[1]
+        assert len(curves[0]) == 3
+    # Where samples are held is not what a run is: it goes on either way.
+    code, out, _ = cli(*STREAMED, "learner.augment=auto", *more, "data.workers=0")
+    assert "finished already" in out
+
+
+def test_the_memory_limit_of_a_run_is_that_of_its_data(cli, tmp_path, monkeypatch):
+    noise(tmp_path / "photos")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert cli(*STREAMED, "memory_limit=64KiB")[0] == 0
+    assert not (tmp_path / "cache" / "activeloop" / "images").exists()
+    assert cli(*STREAMED, "memory_limit=8KiB")[0] == 0
+    assert list((tmp_path / "cache" / "activeloop" / "images").glob("images_of_photos-3x16x16-*/*"))
+
+
+def test_labels_that_will_not_fit_are_refused_before_anything_is_trained(
+    cli, tmp_path, monkeypatch
+):
+    noise(tmp_path / "photos")
+    monkeypatch.setattr("activeloop.data.samples.BATCH_BYTES", 1)
+    fails(
+        cli(*STREAMED, "data.memory_limit=4KiB", "query_size=8", "hydra.run.dir=run"),
+        "26 samples at once take 19.5 KiB, more than the memory_limit of 4 KiB",
+        "budget",
+    )
+    assert not (tmp_path / "run" / "run.db").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
@@ -172,3 +173,23 @@ def test_a_round_of_every_probe_is_timed(tmp_path):
     few = run("bench_probe.py", *size, "--labels", 5)
     assert few.returncode == 2
     assert "--labels must be from 10" in few.stderr
+
+
+@pytest.mark.slow
+def test_reading_of_images_is_timed(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for red in range(20):
+            path = tmp_path / "photos" / name / f"{red}.jpg"
+            Image.new("RGB", (9, 9), (red, 0, 0)).save(path)
+    out = tmp_path / "data.md"
+    size = ["--images", 30, "--size", 8, "--batch", 7, "--workers", 2]
+    done = run("bench_data.py", "--root", tmp_path / "photos", *size, "--out", out)
+    assert done.returncode == 0, done.stderr
+    text = out.read_text()
+    assert len(cells(text, "decode into")) == 4
+    assert len(cells(text, "in order")) == len(cells(text, "at random")) == 3
+    assert all(number(row[2]) > 0 for row in [*cells(text, "find"), *cells(text, "at random")])
+    wrong = run("bench_data.py", "--root", tmp_path / "nowhere")
+    assert wrong.returncode == 2
+    assert "there is no folder" in wrong.stderr

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from activeloop.data.ahead import raw_batches
 from activeloop.data.bundled import digits
 from activeloop.data.folder import image_folder
 from activeloop.data.items import from_dataset
@@ -26,6 +27,7 @@ __all__ = [
     "from_dataset",
     "image_folder",
     "load_data",
+    "raw_batches",
     "torchvision_data",
 ]
 

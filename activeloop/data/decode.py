@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+import PIL
+from PIL import Image, ImageOps, features
 
-from activeloop.checks import choice, whole
-from activeloop.data.validate import one_line
+from activeloop.checks import whole
 from activeloop.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
+DECODING = 1  # to be raised when `decode` returns other pixels, so that kept ones are not used
 
 
 def image_size(size: object) -> tuple[int, int]:
@@ -29,49 +31,80 @@ def image_size(size: object) -> tuple[int, int]:
     return whole("data.size", both[0], least=1), whole("data.size", both[1], least=1)
 
 
-def decode_all(
-    root: Path, files: Sequence[str], size: tuple[int, int], channels: int, unreadable: str
-) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """Return the images `[n, channels, *size]` and the positions `[n]` in `files` they come from.
+class ImageFiles:
+    """Image files as items to be read; their labels mean nothing. See `activeloop.data.reading`.
 
     Args:
-        root: folder that `files` are relative to.
-        files: at least one.
+        root: the folder.
+        files: paths below it.
         size: height and width; images are stretched to it, with antialiasing.
         channels: 1 for grey or 3 for RGB.
-        unreadable: "error" raises on files that cannot be read; "skip" leaves them out, with a
-            warning for each.
-
-    Raises:
-        DataError: on unreadable files, or if no file can be read.
     """
-    choice("data.unreadable", unreadable, ("error", "skip"))
-    pixels = np.empty((len(files), channels, *size), np.uint8)
 
-    def fill(position: int) -> str | None:
+    dtype = np.dtype(np.uint8)
+    volatile = False
+    fatal = False
+
+    def __init__(
+        self, root: Path, files: Sequence[str], size: tuple[int, int], channels: int
+    ) -> None:
+        self.root, self.files = root.resolve(), files
+        self.name = f"images of {self.root.name}"
+        self.shape = (channels, *size)
+        self._stamps: list[tuple[int, int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __call__(self, index: int) -> tuple[npt.NDArray[Any], int]:
+        """Return one image `[channels, *size]`.
+
+        Raises:
+            DataError: the file is not what it was when its identity was taken.
+        """
+        pixels = decode(self.root / self.files[index], self.shape[1:], self.shape[0])
+        if self._stamps is not None and self._stamp(self.files[index]) != self._stamps[index]:
+            raise DataError("it was changed meanwhile: run again")
+        return pixels, 0
+
+    @property
+    def digest(self) -> str:
+        """Digest of all that pixels depend on, beside the files."""
+        versions = [PIL.__version__, *(features.version(name) for name in ("jpg", "webp"))]
+        text = f"{self.root} {self.shape} {DECODING} {versions}"
+        return blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+    def identities(self) -> npt.NDArray[np.uint64]:
+        """Return a number above 0 for each file, `[n]`, by its path, size and time of change."""
+        self._stamps = [self._stamp(file) for file in self.files]
+        found = np.empty(len(self.files), np.uint64)
+        for place, (file, stamp) in enumerate(zip(self.files, self._stamps, strict=True)):
+            text = f"{file}\0{stamp}".encode(errors="surrogateescape")
+            found[place] = int.from_bytes(blake2b(text, digest_size=8).digest()) | 1
+        return found
+
+    def _stamp(self, file: str) -> tuple[int, int]:
         try:
-            pixels[position] = decode(root / files[position], size, channels)
-        except Exception as error:  # decoders raise what they like on broken files
-            return f"{files[position]} ({one_line(error)})"
-        return None
+            found = os.stat(f"{self.root}/{file}")  # noqa: PTH116  # several times as fast as Path
+        except OSError:
+            return (-1, 0)  # reading it will say what is wrong
+        return found.st_size, found.st_mtime_ns
 
-    # Decoding releases the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        faults = list(pool.map(fill, range(len(files))))
-    bad = [fault for fault in faults if fault is not None]
-    if bad and (unreadable == "error" or len(bad) == len(files)):
+
+def check_readable(items: ImageFiles, of: int, faults: dict[int, str], unreadable: str) -> None:
+    """Warn of files that cannot be read, of so many; raise `DataError` if they must not be left."""
+    bad = [f"{items.files[row]} ({why})" for row, why in faults.items()]
+    if bad and (unreadable == "error" or len(bad) == of):
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise DataError(
-            f"{len(bad)} of {len(files)} images in {root} cannot be read: {', '.join(bad[:3])}"
+            f"{len(bad)} of {of} images in {items.root} cannot be read: {', '.join(bad[:3])}"
             f"{more}; remove them, or leave them out with data.unreadable=skip"
         )
     for fault in bad:
         log.warning("left out, cannot be read: %s", fault)
-    kept = np.flatnonzero([fault is None for fault in faults])
-    return (pixels[kept] if bad else pixels), kept
 
 
-def decode(path: Path, size: tuple[int, int], channels: int) -> Pixels:
+def decode(path: Path, size: Sequence[int], channels: int) -> Pixels:
     """Return one image `[channels, *size]`: upright, transparency on white, 16 bits scaled to 8.
 
     Raises:

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from activeloop.checks import choice
-from activeloop.data.decode import decode_all, image_size
-from activeloop.data.parts import Part, split, whole_part
+from activeloop.data.cache import Storage, load
+from activeloop.data.decode import ImageFiles, check_readable, image_size
+from activeloop.data.parts import Part, split
 from activeloop.data.prepare import PoolOptions, Source, prepare
+from activeloop.data.stored import StoredRows
 from activeloop.data.validate import class_names
 from activeloop.errors import ConfigError, DataError
-from activeloop.types import Data, HiddenLabels
+from activeloop.types import Data, HiddenLabels, Indices
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +39,16 @@ def image_folder(
     channels: int = 3,
     test_fraction: float = 0.2,
     unreadable: str = "error",
+    cache: str | Path | None = "auto",
+    workers: int | str = "auto",
+    memory_limit: int | str | None = None,
     **options: Any,
 ) -> tuple[Data, HiddenLabels]:
-    """Return the images under `root`, decoded once into memory: uint8 `[channels, H, W]`.
+    """Return the images under `root`, decoded once: uint8 `[channels, H, W]`.
+
+    Those that the options leave in the data set are decoded into memory or, where they would take
+    more than `memory_limit`, into a file from which batches are read. The file is found again by
+    later runs, as long as the images, their times of change and Pillow's version are the same.
 
     Three layouts are known, tried in this order:
 
@@ -57,14 +67,22 @@ def image_folder(
         size: height and width in pixels, or [height, width]; images are stretched to it.
         channels: 3 for RGB, 1 for grey.
         test_fraction: how much is the test set, stratified, where there is no folder of its own.
-        unreadable: "error", or "skip" to leave broken files out with a warning.
+        unreadable: "error", or "skip" to leave broken files out with a warning; all are then
+            decoded before `pool_size` is cut.
+        cache: folder for decoded images, which are then kept there in any case; "auto" keeps
+            those that do not fit in memory below `~/.cache`; None holds all in memory.
+        workers: processes that decode; "auto" takes one for each core if it takes long.
+        memory_limit: bytes that decoded images may take in memory, as in "4GiB"; None takes half
+            of what is free.
         options: `PoolOptions`.
 
     Raises:
         ConfigError: on options that have no meaning or ask for too much.
-        DataError: if the folder is missing or empty, or its layout or files cannot be read.
+        DataError: if the folder is missing or empty, or its layout or files cannot be read, or
+            there is no room for the decoded ones.
     """
     chosen = PoolOptions.of(options)
+    storage = Storage.of(cache, workers, memory_limit)
     names = class_names(classes)
     if channels not in (1, 3):
         raise ConfigError(f"data.channels must be 1 for grey or 3 for RGB, got {channels!r}")
@@ -79,7 +97,19 @@ def image_folder(
             "'data.classes=[cat,dog]'"
         )
     _check_names(found[0], names, found[1:] if classes is None else [])
-    parts = [_part(folder, listing, names, extent, channels, unreadable) for listing in found]
+    # Of all classes, so that another choice of them finds what is decoded already.
+    items = ImageFiles(folder, [file for each in found for file in each.files], extent, channels)
+    shape = (len(items), channels, *extent)
+    x: Tensor | StoredRows = torch.empty(shape, dtype=torch.uint8, device="meta")
+    parts = _parts(x, found, names)
+
+    def read(rows: Indices, copies: int) -> tuple[Tensor | StoredRows, Indices]:
+        loaded = load(items, rows, storage, copies)
+        check_readable(items, len(rows), loaded.faults, unreadable)
+        return loaded.x, loaded.places
+
+    if unreadable == "skip":
+        parts = _readable(parts, items, storage)
     if test_name is not None:
         pool, test = parts[0], parts[1]
     elif parts[0].labels is None:
@@ -88,7 +118,12 @@ def image_folder(
         pool, test = split(parts[0], test_fraction, chosen.rng("test"))
     natural = ("crop", "flip")
     source = Source(
-        name=folder.resolve().name, classes=names, pool=pool, test=test, augmentations=natural
+        name=folder.resolve().name,
+        classes=names,
+        pool=pool,
+        test=test,
+        augmentations=natural,
+        read=None if unreadable == "skip" else read,
     )
     return prepare(source, chosen)
 
@@ -104,6 +139,10 @@ class _Listing:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.by_class)
+
+    @property
+    def files(self) -> list[str]:
+        return self.flat or [file for files in self.by_class.values() for file in files]
 
 
 def _check_names(pool: _Listing, names: tuple[str, ...], tests: list[_Listing]) -> None:
@@ -150,7 +189,7 @@ def _scan(root: Path, name: str) -> _Listing:
             continue
         if entry.is_dir():
             by_class[entry.name] = _images_below(root, entry)
-        elif entry.suffix.lower() in SUFFIXES:
+        elif _is_image(entry.name):
             flat.append(entry.relative_to(root).as_posix())
     for empty in [name for name, files in by_class.items() if not files]:
         log.warning("%s has no images: not taken for a class", folder / empty)
@@ -173,24 +212,41 @@ def _images_below(root: Path, folder: Path) -> list[str]:
     # Links are followed: data sets are often put together of them.
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            path = Path(place, name)
-            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
-                found.append(path.relative_to(root).as_posix())
+        # A `Path` for each of a million files would take many times as long.
+        below = Path(place).relative_to(root).as_posix()
+        found += [f"{below}/{name}" for name in files if _is_image(name)]
     return sorted(found)
 
 
-def _part(
-    root: Path,
-    listing: _Listing,
-    names: tuple[str, ...],
-    size: tuple[int, int],
-    channels: int,
-    unreadable: str,
-) -> Part:
-    by_class = [listing.by_class.get(name, []) for name in names]
-    files = listing.flat or [file for files in by_class for file in files]
-    pixels, kept = decode_all(root, files, size, channels, unreadable)
-    labels = np.repeat(np.arange(len(names)), [len(files) for files in by_class])
-    keys = [files[position] for position in kept.tolist()]
-    return whole_part(torch.from_numpy(pixels), keys, None if listing.flat else labels[kept])
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _parts(
+    x: Tensor | StoredRows, listings: Sequence[_Listing], names: tuple[str, ...]
+) -> list[Part]:
+    """Return the files of `names` in each listing, as rows of `x`, that has those of all."""
+    parts, start = [], 0
+    for listing in listings:
+        at = {file: start + place for place, file in enumerate(listing.files)}
+        start += len(at)
+        by_class = [listing.by_class.get(name, []) for name in names]
+        keys = listing.flat or [file for files in by_class for file in files]
+        labels = np.repeat(np.arange(len(names)), [len(files) for files in by_class])
+        rows = np.array([at[file] for file in keys], np.int64)
+        parts.append(Part(x=x, rows=rows, keys=keys, labels=None if listing.flat else labels))
+    return parts
+
+
+def _readable(parts: Sequence[Part], items: ImageFiles, storage: Storage) -> list[Part]:
+    """Return `parts` read, without what cannot be read, with a warning for each such file."""
+    rows = np.unique(np.concatenate([part.rows for part in parts]))
+    loaded = load(items, rows, storage)
+    bad = np.array(list(loaded.faults), np.int64)
+    for part in parts:
+        faults = {row: loaded.faults[row] for row in part.rows.tolist() if row in loaded.faults}
+        check_readable(items, len(part), faults, "skip")
+    return [
+        part.take(np.flatnonzero(~np.isin(part.rows, bad))).stored_in(loaded.x, rows, loaded.places)
+        for part in parts
+    ]

@@ -129,10 +129,10 @@ def _load(path: str | Path) -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise DataError(f"no file {path.resolve()}")
-    # Copy-on-write: to write through a map that is read-only would kill the process.
+    # Read-only, for nothing here writes: the system refuses private maps larger than memory.
     large = path.suffix == ".npy" and path.stat().st_size >= MAP_FROM_BYTES
     try:
-        return np.load(path, mmap_mode="c" if large else None, allow_pickle=False)
+        return np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise _unreadable(path, error) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -22,9 +22,10 @@ from activeloop.data.parts import (
     whole_part,
 )
 from activeloop.data.samples import RepeatedKeys, blocks
+from activeloop.data.stored import RowFile, StoredRows
 from activeloop.data.validate import check_classes, check_classes_present, check_labels
 from activeloop.errors import ConfigError, DataError
-from activeloop.types import Data, HiddenLabels, LabelledSamples
+from activeloop.types import Data, HiddenLabels, Indices, LabelledSamples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,8 @@ class Source:
         augmentations: as in `Data`.
         mean: known mean of each channel, pixels in [0, 1]; None if it is to be computed.
         std: likewise.
+        read: where nothing is read yet: reads rows of what is the parts' common `x`, ascending,
+            given how many memory would have to hold; returns samples, and their places in these.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Source:
     augmentations: tuple[str, ...] = ()
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    read: Callable[[Indices, int], tuple[Tensor | StoredRows, Indices]] | None = None
 
 
 def prepare(source: Source, options: PoolOptions) -> tuple[Data, HiddenLabels]:
@@ -118,8 +122,12 @@ def prepare(source: Source, options: PoolOptions) -> tuple[Data, HiddenLabels]:
     pool = _subsampled(pool, options)
     check_classes_present(pool.labels, source.classes)
     pool = _repeated(pool, options)
+    parts = [part for part in (pool, validation, source.test) if part is not None]
+    read = _reader(source, parts)
+    pool = _noisy(read(pool), options)
+    validation = None if validation is None else read(validation)
+    test = None if source.test is None else read(source.test)
     mean, std = _normalisation(source, pool, options)
-    test = source.test
     data = Data(
         name=source.name,
         classes=source.classes,
@@ -162,11 +170,32 @@ def _repeated(pool: Part, options: PoolOptions) -> Part:
         labels = None if pool.labels is None else np.tile(pool.labels, times)
         keys = RepeatedKeys(pool.keys, times)
         pool = replace(pool, rows=np.tile(pool.rows, times), keys=keys, labels=labels)
+    return pool
+
+
+def _reader(source: Source, parts: Sequence[Part]) -> Callable[[Part], Part]:
+    """Read what the options left, and return what makes each part one that is read."""
+    if source.read is None:
+        return lambda part: part
+    rows = np.unique(np.concatenate([part.rows for part in parts]))
+    x, places = source.read(rows, sum(map(len, parts)))
+    return lambda part: part.stored_in(x, rows, places)
+
+
+def _noisy(pool: Part, options: PoolOptions) -> Part:
     if options.jitter == 0:
         return pool
     rng = options.rng("jitter")
-    noisy = torch.cat([_jittered(x, options.jitter, rng) for x in blocks(pool.x, pool.rows)])
-    return whole_part(noisy, pool.keys, pool.labels)
+    noisy = (_jittered(x, options.jitter, rng) for x in blocks(pool.x, pool.rows))
+    if not isinstance(pool.x, StoredRows):
+        return whole_part(torch.cat(list(noisy)), pool.keys, pool.labels)
+    # Without a name, so that it ends with the run.
+    file = RowFile(None, len(pool), pool.x.shape[1:], pool.x.numpy_dtype)
+    start = 0
+    for part in noisy:
+        file.write(np.arange(start, start + len(part)), part.numpy())
+        start += len(part)
+    return whole_part(file.rows(pool.x.limit), pool.keys, pool.labels)
 
 
 def _jittered(x: Tensor, std: float, rng: np.random.Generator) -> Tensor:

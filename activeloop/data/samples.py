@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -11,10 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, device
 
+from activeloop.data.ahead import ahead
+from activeloop.data.stored import StoredRows
 from activeloop.errors import DataError
+from activeloop.memory import readable
 from activeloop.types import Indices
 
-BLOCK_BYTES = 1 << 25  # how much of a data set is read at once when all of it is gone through
+BLOCK_BYTES = 1 << 23  # how much of a data set is read at once when all of it is gone through
+BATCH_BYTES = 1 << 28  # what batches may take, however low the limit is
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +78,29 @@ def take_keys(keys: Sequence[str], positions: Indices) -> Sequence[str]:
     return [keys[position] for position in positions.tolist()]
 
 
-def blocks(x: Tensor, rows: Indices | None = None) -> Iterator[Tensor]:
+def blocks(x: Tensor | StoredRows, rows: Indices | None = None) -> Iterator[Tensor]:
     """Yield all of `x`, or its `rows`, as copies `[n, *shape]` of at most `BLOCK_BYTES` or so."""
     total = len(x) if rows is None else len(rows)
-    step = max(1, BLOCK_BYTES // max(1, x[:1].numel() * x.element_size()))
-    for start in range(0, total, step):
-        stop = min(start + step, total)
-        chosen = np.arange(start, stop) if rows is None else rows[start:stop]
-        yield _stored(x.index_select(0, torch.tensor(chosen)))
+    step = max(1, BLOCK_BYTES // sample_bytes(x))
+
+    def read() -> Iterator[Tensor]:
+        for start in range(0, total, step):
+            stop = min(start + step, total)
+            yield take(x, np.arange(start, stop) if rows is None else rows[start:stop])
+
+    return ahead(read(), depth=1) if isinstance(x, StoredRows) and total > step else read()
+
+
+def take(x: Tensor | StoredRows, rows: Indices) -> Tensor:
+    """Return a copy of `rows` `[n]` of `x`, in the type that samples are handed out in."""
+    if isinstance(x, StoredRows):
+        return _stored(x.read(rows))
+    return _stored(x.index_select(0, torch.tensor(rows)))
+
+
+def sample_bytes(x: Tensor | StoredRows) -> int:
+    """Return the bytes of one sample as it is stored."""
+    return max(1, math.prod(x.shape[1:]) * x.dtype.itemsize)
 
 
 def _stored(x: Tensor) -> Tensor:
@@ -89,9 +109,9 @@ def _stored(x: Tensor) -> Tensor:
 
 
 class TensorSamples:
-    """Samples in one tensor. Implements `activeloop.types.Samples`.
+    """Samples in one tensor or file. Implements `activeloop.types.Samples`.
 
-    On a device other than the CPU the whole tensor is moved once and kept there, if it takes no
+    On a device other than the CPU all samples are moved once and kept there, if they take no
     more than half of the memory that is free; otherwise batches are moved.
 
     Args:
@@ -109,7 +129,7 @@ class TensorSamples:
 
     def __init__(
         self,
-        x: Tensor,
+        x: Tensor | StoredRows,
         keys: Sequence[str],
         mean: Tensor,
         std: Tensor,
@@ -161,7 +181,7 @@ class TensorSamples:
         """
         if self._fingerprint is None:
             digest = hashlib.blake2b(digest_size=16)
-            digest.update(f"{self._n} {self.shape} {_stored(self._x[:0]).dtype}".encode())
+            digest.update(f"{self._n} {self.shape} {take(self._x, np.arange(0)).dtype}".encode())
             for part in blocks(self._x, self._rows):
                 digest.update(part.contiguous().numpy().data)
             for key in self._keys:
@@ -183,12 +203,13 @@ class TensorSamples:
         if indices.size and not (indices.min() >= 0 and indices.max() < self._n):
             outside = indices[(indices < 0) | (indices >= self._n)][0]
             raise IndexError(f"sample {outside} is not in 0..{self._n - 1}")
-        chosen = torch.tensor(indices if self._rows is None else self._rows[indices])
-        if self._stays_on_host(device):
-            return _stored(self._x.index_select(0, chosen)).to(device)
-        if device not in self._resident:
-            self._resident[device] = _stored(self._x).to(device)
-        return self._resident[device].index_select(0, chosen.to(device))
+        if not self._stays_on_host(device):
+            return self._on_device(device).index_select(0, torch.tensor(indices, device=device))
+        self.check_fits(len(indices))
+        found = take(self._x, indices if self._rows is None else self._rows[indices])
+        if device.type != "cuda":
+            return found.to(device)
+        return found.pin_memory().to(device, non_blocking=True)
 
     def normalise(self, raw: Tensor) -> Tensor:
         """Return `(raw - mean) / std` as float32 on raw's device; uint8 is divided by 255 first."""
@@ -202,10 +223,39 @@ class TensorSamples:
         """Return samples `indices` `[n]`, normalised float32 on `device`, `[n, *shape]`."""
         return self.normalise(self.raw(indices, device))
 
+    def streams(self, device: device) -> bool:
+        """Whether batches come from a disk, or from memory to a GPU: it pays to read ahead."""
+        return self._stays_on_host(device) and (self._rows is not None or device.type != "cpu")
+
+    def check_fits(self, n: int) -> None:
+        """Raise `DataError` if samples in a file are too large for `n` of them to be in memory."""
+        if not isinstance(self._x, StoredRows):
+            return
+        size, limit = n * sample_bytes(self._x), max(self._x.limit, BATCH_BYTES)
+        if size > limit:
+            raise DataError(
+                f"{n} samples at once take {readable(size)}, more than the memory_limit of "
+                f"{readable(limit)}: all that are labelled are held in memory while a learner is "
+                "trained on them; set a smaller budget, smaller samples (data.size) or a larger "
+                "memory_limit"
+            )
+
     def _stays_on_host(self, device: device) -> bool:
-        if device.type == "cpu" or self._rows is not None:
-            return True
-        if device.type != "cuda" or device in self._resident:
+        if device in self._resident:
             return False
+        if device.type != "cuda":
+            return device.type == "cpu" or self._rows is not None
         free, _ = torch.cuda.mem_get_info(device)
-        return self._x.nbytes > free // 2
+        return self._n * sample_bytes(self._x) > free // 2
+
+    def _on_device(self, device: device) -> Tensor:
+        """Return all samples on `device`, moved there the first time."""
+        if device not in self._resident:
+            like = take(self._x, np.arange(0))
+            moved = torch.empty((self._n, *self.shape), dtype=like.dtype, device=device)
+            start = 0
+            for part in blocks(self._x, self._rows):
+                moved[start : start + len(part)] = part.to(device)
+                start += len(part)
+            self._resident[device] = moved
+        return self._resident[device]

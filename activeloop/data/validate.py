@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from activeloop.data.samples import blocks
+from activeloop.data.stored import StoredRows
 from activeloop.errors import ConfigError, DataError
 from activeloop.types import Labels
 
@@ -87,10 +88,10 @@ def integer_labels(name: str, labels: npt.NDArray[Any], n: int) -> Labels:
     return labels.astype(np.int64)
 
 
-def check_finite(name: str, x: Tensor) -> None:
+def check_finite(name: str, x: Tensor | StoredRows) -> None:
     """Raise `DataError` if a value of `x` `[n, ...]` is NaN or infinite."""
     start = 0
-    for part in blocks(x) if x.is_floating_point() else ():
+    for part in blocks(x) if x.dtype.is_floating_point else ():
         bad = ~torch.isfinite(part).flatten(1).all(1)
         if bad.any():
             first = start + int(bad.nonzero()[0])
