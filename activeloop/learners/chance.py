@@ -71,6 +71,14 @@ class Chance:
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         return cls(device=device, cpu=torch.get_rng_state(), cuda=cuda)
 
+    def equals(self, other: Chance) -> bool:
+        """Return whether `other` has come just as far."""
+        mine, theirs = (self.cpu, self.cuda), (other.cpu, other.cuda)
+        return all(
+            a is b or (a is not None and b is not None and torch.equal(a, b))
+            for a, b in zip(mine, theirs, strict=True)
+        )
+
     def generators(self) -> dict[str, torch.Generator]:
         """Return generators of one's own that go on from here, by the type of their device."""
         found = {"cpu": torch.Generator()}

@@ -20,9 +20,20 @@ from activeloop.learners.inference import DropoutMasks, Predictor, dropout_layer
 from activeloop.learners.labels import check_labels
 from activeloop.learners.layout import eval_batch, prefer_channels_last
 from activeloop.learners.settings import Training, truth
+from activeloop.learners.threads import InThreads
 from activeloop.learners.training import Examples, train
 from activeloop.learners.weights import read_metadata, read_weights, write_weights
-from activeloop.types import Data, Epoch, Head, History, Indices, Labels, Prediction, Samples
+from activeloop.types import (
+    Data,
+    Epoch,
+    Head,
+    History,
+    Indices,
+    Labels,
+    Prediction,
+    Samples,
+    Together,
+)
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +216,10 @@ class TorchLearner:
             LearnerError: the network cannot take the samples, a label is no class, or training
                 diverged.
         """
-        fitting = self.begin(data, indices, labels, rng)
+        return self.finish(self.begin(data, indices, labels, rng))
+
+    def finish(self, fitting: Fitting) -> History:
+        """Train what `begin` returned, as the rest of `fit`."""
         histories = []
         for member, chance in enumerate(fitting.chances):
             with chance.resumed():
@@ -236,15 +250,24 @@ class TorchLearner:
             mask_seed=mask_seed,
         )
 
-    def train(self, fitting: Fitting, member: int) -> History:
-        """Train network `member`, with chance from torch's generators as they are."""
+    def train(
+        self,
+        fitting: Fitting,
+        member: int,
+        tell: Callable[[Epoch, int], None] | None = None,
+    ) -> History:
+        """Train network `member`, with chance from torch's generators as they are.
+
+        Epochs are told to `tell`, or else to the method of that name.
+        """
+        tell = tell or self.tell
         return train(
             fitting.networks[member].module,
             fitting.examples,
             self.training,
             augment=fitting.augment,
             validation=fitting.validation,
-            on_epoch=lambda epoch: self.tell(epoch, member),
+            on_epoch=lambda epoch: tell(epoch, member),
         )
 
     def tell(self, epoch: Epoch, member: int) -> None:
@@ -273,10 +296,14 @@ class TorchLearner:
         Raises:
             LearnerError: nothing was fitted, there are no members, or `out` does not fit.
         """
+        return self.predictor(needs)(samples, indices, needs, out)
+
+    def predictor(self, needs: frozenset[str]) -> Predictor:
+        """Return what predicts, which can give what `needs` names; raises what `predict` does."""
         fitted = self._require_fitted()
         if "members" in needs and self.members == "none":
             raise LearnerError(f"this strategy needs members: {MEMBERS_ADVICE}")
-        return fitted.predict(samples, indices, needs, out)
+        return fitted.predict
 
     def save(self, path: Path) -> bool:
         """Write weights and all that `predict` needs to `path`, as safetensors.
@@ -319,6 +346,11 @@ class TorchLearner:
         read_weights(path, [network.module for network in networks])
         self._keep(networks, data, int(metadata["mask_seed"]))
         return True
+
+    @staticmethod
+    def together(learners: Sequence[TorchLearner]) -> Together:
+        """Return what trains `learners`, made alike, at once: in threads, or stacked on a GPU."""
+        return InThreads(learners)
 
     @property
     def _n_networks(self) -> int:
