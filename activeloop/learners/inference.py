@@ -109,7 +109,7 @@ class Predictor:
         masks: of Monte Carlo dropout, whose passes of the first network are the members.
 
     Attributes:
-        batch_size: samples at a time.
+        networks, masks, n_classes, batch_size: as given.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Predictor:
         masks: DropoutMasks | None = None,
     ) -> None:
         self.networks, self.masks = tuple(networks), masks
-        self._n_classes, self._device, self.batch_size = n_classes, device, batch_size
+        self.n_classes, self.batch_size, self._device = n_classes, batch_size, device
         self._frozen: dict[tuple[int, bool], Forward] = {}
         for network in networks:
             network.module.eval()
@@ -147,10 +147,14 @@ class Predictor:
             filling.fill(rows, samples.batch(chosen, self._device))
         return filling.out
 
-    def batches(self, indices: Indices) -> Iterator[tuple[slice, Indices]]:
-        """Yield `indices` batch by batch, each with the rows that its predictions go to."""
-        for start in range(0, len(indices), self.batch_size):
-            rows = slice(start, start + self.batch_size)
+    def batches(self, indices: Indices, share: int = 1) -> Iterator[tuple[slice, Indices]]:
+        """Yield `indices` batch by batch, each with the rows that its predictions go to.
+
+        Batches are smaller by the factor `share` where so many networks are predicted at once.
+        """
+        size = max(1, self.batch_size // share)
+        for start in range(0, len(indices), size):
+            rows = slice(start, start + size)
             yield rows, indices[rows]
 
     def size(self, n: int, needs: frozenset[str]) -> int:
@@ -182,12 +186,12 @@ class Predictor:
         return Filling(out, tuple(shapes), tuple(passes.values()), len(self.networks))
 
     def _shapes(self, n: int, needs: frozenset[str]) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {"probs": (n, self._n_classes)}
+        shapes: dict[str, tuple[int, ...]] = {"probs": (n, self.n_classes)}
         if "features" in needs:
             shapes["features"] = (n, self.networks[0].feature_size)
         if "members" in needs:
             size = len(self.networks) if self.masks is None else self.masks.size
-            shapes["members"] = (size, n, self._n_classes)
+            shapes["members"] = (size, n, self.n_classes)
         return shapes
 
     def _passes(self, needs: frozenset[str]) -> dict[tuple[int, bool], Forward]:
@@ -232,22 +236,25 @@ class Filling:
     def fill(self, rows: slice, batch: Tensor) -> None:
         """Predict `batch`, `[n, *shape]`, and put it into `rows`."""
         with torch.no_grad():  # here, for each thread has its own word on gradients
-            part = joined([each(batch) for each in self._passes], self._n_networks)
-            for name in self._names:
-                target = getattr(self.out, name)
-                target = target[:, rows] if name == "members" else target[rows]
-                target.copy_(part[name])
+            self.put(rows, [each(batch) for each in self._passes])
 
+    def put(self, rows: slice, outputs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Put what comes of the output of each pass into `rows`."""
+        part = self._joined(outputs)
+        for name in self._names:
+            target = getattr(self.out, name)
+            target = target[:, rows] if name == "members" else target[rows]
+            target.copy_(part[name])
 
-def joined(outputs: Sequence[tuple[Tensor, Tensor]], n_networks: int) -> dict[str, Tensor]:
-    """Return what a prediction holds of a batch, from the output of each pass."""
-    probs = [_softmax(logits) for logits, _ in outputs]
-    own, masked = probs[:n_networks], probs[n_networks:]
-    return {
-        "probs": own[0] if len(own) == 1 else torch.stack(own).mean(0),
-        "features": outputs[0][1],
-        "members": torch.stack(masked or own),
-    }
+    def _joined(self, outputs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Return what a prediction holds of a batch, from the output of each pass."""
+        probs = [_softmax(logits) for logits, _ in outputs]
+        own, masked = probs[: self._n_networks], probs[self._n_networks :]
+        return {
+            "probs": own[0] if len(own) == 1 else torch.stack(own).mean(0),
+            "features": outputs[0][1],
+            "members": torch.stack(masked or own),
+        }
 
 
 def _softmax(logits: Tensor) -> Tensor:

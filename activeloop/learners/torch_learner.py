@@ -20,6 +20,7 @@ from activeloop.learners.inference import DropoutMasks, Predictor, dropout_layer
 from activeloop.learners.labels import check_labels
 from activeloop.learners.layout import eval_batch, prefer_channels_last
 from activeloop.learners.settings import Training, truth
+from activeloop.learners.stacked import Stacked
 from activeloop.learners.threads import InThreads
 from activeloop.learners.training import Examples, train
 from activeloop.learners.weights import read_metadata, read_weights, write_weights
@@ -350,7 +351,8 @@ class TorchLearner:
     @staticmethod
     def together(learners: Sequence[TorchLearner]) -> Together:
         """Return what trains `learners`, made alike, at once: in threads, or stacked on a GPU."""
-        return InThreads(learners)
+        on_gpu = learners[0].device.type == "cuda"
+        return Stacked(learners) if on_gpu else InThreads(learners)
 
     @property
     def _n_networks(self) -> int:
