@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from activeloop.config import of_seed, run_name, seeds_of
+from activeloop.errors import ConfigError
 from activeloop.messages import one_line
 
 ERROR_FILE = "error.txt"
@@ -59,7 +61,8 @@ class SweepCallback(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the directories of a job's runs."""
         if _sweeps:
-            _sweeps[-1].jobs |= {path.absolute() for path in directories(config).values()}
+            with contextlib.suppress(ConfigError):  # the job will say it, and Hydra not twice
+                _sweeps[-1].jobs |= {path.absolute() for path in directories(config).values()}
 
 
 def directories(root: DictConfig) -> dict[int, Path]:
