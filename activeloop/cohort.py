@@ -99,7 +99,8 @@ class Cohort:
                     fits[position] = fit
             except Exception as error:
                 failed[position] = error
-        self._shared.fit(fits)
+        if fits:
+            self._shared.fit(fits)
         return failed
 
 

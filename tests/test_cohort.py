@@ -139,6 +139,21 @@ def test_an_interrupted_study_ends_as_one_that_was_not(way, tmp_path, what, nth)
         assert outcome(one) == outcome(other)
 
 
+def test_those_behind_catch_up_and_go_on_with_the_others(way, tmp_path, monkeypatch):
+    data = blobs()
+    ahead, oracle = make(0, tmp_path, data=data)
+    for _ in range(2):  # the initial labels, and those of round 1
+        ahead.step(oracle)
+    ahead.files.close()
+    sizes = []
+    fit_many = way.fit_many
+    monkeypatch.setattr(
+        way, "fit_many", lambda self, fits: sizes.append(len(fits)) or fit_many(self, fits)
+    )
+    run_together([0, 1, 2], tmp_path, data=data)
+    assert sizes == [2, 3, 3, 3]
+
+
 def test_runs_may_end_in_different_rounds(way):
     def stop_early(rounds):
         return "enough" if len(rounds) == 2 else None
