@@ -38,7 +38,7 @@ def main() -> None:
         code = dispatch(sys.argv[1:])
     except KeyboardInterrupt as interrupt:
         code = 130
-        where = f"hydra.sweep.dir={sweep.started()}" if sweep.started() else str(interrupt)
+        where = sweep.how_to_go_on() or str(interrupt)
         advice = f"; the same command with {where} goes on" if where else ""
         print(f"interrupted{advice}", file=sys.stderr)
     except Exception as error:
@@ -65,9 +65,10 @@ def dispatch(arguments: Sequence[str]) -> int:
 
     def task(config: DictConfig) -> None:
         from activeloop.runner import run_config
+        from activeloop.seeds import run_seeds
 
         try:
-            run_config(config)
+            run_config(config) if config.seeds is None else run_seeds(config)
         except Exception as error:
             # A sweep's job raises, in whichever process it is; a single run's error is raised
             # below, past Hydra's own words about it.

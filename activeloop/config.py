@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from activeloop.checks import whole
+from activeloop.errors import ConfigError
 
 # Where Hydra is told which keys to leave out of the names of directories; not typed by the user.
 EXCLUDED_KEYS = "hydra.job.config.override_dirname.exclude_keys"
@@ -51,6 +54,7 @@ class Config:
     oracle: Any = None
     stopping: Any = None
     seed: int = 0
+    seeds: Any = None
     device: str = "auto"
     query_size: Any = 20
     query_growth: float = 1.0
@@ -108,7 +112,9 @@ def fresh(path: str, date: str) -> str:
 
 
 def run_dir(date: str, time: str, *, _root_: DictConfig) -> str:
-    """Return the directory of a single run."""
+    """Return the directory of a single run; with `seeds`, that of their runs, as a sweep's."""
+    if _root_.seeds is not None:
+        return str(Path(sweep_dir(date, time, _root_=_root_), sweep_subdir(_root_=_root_)))
     if _experiment(_root_):
         return f"outputs/{_experiment(_root_)}/{_experiment_subdir(_root_)}"
     return f"outputs/{date}/{time}-{_choice(_root_, 'data')}-{run_name(_root_)}"
@@ -121,13 +127,40 @@ def sweep_dir(date: str, time: str, *, _root_: DictConfig) -> str:
 
 
 def sweep_subdir(*, _root_: DictConfig) -> str:
-    """Return the directory of one run in a sweep's."""
-    return _experiment_subdir(_root_) if _experiment(_root_) else run_name(_root_)
+    """Return the directory of one run in a sweep's; with `seeds`, of what theirs are in."""
+    subdir = Path(_experiment_subdir(_root_) if _experiment(_root_) else run_name(_root_))
+    return str(subdir if _root_.seeds is None else subdir.parent)
 
 
 def run_name(root: DictConfig) -> str:
     """Return `STRATEGY-seedN`, then what else distinguishes this run from others of its sweep."""
     return f"{strategy_name(root)}-seed{root.seed}{variant(root)}"
+
+
+def seeds_of(config: DictConfig) -> list[int]:
+    """Return the seeds to run side by side: `seeds` of them from `seed` on, or those listed.
+
+    Raises:
+        ConfigError: `seeds` is neither.
+    """
+    seeds = config.seeds
+    if isinstance(seeds, ListConfig | list | tuple):
+        numbers = [whole("seeds", seed) for seed in seeds]
+        if len(numbers) == len(set(numbers)) > 0:
+            return numbers
+    elif isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0:
+        return list(range(config.seed, config.seed + seeds))
+    raise ConfigError(
+        "seeds must be a number of seeds, of at least 1, or a list of different ones such as "
+        f"'seeds=[1,5,9]', got {seeds!r}; for runs one by one: -m 'seed=range(10)'"
+    )
+
+
+def of_seed(root: DictConfig, seed: int) -> DictConfig:
+    """Return the config of the run of one of several seeds: what it would be alone."""
+    alone: DictConfig = root.copy()
+    alone.seed, alone.seeds = seed, None
+    return alone
 
 
 def strategy_name(root: DictConfig) -> str:
@@ -165,7 +198,7 @@ def _digest(root: DictConfig) -> str:
     config: dict[str, Any] = {
         str(name): OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
         for name, node in root.items_ex(resolve=False)
-        if name not in ("hydra", "strategy", "seed", "device", "memory_limit")
+        if name not in ("hydra", "strategy", "seed", "seeds", "device", "memory_limit")
     }
     config["data"] = without_storage(config["data"])
     for name in ("neighbors", "embed"):  # where these are kept changes nothing

@@ -41,6 +41,7 @@ from activeloop.types import (
     Context,
     Data,
     Epoch,
+    Fit,
     Indices,
     Labels,
     Learner,
@@ -174,13 +175,28 @@ class ActiveLoop:
 
     def run(self, oracle: Oracle) -> list[Round]:
         """Ask `oracle` until the run is over, and return its rounds."""
-        who = type(oracle).__name__
-        while (query := self.ask()) is not None:
-            answers = oracle.label(query.open)
-            if len(answers) != len(query.open):
-                raise OrderError(f"{who} gave {len(answers)} answers to {len(query.open)} samples")
-            self.tell(query, dict(zip(query.open.tolist(), answers, strict=True)), who)
+        while self.step(oracle):
+            pass
         return self.rounds
+
+    def step(self, oracle: Oracle) -> bool:
+        """Ask, and tell what `oracle` answers; False: the run is over."""
+        if (query := self.ask()) is None:
+            return False
+        who = type(oracle).__name__
+        answers = oracle.label(query.open)
+        if len(answers) != len(query.open):
+            raise OrderError(f"{who} gave {len(answers)} answers to {len(query.open)} samples")
+        self.tell(query, dict(zip(query.open.tolist(), answers, strict=True)), who)
+        return True
+
+    def due(self) -> Fit | None:
+        """Return what the next `ask` has the learner fit, if it does, so that others may do it."""
+        if self._query is not None or self.ended is not None or len(self.rounds) == self._closed:
+            return None
+        if self.rounds and self._warm_start:
+            self._restore_learner()
+        return self._due(self._closed - 1)
 
     def ask(self) -> Query | None:
         """Return the open query, or train on what was told and make the next; None: it is over.
@@ -308,8 +324,8 @@ class ActiveLoop:
 
     def _fit(self, round: int) -> dict[str, float]:
         """Fit the learner as round `round` does, and return what training says."""
-        rng = self.streams.rng("training", round)
-        history = self.learner.fit(self.data, self.pool.labelled, self.pool.labels, rng)
+        fit = self._due(round)
+        history = self.learner.fit(fit.data, fit.indices, fit.labels, fit.rng)
         self._classes = self.data.n_classes
         metrics = {"steps": float(history.steps)}
         if history.epochs:
@@ -318,6 +334,14 @@ class ActiveLoop:
         if self.data.validation is not None:
             metrics["validation_labels"] = float(len(self.data.validation.labels))
         return metrics
+
+    def _due(self, round: int) -> Fit:
+        return Fit(
+            data=self.data,
+            indices=self.pool.labelled,
+            labels=self.pool.labels,
+            rng=self.streams.rng("training", round),
+        )
 
     def _make_query(self, k: int) -> None:
         """Predict, let the strategy pick, and keep the query."""
@@ -425,8 +449,9 @@ class ActiveLoop:
     def _timed(self) -> Iterator[list[float]]:
         """Give a list that holds the seconds of the body when it is over."""
         seconds = [0.0]
-        start = time.perf_counter()
+        clock = getattr(self.learner, "clock", time.perf_counter)
+        start = clock()
         yield seconds
         if self.learner.device.type == "cuda":
             torch.cuda.synchronize(self.learner.device)
-        seconds[0] = time.perf_counter() - start
+        seconds[0] = clock() - start

@@ -31,12 +31,18 @@ class Progress(Silent):
         planned: labels after each round, `[rounds + 1]`.
         done: rounds that were finished before.
         console: where to print; None: standard output.
+        name: of the run, before each line, where several go on at once; there is no bar then.
     """
 
     def __init__(
-        self, planned: Sequence[int], done: Sequence[Round] = (), console: Console | None = None
+        self,
+        planned: Sequence[int],
+        done: Sequence[Round] = (),
+        console: Console | None = None,
+        name: str = "",
     ) -> None:
         self._planned = planned
+        self._name = f"{name}: " if name else ""
         self._first = self._round = len(done)
         self._console = console or Console(soft_wrap=True, highlight=False)
         self._start = self._spoke = time.monotonic()
@@ -46,7 +52,7 @@ class Progress(Silent):
             TextColumn("{task.fields[left]}"),
             TimeElapsedColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=bool(name) or not self._console.is_terminal,
             transient=True,
         )
         self._task = self._bar.add_task("round 0", total=len(planned), left="")
@@ -108,7 +114,7 @@ class Progress(Silent):
 
     def _print(self, text: str) -> None:
         self._spoke = time.monotonic()
-        self._console.print(text)
+        self._console.print(self._name + text)
         log.info(text)
 
 

@@ -36,7 +36,7 @@ from activeloop.types import Data, HiddenLabels, Oracle
 log = logging.getLogger(__name__)
 
 # Settings of the machine: with others, a run is still the same run.
-_ELSEWHERE = ("device", "memory_limit")
+_ELSEWHERE = ("device", "memory_limit", "seeds")
 
 
 def run_config(config: DictConfig) -> None:
@@ -44,20 +44,23 @@ def run_config(config: DictConfig) -> None:
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     try:
-        run_in(directory, config, labels=_labels(config, hydra))
+        run_in(directory, config, labels=labels_of(config, hydra))
     except Exception as error:
-        # A directory that was refused is another run's: nothing is written there.
-        if not isinstance(error, StoreError):
-            _write_error(directory / ERROR_FILE, error)
+        write_error(directory, error)
         if hydra.mode == RunMode.MULTIRUN:
             print(f"error: {one_line(error)}", file=sys.stderr)
         raise
     (directory / ERROR_FILE).unlink(missing_ok=True)
 
 
-def _write_error(path: Path, error: Exception) -> None:
+def write_error(directory: Path, error: Exception) -> None:
+    """Leave what went wrong in the run's directory."""
+    if isinstance(error, StoreError):
+        return  # a directory that was refused is another run's
+    path = directory / ERROR_FILE
     try:
-        path.write_text(f"{one_line(error)}\n\n{traceback.format_exc()}", "utf-8")
+        trace = "".join(traceback.format_exception(error))
+        path.write_text(f"{one_line(error)}\n\n{trace}", "utf-8")
     except OSError:
         log.warning("cannot write %s", path)
 
@@ -66,40 +69,49 @@ def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> No
     """Run `config` in `directory`, or go on with the run that is there; `labels` name it."""
     loop, oracle = build(config, directory)
     try:
-        finish(loop, oracle, directory, config, labels)
+        if begin(loop, directory, config, labels):
+            with Progress(loop.schedule.planned, loop.rounds) as progress:
+                loop.listeners.append(progress)
+                loop.run(oracle)
+            result_table(loop.rounds)
+            end(loop, directory, labels)
     finally:
         loop.files.close()
 
 
-def finish(
-    loop: ActiveLoop,
-    oracle: Oracle,
-    directory: Path,
-    config: DictConfig,
-    labels: Mapping[str, Any],
-) -> None:
-    """Run `loop` to its end, show how it goes, and leave the files that explain it."""
+def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> bool:
+    """Leave the files that explain the run; False: it is finished already."""
     if loop.ended is not None:
         print(f"{shown(directory)} holds this run, finished already ({loop.ended}): nothing to do")
         if not (directory / "curve.png").exists():
             draw_curve(loop.rounds, directory / "curve.png", title=_title(labels))
-        return
+        return False
     if not loop.rounds:
         (directory / "config.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
         loop.files.store.set_meta("run", dict(labels))
     else:
         print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
     write_environment(directory, str(loop.learner.device), loop.files.store)
-    with Progress(loop.schedule.planned, loop.rounds) as progress:
-        loop.listeners.append(progress)
-        loop.run(oracle)
-    result_table(loop.rounds)
+    return True
+
+
+def end(loop: ActiveLoop, directory: Path, labels: Mapping[str, Any]) -> None:
+    """Draw the curve of a run that is over, and say where its files are."""
     draw_curve(loop.rounds, directory / "curve.png", title=_title(labels))
     print(f"{loop.ended}; files in {shown(directory)}")
 
 
-def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
+def build(
+    config: DictConfig,
+    directory: Path,
+    loaded: Callable[[DictConfig], tuple[Data, HiddenLabels]] | None = None,
+) -> tuple[ActiveLoop, Oracle]:
     """Instantiate the parts that `config` names and put them together.
+
+    Args:
+        config: the composed config.
+        directory: of the run.
+        loaded: returns the data that a config names; None: `build_data`.
 
     Raises:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong with it.
@@ -108,7 +120,7 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     seed = whole("seed", config.seed)
     # First, so that a strategy that does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
-    data, hidden = build_data(config)
+    data, hidden = (loaded or build_data)(config)
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)
     loop = ActiveLoop(
@@ -222,7 +234,7 @@ def _identity(config: DictConfig) -> dict[str, Any]:
     return settings
 
 
-def _labels(config: DictConfig, hydra: Any) -> dict[str, Any]:
+def labels_of(config: DictConfig, hydra: Any) -> dict[str, Any]:
     """Return how reports name this run."""
     root = OmegaConf.merge(OmegaConf.create({"hydra": hydra}), config)
     assert isinstance(root, DictConfig)

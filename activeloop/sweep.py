@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from activeloop.config import of_seed, run_name, seeds_of
+from activeloop.errors import ConfigError
 from activeloop.messages import one_line
 
 ERROR_FILE = "error.txt"
@@ -18,12 +21,14 @@ ERROR_FILE = "error.txt"
 
 @dataclass
 class Sweep:
-    """A sweep under way: where it writes, since when, and the directories of its jobs.
+    """A sweep under way: where it writes, since when, and the directories of its runs.
 
-    Jobs in other processes are not heard of; what they write is found by its time.
+    Jobs in other processes are not heard of; what they write is found by its time. One job with
+    several seeds is a sweep as well; `setting` is what it was given its directory by.
     """
 
     directory: Path
+    setting: str = "hydra.sweep.dir"
     start: float = field(default_factory=time.time)
     jobs: set[Path] = field(default_factory=set)
 
@@ -48,10 +53,29 @@ class SweepCallback(Callback):
         """Note the sweep's directory."""
         _sweeps.append(Sweep(Path(config.hydra.sweep.dir).absolute()))
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note the directory of several seeds' runs."""
+        if config.seeds is not None:
+            _sweeps.append(Sweep(Path(config.hydra.run.dir).absolute(), "hydra.run.dir"))
+
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note a job's directory."""
+        """Note the directories of a job's runs."""
         if _sweeps:
-            _sweeps[-1].jobs.add(Path(config.hydra.runtime.output_dir).absolute())
+            with contextlib.suppress(ConfigError):  # the job will say it, and Hydra not twice
+                _sweeps[-1].jobs |= {path.absolute() for path in directories(config).values()}
+
+
+def directories(root: DictConfig) -> dict[int, Path]:
+    """Return the directory of each of a job's runs, by its seed; `root` has Hydra's part."""
+    output = Path(root.hydra.runtime.output_dir)
+    if root.seeds is None:
+        return {root.seed: output}
+    return {seed: output / run_name(of_seed(root, seed)) for seed in seeds_of(root)}
+
+
+def how_to_go_on() -> str:
+    """Return the setting that has the command go on with the sweep that this process started."""
+    return f"{_sweeps[-1].setting}={_sweeps[-1].directory}" if _sweeps else ""
 
 
 def started() -> Path | None:

@@ -180,6 +180,9 @@ class Learner(Protocol):
     A learner may also say, in an attribute `offers`, which of "probs", "features", "members" and
     "head" it can give; a strategy that needs another is then refused before anything is trained.
     One with a method `check(data)` raises there for data that it can never fit, likewise early.
+    It may have a static method `together(learners) -> Together`, for learners of its class that
+    differ by nothing but their chance; and `clock() -> seconds`, where its work is done at other
+    times than when it is asked for.
     """
 
     device: device
@@ -208,6 +211,48 @@ class Learner(Protocol):
 
     def load(self, path: Path, data: Data) -> bool:
         """Read weights that `save` wrote; False where the learner must be fitted again."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """The arguments of one `Learner.fit`."""
+
+    data: Data
+    indices: Indices
+    labels: Labels
+    rng: np.random.Generator
+
+
+class Together(Protocol):
+    """Fits several learners, and predicts with them, at less than the cost of each in turn.
+
+    What comes of a learner depends on its own fit and on how many learners there are, and not on
+    which of them take part in a call: a study that goes on where it was interrupted ends alike.
+    Learners are known by their position.
+    """
+
+    def fit_many(self, fits: Mapping[int, Fit]) -> Mapping[int, History | Exception]:
+        """Fit the learners that `fits` names; return what `fit` returns or raises for each."""
+
+    def predict_many(
+        self, which: Sequence[int], samples: Samples, needs: frozenset[str], limit: int | None
+    ) -> Mapping[int, Prediction]:
+        """Predict all `samples` with the learners `which`, going through them once.
+
+        Returns:
+            Predictions of the first of `which`, as many as fit in `limit` bytes together (None:
+            in the memory that there is); none where that is less than two.
+        """
+
+    def predict(
+        self,
+        which: int,
+        samples: Samples,
+        indices: Indices,
+        needs: frozenset[str],
+        out: Prediction | None = None,
+    ) -> Prediction:
+        """Predict `samples[indices]` with learner `which`, as `Learner.predict`."""
 
 
 # ---------------------------------------------------------------------------- strategies

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from activeloop.errors import ConfigError
 
@@ -47,3 +49,50 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chance:
+    """How far the generators of the CPU and of a device have come.
+
+    Attributes:
+        device: where the computing is.
+        cpu: state of the CPU's generator.
+        cuda: state of the GPU's generator; None on a CPU.
+    """
+
+    device: torch.device
+    cpu: Tensor
+    cuda: Tensor | None = None
+
+    @classmethod
+    def now(cls, device: torch.device) -> Chance:
+        """Return the present state of torch's global generators."""
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return cls(device=device, cpu=torch.get_rng_state(), cuda=cuda)
+
+    def equals(self, other: Chance) -> bool:
+        """Return whether `other` has come just as far."""
+        mine, theirs = (self.cpu, self.cuda), (other.cpu, other.cuda)
+        return all(
+            a is b or (a is not None and b is not None and torch.equal(a, b))
+            for a, b in zip(mine, theirs, strict=True)
+        )
+
+    def generators(self) -> dict[str, torch.Generator]:
+        """Return generators of one's own that go on from here, by the type of their device."""
+        found = {"cpu": torch.Generator()}
+        found["cpu"].set_state(self.cpu)
+        if self.cuda is not None:
+            found["cuda"] = torch.Generator(self.device)
+            found["cuda"].set_state(self.cuda)
+        return found
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Let torch's global generators go on from here; on leaving they are as before."""
+        with torch.random.fork_rng(devices=[] if self.cuda is None else [self.device]):
+            torch.set_rng_state(self.cpu)
+            if self.cuda is not None:
+                torch.cuda.set_rng_state(self.cuda, self.device)
+            yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,9 @@ class Predictor:
         device: where the networks are.
         batch_size: samples at a time.
         masks: of Monte Carlo dropout, whose passes of the first network are the members.
+
+    Attributes:
+        networks, masks, n_classes, batch_size: as given.
     """
 
     def __init__(
@@ -118,7 +122,7 @@ class Predictor:
         masks: DropoutMasks | None = None,
     ) -> None:
         self.networks, self.masks = tuple(networks), masks
-        self._n_classes, self._device, self._batch_size = n_classes, device, batch_size
+        self.n_classes, self.batch_size, self._device = n_classes, batch_size, device
         self._frozen: dict[tuple[int, bool], Forward] = {}
         for network in networks:
             network.module.eval()
@@ -138,33 +142,56 @@ class Predictor:
         Raises:
             LearnerError: `out` lacks what `needs` names, or has another shape.
         """
+        filling = self.filling(samples, indices, needs, out)
+        for rows, chosen in self.batches(indices):
+            filling.fill(rows, samples.batch(chosen, self._device))
+        return filling.out
+
+    def batches(self, indices: Indices, share: int = 1) -> Iterator[tuple[slice, Indices]]:
+        """Yield `indices` batch by batch, each with the rows that its predictions go to.
+
+        Batches are smaller by the factor `share` where so many networks are predicted at once.
+        """
+        size = max(1, self.batch_size // share)
+        for start in range(0, len(indices), size):
+            rows = slice(start, start + size)
+            yield rows, indices[rows]
+
+    def size(self, n: int, needs: frozenset[str]) -> int:
+        """Return the bytes of a prediction of `n` samples."""
+        return sum(4 * prod(shape) for shape in self._shapes(n, needs).values())
+
+    def filling(
+        self,
+        samples: Samples,
+        indices: Indices,
+        needs: frozenset[str],
+        out: Prediction | None = None,
+    ) -> Filling:
+        """Return the prediction of `samples[indices]` before any row of it is there.
+
+        Raises:
+            LearnerError: `out` lacks what `needs` names, or has another shape.
+        """
         shapes = self._shapes(len(indices), needs)
         if out is None:
             empty = {name: torch.empty(s, device=self._device) for name, s in shapes.items()}
             out = Prediction(**empty)
         check_out(out, shapes)
-        with torch.no_grad():
-            passes = self._passes(needs)
-            if len(indices) >= _MANY:
-                example = samples.batch(indices[: self._batch_size], self._device)
+        passes = self._passes(needs)
+        if len(indices) >= _MANY:
+            with torch.no_grad():
+                example = samples.batch(indices[: self.batch_size], self._device)
                 passes = {key: self._freeze(key, each, example) for key, each in passes.items()}
-            for start in range(0, len(indices), self._batch_size):
-                rows = slice(start, start + self._batch_size)
-                batch = samples.batch(indices[rows], self._device)
-                part = self._joined([each(batch) for each in passes.values()])
-                for name in shapes:
-                    target = getattr(out, name)
-                    target = target[:, rows] if name == "members" else target[rows]
-                    target.copy_(part[name])
-        return out
+        return Filling(out, tuple(shapes), tuple(passes.values()), len(self.networks))
 
     def _shapes(self, n: int, needs: frozenset[str]) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {"probs": (n, self._n_classes)}
+        shapes: dict[str, tuple[int, ...]] = {"probs": (n, self.n_classes)}
         if "features" in needs:
             shapes["features"] = (n, self.networks[0].feature_size)
         if "members" in needs:
             size = len(self.networks) if self.masks is None else self.masks.size
-            shapes["members"] = (size, n, self._n_classes)
+            shapes["members"] = (size, n, self.n_classes)
         return shapes
 
     def _passes(self, needs: frozenset[str]) -> dict[tuple[int, bool], Forward]:
@@ -186,10 +213,43 @@ class Predictor:
             self._frozen[key] = frozen(forward, self.networks[number].module, example)
         return self._frozen[key]
 
+
+class Filling:
+    """A prediction that comes to be, batch by batch; several may do so side by side in threads.
+
+    Args:
+        out: what to fill.
+        names: the parts of `out` to fill.
+        passes: forward passes, of each network first and then of each mask.
+        n_networks: how many of them are of networks.
+
+    Attributes:
+        out: the prediction.
+    """
+
+    def __init__(
+        self, out: Prediction, names: Sequence[str], passes: Sequence[Forward], n_networks: int
+    ) -> None:
+        self.out = out
+        self._names, self._passes, self._n_networks = names, passes, n_networks
+
+    def fill(self, rows: slice, batch: Tensor) -> None:
+        """Predict `batch`, `[n, *shape]`, and put it into `rows`."""
+        with torch.no_grad():  # here, for each thread has its own word on gradients
+            self.put(rows, [each(batch) for each in self._passes])
+
+    def put(self, rows: slice, outputs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Put what comes of the output of each pass into `rows`."""
+        part = self._joined(outputs)
+        for name in self._names:
+            target = getattr(self.out, name)
+            target = target[:, rows] if name == "members" else target[rows]
+            target.copy_(part[name])
+
     def _joined(self, outputs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return what a prediction holds of a batch, from the output of each pass."""
         probs = [_softmax(logits) for logits, _ in outputs]
-        own, masked = probs[: len(self.networks)], probs[len(self.networks) :]
+        own, masked = probs[: self._n_networks], probs[self._n_networks :]
         return {
             "probs": own[0] if len(own) == 1 else torch.stack(own).mean(0),
             "features": outputs[0][1],

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from activeloop.architecture import Network, describe
+from activeloop.architecture import describe
 from activeloop.checks import choice, real
 from activeloop.errors import ConfigError, LearnerError
 from activeloop.learners.logistic import Line, Solver, lbfgs, scikit_learn
+from activeloop.learners.one_by_one import OneByOne
 from activeloop.learners.sklearn_learner import NEVER
-from activeloop.learners.torch_learner import TorchLearner
-from activeloop.learners.training import Examples
+from activeloop.learners.torch_learner import Fitting, TorchLearner
 from activeloop.models import load_model
-from activeloop.types import Data, Epoch, History
+from activeloop.types import Data, Epoch, History, Together
 
 SOLVERS: Final[Mapping[str, Solver]] = {"linear": lbfgs, "logistic_regression": scikit_learn}
 
@@ -85,10 +85,26 @@ class ProbeLearner(TorchLearner):
                 "them with embed=backbone or embed=pca, or train a network with learner=torch"
             )
 
-    def _train(self, network: Network, examples: Examples, data: Data, member: int) -> History:
+    @staticmethod
+    def together(learners: Sequence[TorchLearner]) -> Together:
+        """Return what fits `learners`, made alike, at once."""
+        first = learners[0]
+        solved = isinstance(first, ProbeLearner) and first.kind != "mlp"
+        if solved and first.device.type == "cuda":
+            return OneByOne(learners)  # a stack would train them by gradient steps
+        return TorchLearner.together(learners)
+
+    def train(
+        self,
+        fitting: Fitting,
+        member: int,
+        tell: Callable[[Epoch, int], None] | None = None,
+    ) -> History:
+        """Fit head `member`; see `TorchLearner.train`."""
+        network, examples, data = fitting.networks[member], fitting.examples, fitting.data
         self.check(data)
         if self.kind == "mlp":
-            return super()._train(network, examples, data, member)
+            return super().train(fitting, member, tell)
         counts = torch.ones(len(examples))
         if self.members == "ensemble":
             drawn = torch.randint(len(examples), (len(examples),))
@@ -102,7 +118,7 @@ class ProbeLearner(TorchLearner):
             layer.weight.copy_(line.weight)
             layer.bias.copy_(line.bias)
             logits = layer(inputs)
-        return self._history(logits, labels, line.steps, member)
+        return self._history(logits, labels, line.steps, member, tell or self.tell)
 
     def _solve(self, inputs: Tensor, labels: Tensor, n_classes: int, counts: Tensor) -> Line:
         """Return the line for all classes; those that do not occur are never predicted."""
@@ -116,15 +132,21 @@ class ProbeLearner(TorchLearner):
         weight[present], bias[present] = line.weight, line.bias
         return Line(weight=weight, bias=bias, steps=line.steps)
 
-    def _history(self, logits: Tensor, labels: Tensor, steps: int, member: int) -> History:
+    def _history(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        steps: int,
+        member: int,
+        tell: Callable[[Epoch, int], None],
+    ) -> History:
         epoch = Epoch(
-            number=member + 1,
-            of=self._n_networks,
+            number=1,
+            of=1,
             loss=float(functional.cross_entropy(logits, labels)),
             accuracy=float((logits.argmax(1) == labels).float().mean()),
         )
         if not math.isfinite(epoch.loss):
             raise LearnerError(f"the probe's loss is {epoch.loss}: check the vectors")
-        if self.on_epoch is not None:
-            self.on_epoch(epoch)
+        tell(epoch, member)
         return History(epochs=(epoch,), steps=steps)

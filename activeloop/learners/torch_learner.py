@@ -14,15 +14,27 @@ import torch
 from activeloop.architecture import Architecture, Network
 from activeloop.checks import choice, whole
 from activeloop.errors import MEMBERS_ADVICE, ConfigError, LearnerError
-from activeloop.learners.augment import augmenter
-from activeloop.learners.chance import find_device, seeded
+from activeloop.learners.augment import Augmentation, augmenter
+from activeloop.learners.chance import Chance, find_device, seeded
 from activeloop.learners.inference import DropoutMasks, Predictor, dropout_layers
 from activeloop.learners.labels import check_labels
 from activeloop.learners.layout import eval_batch, prefer_channels_last
 from activeloop.learners.settings import Training, truth
+from activeloop.learners.stacked import Stacked
+from activeloop.learners.threads import InThreads
 from activeloop.learners.training import Examples, train
 from activeloop.learners.weights import read_metadata, read_weights, write_weights
-from activeloop.types import Data, Epoch, Head, History, Indices, Labels, Prediction, Samples
+from activeloop.types import (
+    Data,
+    Epoch,
+    Head,
+    History,
+    Indices,
+    Labels,
+    Prediction,
+    Samples,
+    Together,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +58,29 @@ class Fitted:
     n_classes: int
     mask_seed: int
     predict: Predictor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitting:
+    """A fit that is about to train.
+
+    Attributes:
+        data: what is fitted on.
+        examples: the labelled samples.
+        validation: those that early stopping looks at, if it does.
+        augment: augments batches.
+        networks: one, or the members of an ensemble, with the weights that they start from.
+        chances: where the random stream of each network's training begins.
+        mask_seed: where Monte Carlo dropout draws its masks from.
+    """
+
+    data: Data
+    examples: Examples
+    validation: Examples | None
+    augment: Augmentation
+    networks: tuple[Network, ...]
+    chances: tuple[Chance, ...]
+    mask_seed: int
 
 
 class TorchLearner:
@@ -182,18 +217,69 @@ class TorchLearner:
             LearnerError: the network cannot take the samples, a label is no class, or training
                 diverged.
         """
+        return self.finish(self.begin(data, indices, labels, rng))
+
+    def finish(self, fitting: Fitting) -> History:
+        """Train what `begin` returned, as the rest of `fit`."""
+        histories = []
+        for member, chance in enumerate(fitting.chances):
+            with chance.resumed():
+                histories.append(self.train(fitting, member))
+        return self.end(fitting, histories)
+
+    def begin(
+        self, data: Data, indices: Indices, labels: Labels, rng: np.random.Generator
+    ) -> Fitting:
+        """Return the fit with these arguments, all but its training; raises what `fit` does."""
         check_labels(indices, labels, data)
         mask_seed, *seeds = map(int, rng.integers(2**63 - 1, size=1 + self._n_networks))
         before, self._fitted = self._reusable(data), None
         examples = Examples.fetch(data.pool, indices, labels, self.device)
-        networks: list[Network] = []
-        histories: list[History] = []
+        networks, chances = [], []
         for member, seed in enumerate(seeds):
             with seeded(seed, self.device):
-                network = before[member] if before else self._build(data)
-                histories.append(self._train(network, examples, data, member))
-            networks.append(network)
-        self._keep(networks, data, mask_seed)
+                networks.append(before[member] if before else self._build(data))
+                chances.append(Chance.now(self.device))
+        names = self.training.augmentations(data.augmentations)
+        return Fitting(
+            data=data,
+            examples=examples,
+            validation=self._validation(data),
+            augment=augmenter(names, data.shape),
+            networks=tuple(networks),
+            chances=tuple(chances),
+            mask_seed=mask_seed,
+        )
+
+    def train(
+        self,
+        fitting: Fitting,
+        member: int,
+        tell: Callable[[Epoch, int], None] | None = None,
+    ) -> History:
+        """Train network `member`, with chance from torch's generators as they are.
+
+        Epochs are told to `tell`, or else to the method of that name.
+        """
+        tell = tell or self.tell
+        return train(
+            fitting.networks[member].module,
+            fitting.examples,
+            self.training,
+            augment=fitting.augment,
+            validation=fitting.validation,
+            on_epoch=lambda epoch: tell(epoch, member),
+        )
+
+    def tell(self, epoch: Epoch, member: int) -> None:
+        """Pass on that an epoch of `member` is over; members in a row count as one training."""
+        if self.on_epoch is not None:
+            number = member * epoch.of + epoch.number
+            self.on_epoch(replace(epoch, number=number, of=epoch.of * self._n_networks))
+
+    def end(self, fitting: Fitting, histories: Sequence[History]) -> History:
+        """Keep the trained networks; return the `histories` of all members as one."""
+        self._keep(fitting.networks, fitting.data, fitting.mask_seed)
         return History(
             epochs=tuple(epoch for history in histories for epoch in history.epochs),
             steps=sum(history.steps for history in histories),
@@ -211,10 +297,14 @@ class TorchLearner:
         Raises:
             LearnerError: nothing was fitted, there are no members, or `out` does not fit.
         """
+        return self.predictor(needs)(samples, indices, needs, out)
+
+    def predictor(self, needs: frozenset[str]) -> Predictor:
+        """Return what predicts, which can give what `needs` names; raises what `predict` does."""
         fitted = self._require_fitted()
         if "members" in needs and self.members == "none":
             raise LearnerError(f"this strategy needs members: {MEMBERS_ADVICE}")
-        return fitted.predict(samples, indices, needs, out)
+        return fitted.predict
 
     def save(self, path: Path) -> bool:
         """Write weights and all that `predict` needs to `path`, as safetensors.
@@ -258,6 +348,12 @@ class TorchLearner:
         self._keep(networks, data, int(metadata["mask_seed"]))
         return True
 
+    @staticmethod
+    def together(learners: Sequence[TorchLearner]) -> Together:
+        """Return what trains `learners`, made alike, at once: in threads, or stacked on a GPU."""
+        on_gpu = learners[0].device.type == "cuda"
+        return Stacked(learners) if on_gpu else InThreads(learners)
+
     @property
     def _n_networks(self) -> int:
         return self.n_members if self.members == "ensemble" else 1
@@ -281,27 +377,12 @@ class TorchLearner:
             return ()
         return fitted.networks
 
-    def _train(self, network: Network, examples: Examples, data: Data, member: int) -> History:
-        validation = None
-        if data.validation is not None and self.training.early_stopping == "validation":
-            known = data.validation
-            everything = np.arange(len(known.samples))
-            validation = Examples.fetch(known.samples, everything, known.labels, self.device)
-        names = self.training.augmentations(data.augmentations)
-
-        def tell(epoch: Epoch) -> None:
-            if self.on_epoch is not None:  # members in a row count as one long training
-                number = member * epoch.of + epoch.number
-                self.on_epoch(replace(epoch, number=number, of=epoch.of * self._n_networks))
-
-        return train(
-            network.module,
-            examples,
-            self.training,
-            augment=augmenter(names, data.shape),
-            validation=validation,
-            on_epoch=tell,
-        )
+    def _validation(self, data: Data) -> Examples | None:
+        if data.validation is None or self.training.early_stopping != "validation":
+            return None
+        known = data.validation
+        everything = np.arange(len(known.samples))
+        return Examples.fetch(known.samples, everything, known.labels, self.device)
 
     def _keep(self, networks: Sequence[Network], data: Data, mask_seed: int) -> None:
         first, masks = networks[0], None

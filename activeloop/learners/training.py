@@ -73,7 +73,7 @@ def train(
         taken += len(batches)
         epoch = Epoch(number=number, of=of, loss=loss, accuracy=accuracy)
         if not math.isfinite(loss):
-            raise _diverged(f"the loss is {loss}", epoch, settings)
+            raise diverged(f"the loss is {loss}", epoch, settings)
         epochs.append(epoch)
         if on_epoch is not None:
             on_epoch(epoch)
@@ -82,7 +82,7 @@ def train(
     watch.restore_best()
     module.eval()
     if not all(torch.stack([weight.isfinite().all() for weight in module.parameters()]).tolist()):
-        raise _diverged("a weight is infinite or NaN", epochs[-1], settings)
+        raise diverged("a weight is infinite or NaN", epochs[-1], settings)
     return History(epochs=tuple(epochs), steps=taken)
 
 
@@ -201,7 +201,8 @@ def _lone_sample(module: nn.Module, size: int) -> Iterator[None]:
         layer.train()
 
 
-def _diverged(what: str, epoch: Epoch, settings: Training) -> LearnerError:
+def diverged(what: str, epoch: Epoch, settings: Training) -> LearnerError:
+    """Return the error of a training whose numbers are no longer finite, as `what` says."""
     return LearnerError(
         f"training diverged in epoch {epoch.number} of {epoch.of}: {what}; lower learner.lr "
         f"(now {settings.lr:g}), or check the data for NaN and infinite values"
