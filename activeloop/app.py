@@ -17,7 +17,7 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from activeloop import sweep
+from activeloop import sweep, torchrun
 from activeloop.config import EXCLUDED_KEYS, config_dir, register
 from activeloop.errors import ConfigError
 from activeloop.messages import one_line
@@ -38,16 +38,34 @@ def main() -> None:
         code = dispatch(sys.argv[1:])
     except KeyboardInterrupt as interrupt:
         code = 130
+        if torchrun.place().rank > 0:  # rank 0 has been interrupted too, and says so
+            sys.exit(code)
         where = f"hydra.sweep.dir={sweep.started()}" if sweep.started() else str(interrupt)
         advice = f"; the same command with {where} goes on" if where else ""
         print(f"interrupted{advice}", file=sys.stderr)
     except Exception as error:
-        if traceback_wanted:
-            traceback.print_exc()
-        else:
-            print(f"error: {one_line(error)}", file=sys.stderr)
         code = 1
+        process = _process_to_say()
+        if process is not None and traceback_wanted:
+            traceback.print_exc()
+        elif process is not None:
+            print(f"error{process}: {one_line(error)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _process_to_say() -> str | None:
+    """Return how to call this process in an error message; None: another one tells of it."""
+    try:
+        place = torchrun.place()
+    except ConfigError:
+        return ""
+    if place.size == 1:
+        return ""
+    from activeloop.distributed import failed
+
+    if not failed(place):
+        return None
+    return f" on rank {place.rank}" if place.rank else ""
 
 
 def dispatch(arguments: Sequence[str]) -> int:
@@ -60,7 +78,8 @@ def dispatch(arguments: Sequence[str]) -> int:
     # Overrides first, for argparse takes positional arguments in one group only.
     overrides = [word for word in arguments if _is_override(word)]
     options = [word for word in arguments if not _is_override(word)]
-    sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *options]
+    own = torchrun.overrides(torchrun.place(), options, overrides)
+    sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *own, *options]
     failure: list[Exception] = []
 
     def task(config: DictConfig) -> None:

@@ -17,17 +17,19 @@ from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from activeloop import models, strategies
+from activeloop import models, strategies, torchrun
 from activeloop.checks import bytes_of, whole
 from activeloop.config import Config, cache_dir, strategy_name, variant
+from activeloop.distributed import ALONE, Ranks, joined
 from activeloop.environment import write_environment
 from activeloop.errors import ConfigError, StoreError
+from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
-from activeloop.run_files import shown
+from activeloop.run_files import flat, shown
 from activeloop.sweep import ERROR_FILE
 from activeloop.types import Data, HiddenLabels, Oracle
 
@@ -38,7 +40,10 @@ _ELSEWHERE = ("device", "memory_limit")
 
 
 def run_config(config: DictConfig) -> None:
-    """Run what `config` says, in Hydra's output directory."""
+    """Run what `config` says, in Hydra's output directory; or help the process that does."""
+    if torchrun.place().rank > 0:
+        help_run(config)
+        return
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     try:
@@ -62,11 +67,20 @@ def _write_error(path: Path, error: Exception) -> None:
 
 def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
     """Run `config` in `directory`, or go on with the run that is there; `labels` name it."""
-    loop, oracle = build(config, directory)
-    try:
-        finish(loop, oracle, directory, config, labels)
-    finally:
-        loop.files.close()
+    with joined(torchrun.place(), config.device) as ranks:
+        loop, oracle = build(config, directory, ranks)
+        try:
+            finish(loop, oracle, directory, config, labels)
+        finally:
+            loop.files.close()
+        dismiss_helpers(ranks)
+
+
+def help_run(config: DictConfig) -> None:
+    """Do this process's share of the run that rank 0 makes of the same `config`."""
+    with joined(torchrun.place(), config.device) as ranks:
+        data, _ = load_data(config, ranks)
+        help_leader(build_learner(config, ranks), data, ranks)
 
 
 def finish(
@@ -96,7 +110,7 @@ def finish(
     print(f"{loop.ended}; files in {shown(directory)}")
 
 
-def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
+def build(config: DictConfig, directory: Path, ranks: Ranks = ALONE) -> tuple[ActiveLoop, Oracle]:
     """Instantiate the parts that `config` names and put them together.
 
     Raises:
@@ -111,11 +125,11 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     seed = whole("seed", config.seed)
     # First, so that a strategy that does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
-    data, hidden = instantiate(config.data, _convert_="all")
-    data = _factory(config.embed)(data)
+    data, hidden = load_data(config, ranks)
+    learner = build_learner(config, ranks)
     loop = ActiveLoop(
         data,
-        build_learner(config),
+        LeadingLearner(learner, data, ranks) if ranks.size > 1 else learner,
         strategy,
         test_labels=hidden.test,
         initial=_factory(config.initial, recursive=False)(data, hidden),
@@ -134,13 +148,30 @@ def build(config: DictConfig, directory: Path) -> tuple[ActiveLoop, Oracle]:
     return loop, build_oracle(config, data, hidden)
 
 
-def build_learner(config: DictConfig) -> Any:
+def load_data(config: DictConfig, ranks: Ranks = ALONE) -> tuple[Data, HiddenLabels]:
+    """Return the data set with its embeddings, and its hidden labels.
+
+    Raises:
+        ConfigError: other processes have other settings, or other data.
+    """
+    if ranks.size > 1:
+        ranks.check_same("settings", flat(_identity(config)))
+    with ranks.in_turn():
+        data, hidden = instantiate(config.data, _convert_="all")
+        embedded: Data = _factory(config.embed)(data)
+    if ranks.size > 1:
+        ranks.check_same("data", data.fingerprints)
+    return embedded, hidden
+
+
+def build_learner(config: DictConfig, ranks: Ranks = ALONE) -> Any:
     """Return the learner; one whose constructor takes `model` gets that of the group `model`."""
     target = get_object(config.learner._target_)
+    device = ranks.device(config.device)
     if "model" in inspect.signature(target).parameters:
         model = models.from_config(_plain(config.model))
-        return _factory(config.learner)(model=model, device=config.device)
-    return _factory(config.learner)(device=config.device)
+        return shared(_factory(config.learner)(model=model, device=device), ranks)
+    return shared(_factory(config.learner)(device=device), ranks)
 
 
 def build_neighbors(config: DictConfig) -> NeighborSearch:

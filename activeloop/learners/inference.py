@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from activeloop.architecture import Network
+from activeloop.distributed import ALONE, Ranks
 from activeloop.errors import LearnerError
 from activeloop.learners.frozen import Forward, frozen, plain
 from activeloop.types import Indices, Prediction, Samples
@@ -106,6 +108,7 @@ class Predictor:
         device: where the networks are.
         batch_size: samples at a time.
         masks: of Monte Carlo dropout, whose passes of the first network are the members.
+        ranks: the processes that share a prediction; rank 0 gets it.
     """
 
     def __init__(
@@ -116,8 +119,9 @@ class Predictor:
         device: torch.device,
         batch_size: int,
         masks: DropoutMasks | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.networks, self.masks = tuple(networks), masks
+        self.networks, self.masks, self._ranks = tuple(networks), masks, ranks
         self._n_classes, self._device, self._batch_size = n_classes, device, batch_size
         self._frozen: dict[tuple[int, bool], Forward] = {}
         for network in networks:
@@ -144,19 +148,48 @@ class Predictor:
             out = Prediction(**empty)
         check_out(out, shapes)
         with torch.no_grad():
-            passes = self._passes(needs)
-            if len(indices) >= _MANY:
-                example = samples.batch(indices[: self._batch_size], self._device)
-                passes = {key: self._freeze(key, each, example) for key, each in passes.items()}
-            for start in range(0, len(indices), self._batch_size):
-                rows = slice(start, start + self._batch_size)
-                batch = samples.batch(indices[rows], self._device)
-                part = self._joined([each(batch) for each in passes.values()])
-                for name in shapes:
+            for rows, parts in self._batches(samples, indices, needs):
+                for name, part in parts.items():
                     target = getattr(out, name)
                     target = target[:, rows] if name == "members" else target[rows]
-                    target.copy_(part[name])
+                    target.copy_(part)
         return out
+
+    def help(self, samples: Samples, indices: Indices, needs: frozenset[str]) -> None:
+        """Do this rank's share of a prediction that rank 0 makes with the same arguments."""
+        with torch.no_grad():
+            for _ in self._batches(samples, indices, needs):
+                pass
+
+    def _batches(
+        self, samples: Samples, indices: Indices, needs: frozenset[str]
+    ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+        """Yield predictions of rows of `indices`: a batch of each rank; nothing but on rank 0.
+
+        The batches are those of one process, so that their numbers are too.
+        """
+        size, passes, empty = self._batch_size, self._passes(needs), self._shapes(0, needs)
+        if len(indices) >= _MANY:
+            example = samples.batch(indices[:size], self._device)
+            passes = {key: self._freeze(key, each, example) for key, each in passes.items()}
+        for start in range(0, len(indices), size * self._ranks.size):
+            bounds = [start + size * rank for rank in range(self._ranks.size + 1)]
+            bounds = [min(bound, len(indices)) for bound in bounds]
+            counts = [stop - start for start, stop in itertools.pairwise(bounds)]
+            if counts[self._ranks.rank]:
+                mine = slice(*bounds[self._ranks.rank : self._ranks.rank + 2])
+                batch = samples.batch(indices[mine], self._device)
+                part = self._joined([each(batch) for each in passes.values()])
+            else:
+                part = {n: torch.empty(shape, device=self._device) for n, shape in empty.items()}
+            whole = {name: self._gathered(name, part[name], counts) for name in empty}
+            yield slice(start, bounds[-1]), {n: v for n, v in whole.items() if v is not None}
+
+    def _gathered(self, name: str, part: Tensor, counts: Sequence[int]) -> Tensor | None:
+        if name != "members":
+            return self._ranks.gather(part, counts)
+        members = self._ranks.gather(part.transpose(0, 1), counts)
+        return None if members is None else members.transpose(0, 1)
 
     def _shapes(self, n: int, needs: frozenset[str]) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {"probs": (n, self._n_classes)}
