@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,7 +20,7 @@ from omegaconf import DictConfig
 
 from activeloop import sweep, torchrun
 from activeloop.config import EXCLUDED_KEYS, config_dir, register
-from activeloop.errors import ConfigError
+from activeloop.errors import ActiveLoopError, ConfigError
 from activeloop.messages import one_line
 
 
@@ -50,6 +51,7 @@ def main() -> None:
             traceback.print_exc()
         elif process is not None:
             print(f"error{process}: {one_line(error)}", file=sys.stderr)
+    sweep.forget()
     sys.exit(code)
 
 
@@ -80,33 +82,53 @@ def dispatch(arguments: Sequence[str]) -> int:
     options = [word for word in arguments if not _is_override(word)]
     own = torchrun.overrides(torchrun.place(), options, overrides)
     sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *own, *options]
-    failure: list[Exception] = []
-
-    def task(config: DictConfig) -> None:
-        from activeloop.runner import run_config
-
-        try:
-            run_config(config)
-        except Exception as error:
-            # A sweep's job raises, in whichever process it is; a single run's error is raised
-            # below, past Hydra's own words about it.
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise
-            failure.append(error)
-        except KeyboardInterrupt as interrupt:
-            directory = HydraConfig.get().runtime.output_dir
-            raise KeyboardInterrupt(f"hydra.run.dir={directory}") from interrupt
-
+    task = Task()
     hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
     try:
         hydra_main(task)()
     except Exception as error:
         if sweep.started() is None:
             raise
-        failure.append(error)
-    if failure and sweep.started() is None:
-        raise failure[0]
-    return sweep.finish(failure[0] if failure else None)
+        task.failure = error
+    if task.failure is not None and sweep.started() is None:
+        raise task.failure
+    return sweep.finish(task.failure)
+
+
+class Task:
+    """What Hydra calls with each composed config; launchers may send it to other processes.
+
+    Attributes:
+        failure: what a single run raised.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self._sent = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up work in another process, which knows nothing of this program's config yet."""
+        self.__dict__.update(state)
+        self._sent = True
+        register()
+
+    def __call__(self, config: DictConfig) -> None:
+        """Run what `config` says."""
+        from activeloop.runner import run_config
+
+        try:
+            run_config(config)
+        except Exception as error:
+            # A sweep's job raises, in whichever process it is; a single run's error is raised
+            # by `dispatch`, past Hydra's own words about it.
+            if self._sent:  # it goes back in a pickle, which not every error survives
+                raise ActiveLoopError(one_line(error)) from None
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            self.failure = error
+        except KeyboardInterrupt as interrupt:
+            directory = HydraConfig.get().runtime.output_dir
+            raise KeyboardInterrupt(f"hydra.run.dir={directory}") from interrupt
 
 
 def subcommand(name: str) -> Callable[[Sequence[str]], int]:

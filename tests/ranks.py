@@ -109,3 +109,8 @@ class Fragile(nn.Module):
                 os.kill(os.getpid(), signal.SIGKILL)
             raise ValueError("no more memory")
         return self.last(x.flatten(1))
+
+
+def kills(context):
+    """End the process that asks."""
+    os.kill(os.getpid(), signal.SIGKILL)
