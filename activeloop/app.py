@@ -107,10 +107,9 @@ class Task:
         self._sent = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up work in another process, which knows nothing of this program's config yet."""
+        """Take up work in another process; what Hydra knows there, it sends along itself."""
         self.__dict__.update(state)
         self._sent = True
-        register()
 
     def __call__(self, config: DictConfig) -> None:
         """Run what `config` says."""

@@ -79,7 +79,7 @@ def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> No
 def help_run(config: DictConfig) -> None:
     """Do this process's share of the run that rank 0 makes of the same `config`."""
     with joined(torchrun.place(), config.device) as ranks:
-        data, _ = load_data(config, ranks)
+        data, _ = shared_data(config, ranks)
         help_leader(build_learner(config, ranks), data, ranks)
 
 
@@ -125,7 +125,7 @@ def build(config: DictConfig, directory: Path, ranks: Ranks = ALONE) -> tuple[Ac
     seed = whole("seed", config.seed)
     # First, so that a strategy that does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
-    data, hidden = load_data(config, ranks)
+    data, hidden = shared_data(config, ranks)
     learner = build_learner(config, ranks)
     loop = ActiveLoop(
         data,
@@ -148,20 +148,27 @@ def build(config: DictConfig, directory: Path, ranks: Ranks = ALONE) -> tuple[Ac
     return loop, build_oracle(config, data, hidden)
 
 
-def load_data(config: DictConfig, ranks: Ranks = ALONE) -> tuple[Data, HiddenLabels]:
-    """Return the data set with its embeddings, and its hidden labels.
+def build_data(config: DictConfig) -> tuple[Data, HiddenLabels]:
+    """Return the data set with its embeddings, and the hidden labels."""
+    data, hidden = instantiate(config.data, _convert_="all")
+    return _factory(config.embed)(data), hidden
+
+
+def shared_data(config: DictConfig, ranks: Ranks) -> tuple[Data, HiddenLabels]:
+    """Return what `build_data` does, the same on all ranks.
 
     Raises:
         ConfigError: other processes have other settings, or other data.
     """
-    if ranks.size > 1:
-        ranks.check_same("settings", flat(_identity(config)))
+    if ranks.size == 1:
+        return build_data(config)
+    ranks.check_same("settings", flat(_identity(config)))
     with ranks.in_turn():
-        data, hidden = instantiate(config.data, _convert_="all")
-        embedded: Data = _factory(config.embed)(data)
-    if ranks.size > 1:
-        ranks.check_same("data", data.fingerprints)
-    return embedded, hidden
+        data, hidden = build_data(config)
+    # Embeddings may differ in their last bits between kinds of machines.
+    embedded = data.embeddings is not None
+    ranks.check_same("data", {"pool": len(data.pool)} if embedded else data.fingerprints)
+    return data, hidden
 
 
 def build_learner(config: DictConfig, ranks: Ranks = ALONE) -> Any:

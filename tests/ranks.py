@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.distributed import TCPStore
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["activeloop.runner", "matplotlib.pyplot"])
+# What takes seconds to import, once for all processes.
+_context.set_forkserver_preload(["activeloop.runner", "matplotlib.pyplot", "torch._dynamo"])
 
 PATIENCE = 60  # seconds after which a process counts as hanging
 
@@ -59,9 +60,13 @@ def _as_rank(
     pipe.send(function(*arguments))
 
 
-def command(folder: Path, words: Sequence[str] | Sequence[Sequence[str]]) -> tuple[int, str, str]:
-    """Run a command line in `folder`, which may differ by rank: code, output, errors."""
+def command(
+    folder: Path | Sequence[Path], words: Sequence[str] | Sequence[Sequence[str]]
+) -> tuple[int, str, str]:
+    """Run a command line in `folder`, both of which may differ by rank: code, output, errors."""
     rank = os.environ["RANK"]
+    if not isinstance(folder, Path):
+        folder = folder[int(rank)]
     if not isinstance(words[0], str):
         words = words[int(rank)]
     os.chdir(folder)

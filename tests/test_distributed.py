@@ -14,9 +14,10 @@ from ranks import command, together
 from torch import nn
 
 from activeloop import torchrun
-from activeloop.distributed import joined
+from activeloop.distributed import Ranks, joined
 from activeloop.errors import ConfigError
 from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
+from activeloop.learners.training import Examples, mean_loss
 
 ROOT = Path(__file__).parent.parent
 EVERYTHING = frozenset(["features", "members"])
@@ -148,6 +149,17 @@ def test_ranks_share_each_epoch_and_drop_out_for_themselves():
         assert one["2.num_batches_tracked"] == 5
 
 
+def test_rank_0_says_what_the_validation_loss_is():
+    class Helper(Ranks):
+        def agree(self, value):
+            return torch.tensor(6.0)
+
+    data, labels = pictures(12)
+    examples = Examples.fetch(data.pool, np.arange(12), labels, torch.device("cpu"))
+    # With batch statistics its own would differ, and then when it stops.
+    assert mean_loss(Normed(), examples, 8, Helper()) == 0.5
+
+
 PREDICTED = {
     "traced": ("cnn", 5001, {}),
     "plain": ("cnn", 300, {"eval_batch_size": 64}),
@@ -204,45 +216,45 @@ def test_the_parts_of_a_prediction_are_that_of_one_process(tmp_path):
 # -- a run ---------------------------------------------------------------------------------------
 
 FAST = ["data.pool_size=200", "model=linear", "learner.optimizer=sgd", "learner.min_steps=12"]
-FAST += ["learner.epochs=1", "device=cpu", "hydra.run.dir=run"]
+FAST += ["learner.epochs=1", "device=cpu"]
 SHORT = [*FAST, "initial.size=20", "query_size=10", "rounds=3", "strategy=margin"]
 
 
 def queries(folder):
-    return list(csv.DictReader((folder / "run" / "queries.csv").open()))
+    return list(csv.DictReader((folder / "queries.csv").open()))
 
 
 def picks(folder):
     return [(row["round"], row["key"], row["label"]) for row in queries(folder)]
 
 
-def alone(folder, *words):
-    folder.mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    command = [sys.executable, "-m", "activeloop", *words]
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-
-
 def test_two_processes_leave_one_run_with_the_picks_of_one(tmp_path):
-    alone(tmp_path / "alone", *SHORT)
-    folder = tmp_path / "two"
-    folder.mkdir()
-    (code, out, err), helper = together(command, folder, SHORT)
+    one = tmp_path / "alone"
+    ((code, _, err),) = together(command, tmp_path, [*SHORT, f"hydra.run.dir={one}"], size=1)
+    assert (code, err) == (0, "")
+    (code, out, err), helper = together(command, tmp_path, SHORT)
     assert (code, err, helper) == (0, "", (0, "", ""))
     assert "round 3 of 3: 50 labels" in out
-    assert [path.name for path in folder.iterdir()] == ["run"]
-    expected = {path.name for path in (tmp_path / "alone" / "run").iterdir()}
-    assert {path.name for path in (folder / "run").iterdir()} == expected
-    assert picks(folder) == picks(tmp_path / "alone")
-    for one, other in zip(queries(folder), queries(tmp_path / "alone"), strict=True):
-        if one["score"]:
-            assert float(one["score"]) == pytest.approx(float(other["score"]), abs=1e-4)
+    (two,) = (tmp_path / "outputs").glob("*/*")
+    assert {path.name for path in tmp_path.iterdir()} == {"alone", "outputs"}
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+    assert picks(two) == picks(one)
+    for ours, theirs in zip(queries(two), queries(one), strict=True):
+        if ours["score"]:
+            assert float(ours["score"]) == pytest.approx(float(theirs["score"]), abs=1e-4)
     # It is one run whoever made it: one process takes it for its own, and finds it finished.
-    alone(folder, *SHORT)
-    assert picks(folder) == picks(tmp_path / "alone")
+    ((code, out, _),) = together(command, tmp_path, [*SHORT, f"hydra.run.dir={two}"], size=1)
+    assert (code, "nothing to do" in out) == (0, True)
 
 
-BREAKS = [*FAST, "initial.size=20", "query_size=10", "rounds=3", "strategy=custom"]
+BREAKS = [
+    *FAST,
+    "hydra.run.dir=run",
+    "initial.size=20",
+    "query_size=10",
+    "rounds=3",
+    "strategy=custom",
+]
 BREAKS += ["strategy._target_=ranks.breaks_at_40", "learner.warm_start=true"]
 
 
@@ -267,9 +279,15 @@ def test_an_error_of_rank_0_ends_all_and_the_same_command_goes_on(tmp_path):
     assert weights[0] == weights[1]
 
 
-@pytest.mark.parametrize("end", ["kill", "raise"])
+@pytest.mark.parametrize("end", ["kill", pytest.param("raise", marks=pytest.mark.slow)])
 def test_a_helper_that_ends_ends_the_run(tmp_path, end):
-    fragile = [*SHORT, "model=custom", "model._target_=ranks.Fragile", f"+model.end={end}"]
+    fragile = [
+        *SHORT,
+        "hydra.run.dir=run",
+        "model=custom",
+        "model._target_=ranks.Fragile",
+        f"+model.end={end}",
+    ]
     fragile.remove("model=linear")
     (code, _, err), helper = together(command, tmp_path, fragile)
     assert code == 1
@@ -302,10 +320,20 @@ def test_what_several_processes_cannot_do_is_said_once_before_anything_starts(
 
 
 def test_processes_with_other_settings_or_data_are_refused(tmp_path):
-    words = [[*SHORT, "seed=1"], [*SHORT, "seed=2"]]
+    words = [[*SHORT, "hydra.run.dir=run", f"seed={seed}"] for seed in (1, 2)]
     (code, _, err), helper = together(command, tmp_path, words)
     assert code == 1
     assert "differ in their settings: seed is 1 on rank 0 and 2 on rank 1" in err
+    assert helper == (1, "", "")
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        pixels = np.full((60, 4), number, np.float32) + np.arange(240).reshape(60, 4)
+        np.savez(folder / "data.npz", x=pixels, y=np.arange(60) % 3)
+    words = ["data=arrays", "data.path=data.npz", "model=linear", "hydra.run.dir=run"]
+    (code, _, err), helper = together(command, folders, words)
+    assert code == 1
+    assert "differ in their data: pool is " in err
     assert helper == (1, "", "")
 
 
@@ -327,7 +355,7 @@ def test_torchrun_itself(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
-        [*torchrun, "--nproc-per-node=2", "-m", "activeloop", *SHORT],
+        [*torchrun, "--nproc-per-node=2", "-m", "activeloop", *SHORT, "hydra.run.dir=run"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -336,4 +364,4 @@ def test_torchrun_itself(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("files in run") == 1
-    assert len(picks(tmp_path)) == 50
+    assert len(picks(tmp_path / "run")) == 50
