@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,9 +18,9 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from activeloop import sweep
+from activeloop import sweep, torchrun
 from activeloop.config import EXCLUDED_KEYS, config_dir, register
-from activeloop.errors import ConfigError
+from activeloop.errors import ActiveLoopError, ConfigError
 from activeloop.messages import one_line
 
 
@@ -38,16 +39,35 @@ def main() -> None:
         code = dispatch(sys.argv[1:])
     except KeyboardInterrupt as interrupt:
         code = 130
+        if torchrun.place().rank > 0:  # rank 0 has been interrupted too, and says so
+            sys.exit(code)
         where = sweep.how_to_go_on() or str(interrupt)
         advice = f"; the same command with {where} goes on" if where else ""
         print(f"interrupted{advice}", file=sys.stderr)
     except Exception as error:
-        if traceback_wanted:
-            traceback.print_exc()
-        else:
-            print(f"error: {one_line(error)}", file=sys.stderr)
         code = 1
+        process = _process_to_say()
+        if process is not None and traceback_wanted:
+            traceback.print_exc()
+        elif process is not None:
+            print(f"error{process}: {one_line(error)}", file=sys.stderr)
+    sweep.forget()
     sys.exit(code)
+
+
+def _process_to_say() -> str | None:
+    """Return how to call this process in an error message; None: another one tells of it."""
+    try:
+        place = torchrun.place()
+    except ConfigError:
+        return ""
+    if place.size == 1:
+        return ""
+    from activeloop.distributed import failed
+
+    if not failed(place):
+        return None
+    return f" on rank {place.rank}" if place.rank else ""
 
 
 def dispatch(arguments: Sequence[str]) -> int:
@@ -60,10 +80,39 @@ def dispatch(arguments: Sequence[str]) -> int:
     # Overrides first, for argparse takes positional arguments in one group only.
     overrides = [word for word in arguments if _is_override(word)]
     options = [word for word in arguments if not _is_override(word)]
-    sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *options]
-    failure: list[Exception] = []
+    own = torchrun.overrides(torchrun.place(), options, overrides)
+    sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *own, *options]
+    task = Task()
+    hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
+    try:
+        hydra_main(task)()
+    except Exception as error:
+        if sweep.started() is None:
+            raise
+        task.failure = error
+    if task.failure is not None and sweep.started() is None:
+        raise task.failure
+    return sweep.finish(task.failure)
 
-    def task(config: DictConfig) -> None:
+
+class Task:
+    """What Hydra calls with each composed config; launchers may send it to other processes.
+
+    Attributes:
+        failure: what a single run raised.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self._sent = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up work in another process; what Hydra knows there, it sends along itself."""
+        self.__dict__.update(state)
+        self._sent = True
+
+    def __call__(self, config: DictConfig) -> None:
+        """Run what `config` says."""
         from activeloop.runner import run_config
         from activeloop.seeds import run_seeds
 
@@ -71,24 +120,15 @@ def dispatch(arguments: Sequence[str]) -> int:
             run_config(config) if config.seeds is None else run_seeds(config)
         except Exception as error:
             # A sweep's job raises, in whichever process it is; a single run's error is raised
-            # below, past Hydra's own words about it.
+            # by `dispatch`, past Hydra's own words about it.
+            if self._sent:  # it goes back in a pickle, which not every error survives
+                raise ActiveLoopError(one_line(error)) from None
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
-            failure.append(error)
+            self.failure = error
         except KeyboardInterrupt as interrupt:
             directory = HydraConfig.get().runtime.output_dir
             raise KeyboardInterrupt(f"hydra.run.dir={directory}") from interrupt
-
-    hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
-    try:
-        hydra_main(task)()
-    except Exception as error:
-        if sweep.started() is None:
-            raise
-        failure.append(error)
-    if failure and sweep.started() is None:
-        raise failure[0]
-    return sweep.finish(failure[0] if failure else None)
 
 
 def subcommand(name: str) -> Callable[[Sequence[str]], int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop.checks import whole
@@ -81,6 +82,7 @@ def cache_dir() -> Path:
 def register() -> None:
     """Tell Hydra of the schema, the names of directories, and installed plug-in strategies."""
     store = ConfigStore.instance()
+    _prefer_own_launchers(store)
     store.store(name="schema", node=Config)
     for entry in entry_points(group="activeloop.strategies"):
         target = f"{entry.module}.{entry.attr}"
@@ -91,6 +93,18 @@ def register() -> None:
     for name, resolver in (("run", run_dir), ("sweep", sweep_dir)):
         OmegaConf.register_new_resolver(f"activeloop.{name}_dir", resolver, replace=True)
     OmegaConf.register_new_resolver("activeloop.sweep_subdir", sweep_subdir, replace=True)
+
+
+def _prefer_own_launchers(store: ConfigStore) -> None:
+    """Have our configs of launchers stand for those that come with Hydra's plugins.
+
+    Ours compose whether or not the plugins are installed; Hydra would merge two of one name, and
+    warn of it.
+    """
+    Plugins.instance()  # finds the plugins, which store their configs
+    theirs = store.repo.get("hydra", {}).get("launcher", {})
+    for path in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
+        theirs.pop(path.name, None)
 
 
 def fresh(path: str, date: str) -> str:

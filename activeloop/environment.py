@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from activeloop import __version__
+from activeloop import __version__, torchrun
 from activeloop.config import EXCLUDED_KEYS
 from activeloop.run_files import named_errors, replacing
 from activeloop.store import Store
@@ -46,6 +46,7 @@ def environment(device: str) -> dict[str, Any]:
             "processor": _processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
+            "processes": torchrun.place().size,
             "device": device,
             "accelerator": torch.cuda.get_device_name() if device.startswith("cuda") else None,
         },

@@ -17,18 +17,20 @@ from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from activeloop import models, strategies
+from activeloop import models, strategies, torchrun
 from activeloop.checks import bytes_of, whole
 from activeloop.config import Config, cache_dir, strategy_name, variant, without_storage
+from activeloop.distributed import ALONE, Ranks, joined
 from activeloop.environment import write_environment
 from activeloop.errors import ConfigError, StoreError
 from activeloop.initial import Initial
+from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
-from activeloop.run_files import shown
+from activeloop.run_files import flat, shown
 from activeloop.schedule import Schedule
 from activeloop.sweep import ERROR_FILE
 from activeloop.types import Data, HiddenLabels, Oracle
@@ -40,7 +42,10 @@ _ELSEWHERE = ("device", "memory_limit", "seeds")
 
 
 def run_config(config: DictConfig) -> None:
-    """Run what `config` says, in Hydra's output directory."""
+    """Run what `config` says, in Hydra's output directory; or help the process that does."""
+    if torchrun.place().rank > 0:
+        help_run(config)
+        return
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     try:
@@ -67,16 +72,25 @@ def write_error(directory: Path, error: Exception) -> None:
 
 def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
     """Run `config` in `directory`, or go on with the run that is there; `labels` name it."""
-    loop, oracle = build(config, directory)
-    try:
-        if begin(loop, directory, config, labels):
-            with Progress(loop.schedule.planned, loop.rounds) as progress:
-                loop.listeners.append(progress)
-                loop.run(oracle)
-            result_table(loop.rounds)
-            end(loop, directory, labels)
-    finally:
-        loop.files.close()
+    with joined(torchrun.place(), config.device) as ranks:
+        loop, oracle = build(config, directory, ranks=ranks)
+        try:
+            if begin(loop, directory, config, labels):
+                with Progress(loop.schedule.planned, loop.rounds) as progress:
+                    loop.listeners.append(progress)
+                    loop.run(oracle)
+                result_table(loop.rounds)
+                end(loop, directory, labels)
+        finally:
+            loop.files.close()
+        dismiss_helpers(ranks)
+
+
+def help_run(config: DictConfig) -> None:
+    """Do this process's share of the run that rank 0 makes of the same `config`."""
+    with joined(torchrun.place(), config.device) as ranks:
+        data, _ = shared_data(config, ranks)
+        help_leader(build_learner(config, ranks), data, ranks)
 
 
 def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> bool:
@@ -105,6 +119,7 @@ def build(
     config: DictConfig,
     directory: Path,
     loaded: Callable[[DictConfig], tuple[Data, HiddenLabels]] | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[ActiveLoop, Oracle]:
     """Instantiate the parts that `config` names and put them together.
 
@@ -112,6 +127,7 @@ def build(
         config: the composed config.
         directory: of the run.
         loaded: returns the data that a config names; None: `build_data`.
+        ranks: the processes that share the run.
 
     Raises:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong with it.
@@ -120,12 +136,13 @@ def build(
     seed = whole("seed", config.seed)
     # First, so that a strategy that does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
-    data, hidden = (loaded or build_data)(config)
+    data, hidden = loaded(config) if loaded else shared_data(config, ranks)
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)
+    learner = build_learner(config, ranks)
     loop = ActiveLoop(
         data,
-        build_learner(config),
+        LeadingLearner(learner, data, ranks) if ranks.size > 1 else learner,
         strategy,
         test_labels=hidden.test,
         initial=initial,
@@ -179,13 +196,31 @@ def check_labelled_fit(config: DictConfig, data: Data, initial: Initial) -> None
     check(Schedule(initial.size, len(data.pool), *ways).planned[-1])
 
 
-def build_learner(config: DictConfig) -> Any:
+def shared_data(config: DictConfig, ranks: Ranks) -> tuple[Data, HiddenLabels]:
+    """Return what `build_data` does, the same on all ranks.
+
+    Raises:
+        ConfigError: other processes have other settings, or other data.
+    """
+    if ranks.size == 1:
+        return build_data(config)
+    ranks.check_same("settings", flat(_identity(config)))
+    with ranks.in_turn():
+        data, hidden = build_data(config)
+    # Embeddings may differ in their last bits between kinds of machines.
+    embedded = data.embeddings is not None
+    ranks.check_same("data", {"pool": len(data.pool)} if embedded else data.fingerprints)
+    return data, hidden
+
+
+def build_learner(config: DictConfig, ranks: Ranks = ALONE) -> Any:
     """Return the learner; one whose constructor takes `model` gets that of the group `model`."""
     target = get_object(config.learner._target_)
+    device = ranks.device(config.device)
     if "model" in inspect.signature(target).parameters:
         model = models.from_config(_plain(config.model))
-        return _factory(config.learner)(model=model, device=config.device)
-    return _factory(config.learner)(device=config.device)
+        return shared(_factory(config.learner)(model=model, device=device), ranks)
+    return shared(_factory(config.learner)(device=device), ranks)
 
 
 def build_neighbors(config: DictConfig) -> NeighborSearch:

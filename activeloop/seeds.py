@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from activeloop import torchrun
 from activeloop.cohort import Cohort
 from activeloop.config import of_seed
 from activeloop.errors import StoreError
@@ -85,7 +86,15 @@ def run_seeds(config: DictConfig) -> None:
     """Run what `config` says with each of its seeds, in directories within Hydra's.
 
     A run that fails is named and stops no other; the first error is raised when all are over.
+
+    Raises:
+        ConfigError: torchrun started several processes.
     """
+    if torchrun.place().size > 1:
+        raise ConfigError(
+            "seeds= runs side by side in one process, and torchrun started several: start it "
+            "without torchrun, or give one seed="
+        )
     hydra = HydraConfig.get()
     root = OmegaConf.merge(OmegaConf.create({"hydra": hydra}), config)
     assert isinstance(root, DictConfig)

@@ -1,16 +1,24 @@
-"""What a sweep adds to its runs: which of them failed, and their comparison."""
+"""What a sweep adds to its runs: which of them failed, and their comparison.
+
+Its jobs may run in other processes and on other machines, as the launcher has it. What they share
+is the sweep's directory: there each job says that it began, and how it ended.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 import sys
-import time
-from dataclasses import dataclass, field
+import uuid
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from activeloop.config import of_seed, run_name, seeds_of
 from activeloop.errors import ConfigError
@@ -18,51 +26,105 @@ from activeloop.messages import one_line
 
 ERROR_FILE = "error.txt"
 
+_JOBS = ".jobs"
+_NO_END = "it did not end: its process was killed, or the launcher gave up waiting"
 
-@dataclass
+
+@dataclass(frozen=True)
+class Job:
+    """A job that began: the directories of its runs, and why it failed, if it did."""
+
+    directories: tuple[Path, ...]
+    error: str | None
+
+    def failures(self) -> dict[Path, str]:
+        """Return why runs failed, by their directories."""
+        files = [run / ERROR_FILE for run in self.directories]
+        told = {f.parent: f.read_text("utf-8").partition("\n")[0] for f in files if f.exists()}
+        return told or ({} if self.error is None else {self.directories[0]: self.error})
+
+
+@dataclass(frozen=True)
 class Sweep:
-    """A sweep under way: where it writes, since when, and the directories of its runs.
+    """A sweep under way. One job with several seeds is a sweep as well.
 
-    Jobs in other processes are not heard of; what they write is found by its time. One job with
-    several seeds is a sweep as well; `setting` is what it was given its directory by.
+    Attributes:
+        directory: where its runs are.
+        setting: what it was given its directory by.
+        records: the folder in which its jobs tell of themselves.
+        launcher: the name of what starts them, as in hydra/launcher=joblib.
+        launcher_class: that one's class, by its path.
     """
 
     directory: Path
-    setting: str = "hydra.sweep.dir"
-    start: float = field(default_factory=time.time)
-    jobs: set[Path] = field(default_factory=set)
+    setting: str
+    records: Path
+    launcher: str
+    launcher_class: str
 
-    def runs(self) -> set[Path]:
-        """Return the directories of the runs that this sweep made, went on with or looked at."""
-        written = (
-            path.parent
-            for name in ("run.db", ERROR_FILE)
-            for path in self.directory.rglob(name)
-            if path.stat().st_mtime >= self.start - 1
-        )
-        return self.jobs | set(written)
+    def jobs(self) -> list[Job]:
+        """Return the jobs that began, in their order."""
+        records = sorted(self.records.glob("*.json"), key=lambda path: int(path.stem))
+        read = [json.loads(record.read_text("utf-8")) for record in records]
+        return [Job(tuple(map(Path, each["directories"])), each["error"]) for each in read]
 
 
 _sweeps: list[Sweep] = []
 
 
 class SweepCallback(Callback):
-    """Remembers, in the process that starts a sweep, where it and its jobs write."""
+    """Remembers a sweep, and writes down what becomes of its jobs.
+
+    Launchers send it along with each job, so that it is told of a job wherever that runs.
+    """
+
+    def __init__(self) -> None:
+        self._records: Path | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note the sweep's directory."""
-        _sweeps.append(Sweep(Path(config.hydra.sweep.dir).absolute()))
+        """Note the sweep, in the process that starts it."""
+        self._begin(config, "hydra.sweep.dir", config.hydra.sweep.dir)
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note the directory of several seeds' runs."""
+        """Note the runs of several seeds."""
         if config.seeds is not None:
-            _sweeps.append(Sweep(Path(config.hydra.run.dir).absolute(), "hydra.run.dir"))
+            self._begin(config, "hydra.run.dir", config.hydra.run.dir)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note the directories of a job's runs."""
-        if _sweeps:
-            with contextlib.suppress(ConfigError):  # the job will say it, and Hydra not twice
-                _sweeps[-1].jobs |= {path.absolute() for path in directories(config).values()}
+        """Note that a job began."""
+        self._write(config, _NO_END)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Note how it ended."""
+        reason = None
+        if job_return.status == JobStatus.FAILED:
+            try:
+                _ = job_return.return_value
+            except Exception as error:
+                reason = one_line(error)
+        self._write(config, reason)
+
+    def _begin(self, config: DictConfig, setting: str, where: str) -> None:
+        directory = Path(where).absolute()
+        self._records = directory / _JOBS / uuid.uuid4().hex
+        self._records.mkdir(parents=True)
+        name = str(config.hydra.runtime.choices["hydra/launcher"])
+        target = str(config.hydra.launcher._target_)
+        _sweeps.append(Sweep(directory, setting, self._records, name, target))
+
+    def _write(self, config: DictConfig, error: str | None) -> None:
+        if self._records is None:  # a single run
+            return
+        try:
+            runs = [str(path.absolute()) for path in directories(config).values()]
+        except ConfigError:  # of seeds that have no meaning: the job says it
+            runs = [str(Path(config.hydra.runtime.output_dir).absolute())]
+        record = json.dumps({"directories": runs, "error": error})
+        number = 0 if OmegaConf.is_missing(config.hydra.job, "num") else config.hydra.job.num
+        temporary = self._records / f"{number}.tmp"
+        with contextlib.suppress(FileNotFoundError):  # the sweep was interrupted, this job was not
+            temporary.write_text(record, "utf-8")
+            temporary.replace(temporary.with_suffix(".json"))
 
 
 def directories(root: DictConfig) -> dict[int, Path]:
@@ -84,7 +146,11 @@ def started() -> Path | None:
 
 
 def forget() -> None:
-    """Forget the sweeps that this process has started before."""
+    """Forget the sweeps that this process has started, and what their jobs told."""
+    for sweep in _sweeps:
+        shutil.rmtree(sweep.records, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another sweep in the same directory, or none
+            sweep.records.parent.rmdir()
     _sweeps.clear()
 
 
@@ -92,24 +158,42 @@ def finish(failure: Exception | None) -> int:
     """Compare the sweep's runs, name those that failed, and return the exit code.
 
     Args:
-        failure: what a job raised, which may be all that is known of it.
+        failure: what a job or the launcher raised.
     """
     if not _sweeps:
         return 0
     from activeloop.report.comparison import compare
     from activeloop.run_files import shown
 
-    runs = _sweeps[-1].runs()
+    sweep = _sweeps[-1]
+    jobs = sweep.jobs()
+    runs = [run for job in jobs for run in job.directories]
     for comparison in compare({run.parent for run in runs}):
         print(f"comparison: {shown(comparison)}")
-    errors = sorted(run / ERROR_FILE for run in runs if (run / ERROR_FILE).exists())
-    if not errors and failure is None:
+    failed = {run: reason for job in jobs for run, reason in job.failures().items()}
+    if not failed and failure is None:
         return 0
-    if not errors:
-        print(f"error: {one_line(failure or Exception())}", file=sys.stderr)
-        return 1
-    print(f"error: {len(errors)} of {len(runs)} runs failed", file=sys.stderr)
-    for path in errors:
-        reason = path.read_text(encoding="utf-8").splitlines()[0]
-        print(f"  {shown(path.parent)}: {reason}", file=sys.stderr)
+    if failed:
+        print(f"error: {len(failed)} of {len(runs)} runs failed", file=sys.stderr)
+    for run, reason in failed.items():
+        print(f"  {shown(run)}: {reason}", file=sys.stderr)
+    if failure is not None and all(reason == _NO_END for reason in failed.values()):
+        print(f"error: {one_line(_explained(failure, sweep))}", file=sys.stderr)
     return 1
+
+
+def _explained(failure: Exception, sweep: Sweep) -> Exception:
+    """Return `failure`, or what to install where that is why the sweep could not start."""
+    try:
+        there = find_spec(sweep.launcher_class.rpartition(".")[0]) is not None
+    except ModuleNotFoundError:
+        there = False
+    if there:
+        return failure
+    forget()
+    with contextlib.suppress(OSError):  # it was made for this sweep
+        sweep.directory.rmdir()
+    return ConfigError(
+        f"hydra/launcher={sweep.launcher} is not installed: pip install 'activeloop[sweep]', or "
+        "leave it out to run one job after another"
+    )

@@ -19,16 +19,17 @@ def main() -> None:
     register()
     composed = 0
     with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
-        for group in sorted(path for path in config_dir().iterdir() if path.is_dir()):
-            options = sorted(path.stem for path in group.glob("*.yaml"))
+        for folder in sorted({path.parent for path in config_dir().glob("*/**/*.yaml")}):
+            group = folder.relative_to(config_dir()).as_posix()
+            options = sorted(path.stem for path in folder.glob("*.yaml"))
             for option in options:
                 config: Any = OmegaConf.to_container(
-                    compose("config", [f"{group.name}={option}"]), resolve=True
+                    compose("config", [f"{group}={option}"]), resolve=True
                 )
-                if group.name == "strategy" and "???" not in config["strategy"].values():
+                if group == "strategy" and "???" not in config["strategy"].values():
                     from_config(config["strategy"])
                 composed += 1
-            print(f"{group.name}: {', '.join(options)}")
+            print(f"{group}: {', '.join(options)}")
     print(f"{composed} options composed from {config_dir()}")
 
 

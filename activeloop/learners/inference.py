@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from activeloop.architecture import Network
+from activeloop.data import raw_batches
+from activeloop.distributed import ALONE, Ranks
 from activeloop.errors import LearnerError
 from activeloop.learners.frozen import Forward, frozen, plain
 from activeloop.types import Indices, Prediction, Samples
@@ -107,6 +110,7 @@ class Predictor:
         device: where the networks are.
         batch_size: samples at a time.
         masks: of Monte Carlo dropout, whose passes of the first network are the members.
+        ranks: the processes that share a prediction; rank 0 gets it.
 
     Attributes:
         networks, masks, n_classes, batch_size: as given.
@@ -120,8 +124,9 @@ class Predictor:
         device: torch.device,
         batch_size: int,
         masks: DropoutMasks | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.networks, self.masks = tuple(networks), masks
+        self.networks, self.masks, self._ranks = tuple(networks), masks, ranks
         self.n_classes, self.batch_size, self._device = n_classes, batch_size, device
         self._frozen: dict[tuple[int, bool], Forward] = {}
         for network in networks:
@@ -143,9 +148,47 @@ class Predictor:
             LearnerError: `out` lacks what `needs` names, or has another shape.
         """
         filling = self.filling(samples, indices, needs, out)
-        for rows, chosen in self.batches(indices):
-            filling.fill(rows, samples.batch(chosen, self._device))
+        if self._ranks.size > 1:
+            for rows, part in self._shares(filling, samples, indices, needs):
+                filling.put(rows, part)
+            return filling.out
+        raw = raw_batches(samples, indices, self.batch_size, self._device)
+        for (rows, _), batch in zip(self.batches(indices), raw, strict=True):
+            filling.fill(rows, samples.normalise(batch))
         return filling.out
+
+    def help(self, samples: Samples, indices: Indices, needs: frozenset[str]) -> None:
+        """Do this rank's share of a prediction that rank 0 makes with the same arguments."""
+        nothing = Prediction(probs=torch.empty(0))
+        filling = self._filling(nothing, samples, indices, needs)
+        for _ in self._shares(filling, samples, indices, needs):
+            pass
+
+    def _shares(
+        self, filling: Filling, samples: Samples, indices: Indices, needs: frozenset[str]
+    ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+        """Yield predictions of rows of `indices`: a batch of each rank; nothing but on rank 0.
+
+        The batches are those of one process, so that their numbers are too.
+        """
+        size, empty = self.batch_size, self._shapes(0, needs)
+        for start in range(0, len(indices), size * self._ranks.size):
+            bounds = [start + size * rank for rank in range(self._ranks.size + 1)]
+            bounds = [min(bound, len(indices)) for bound in bounds]
+            counts = [stop - start for start, stop in itertools.pairwise(bounds)]
+            if counts[self._ranks.rank]:
+                mine = slice(*bounds[self._ranks.rank : self._ranks.rank + 2])
+                part = filling.predict(samples.batch(indices[mine], self._device))
+            else:
+                part = {n: torch.empty(shape, device=self._device) for n, shape in empty.items()}
+            whole = {name: self._gathered(name, part[name], counts) for name in empty}
+            yield slice(start, bounds[-1]), {n: v for n, v in whole.items() if v is not None}
+
+    def _gathered(self, name: str, part: Tensor, counts: Sequence[int]) -> Tensor | None:
+        if name != "members":
+            return self._ranks.gather(part, counts)
+        members = self._ranks.gather(part.transpose(0, 1), counts)
+        return None if members is None else members.transpose(0, 1)
 
     def batches(self, indices: Indices, share: int = 1) -> Iterator[tuple[slice, Indices]]:
         """Yield `indices` batch by batch, each with the rows that its predictions go to.
@@ -178,12 +221,18 @@ class Predictor:
             empty = {name: torch.empty(s, device=self._device) for name, s in shapes.items()}
             out = Prediction(**empty)
         check_out(out, shapes)
+        return self._filling(out, samples, indices, needs)
+
+    def _filling(
+        self, out: Prediction, samples: Samples, indices: Indices, needs: frozenset[str]
+    ) -> Filling:
         passes = self._passes(needs)
         if len(indices) >= _MANY:
             with torch.no_grad():
                 example = samples.batch(indices[: self.batch_size], self._device)
                 passes = {key: self._freeze(key, each, example) for key, each in passes.items()}
-        return Filling(out, tuple(shapes), tuple(passes.values()), len(self.networks))
+        names = tuple(self._shapes(0, needs))
+        return Filling(out, names, tuple(passes.values()), len(self.networks))
 
     def _shapes(self, n: int, needs: frozenset[str]) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {"probs": (n, self.n_classes)}
@@ -235,18 +284,21 @@ class Filling:
 
     def fill(self, rows: slice, batch: Tensor) -> None:
         """Predict `batch`, `[n, *shape]`, and put it into `rows`."""
-        with torch.no_grad():  # here, for each thread has its own word on gradients
-            self.put(rows, [each(batch) for each in self._passes])
+        self.put(rows, self.predict(batch))
 
-    def put(self, rows: slice, outputs: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Put what comes of the output of each pass into `rows`."""
-        part = self._joined(outputs)
+    def predict(self, batch: Tensor) -> dict[str, Tensor]:
+        """Return what the prediction holds of `batch`."""
+        with torch.no_grad():  # here, for each thread has its own word on gradients
+            return self.joined([each(batch) for each in self._passes])
+
+    def put(self, rows: slice, part: Mapping[str, Tensor]) -> None:
+        """Put what the prediction holds of a batch into `rows`."""
         for name in self._names:
             target = getattr(self.out, name)
             target = target[:, rows] if name == "members" else target[rows]
             target.copy_(part[name])
 
-    def _joined(self, outputs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    def joined(self, outputs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return what a prediction holds of a batch, from the output of each pass."""
         probs = [_softmax(logits) for logits, _ in outputs]
         own, masked = probs[: self._n_networks], probs[self._n_networks :]

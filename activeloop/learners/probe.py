@@ -117,6 +117,7 @@ class ProbeLearner(TorchLearner):
         with torch.no_grad():
             layer.weight.copy_(line.weight)
             layer.bias.copy_(line.bias)
+            self.ranks.level(network.module)
             logits = layer(inputs)
         return self._history(logits, labels, line.steps, member, tell or self.tell)
 

@@ -105,7 +105,7 @@ class Stacked:
                 outputs = stack.evaluate(batch, features="features" in needs)
                 each = list(zip(*outputs, strict=True))
                 for n, filling in fillings.items():
-                    filling.put(rows, each[n * m : (n + 1) * m])
+                    filling.put(rows, filling.joined(each[n * m : (n + 1) * m]))
         return {n: filling.out for n, filling in fillings.items()}
 
     def predict(

@@ -13,6 +13,7 @@ import torch
 
 from activeloop.architecture import Architecture, Network
 from activeloop.checks import choice, whole
+from activeloop.distributed import ALONE, Ranks
 from activeloop.errors import MEMBERS_ADVICE, ConfigError, LearnerError
 from activeloop.learners.augment import Augmentation, augmenter
 from activeloop.learners.chance import Chance, find_device, seeded
@@ -126,6 +127,9 @@ class TorchLearner:
         eval_batch_size: samples a prediction step; None: as many as keep the largest layer's input
             within 64 MiB on a CPU and 1 GiB on a GPU.
 
+    Attributes:
+        ranks: the processes that share its work: each then takes a part of every batch.
+
     Raises:
         ConfigError: a setting has no meaning, or there is no such device.
     """
@@ -192,6 +196,7 @@ class TorchLearner:
             else whole("learner.eval_batch_size", eval_batch_size, least=1)
         )
         self.on_epoch: Callable[[Epoch], None] | None = None
+        self.ranks: Ranks = ALONE
         self._fitted: Fitted | None = None
 
     @property
@@ -269,6 +274,7 @@ class TorchLearner:
             augment=fitting.augment,
             validation=fitting.validation,
             on_epoch=lambda epoch: tell(epoch, member),
+            ranks=self.ranks,
         )
 
     def tell(self, epoch: Epoch, member: int) -> None:
@@ -305,6 +311,10 @@ class TorchLearner:
         if "members" in needs and self.members == "none":
             raise LearnerError(f"this strategy needs members: {MEMBERS_ADVICE}")
         return fitted.predict
+
+    def help_predict(self, samples: Samples, indices: Indices, needs: frozenset[str]) -> None:
+        """Do this rank's share of a prediction that rank 0 makes with the same arguments."""
+        self._require_fitted().predict.help(samples, indices, needs)
 
     def save(self, path: Path) -> bool:
         """Write weights and all that `predict` needs to `path`, as safetensors.
@@ -402,6 +412,7 @@ class TorchLearner:
                 device=self.device,
                 batch_size=self.eval_batch_size or eval_batch(first, self.device),
                 masks=masks,
+                ranks=self.ranks,
             ),
         )
 

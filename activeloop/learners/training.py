@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from activeloop.distributed import ALONE, Forward, Ranks
 from activeloop.errors import LearnerError
 from activeloop.learners.augment import Augmentation
 from activeloop.learners.settings import Training
@@ -54,22 +55,29 @@ def train(
     augment: Augmentation,
     validation: Examples | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> History:
     """Train `module` in place, with chance from torch's global generators; leave it in eval mode.
+
+    Several processes take the steps that one would, each on its part of every batch.
 
     Raises:
         LearnerError: the loss or a weight became infinite or NaN.
     """
     optimizer = settings.make_optimizer(module)
+    forward = ranks.parallel(module)
     total = settings.total_steps(len(examples))
     of = math.ceil(total / settings.batches(len(examples)))
-    watch = EarlyStopping(settings, module, validation)
+    watch = EarlyStopping(settings, module, validation, ranks)
     epochs: list[Epoch] = []
     taken = 0
     for number in range(1, of + 1):
-        batches = _shuffled(examples, settings.batch_size)[: total - taken]
+        order = ranks.agree(_shuffled(examples))
+        batches = list(torch.split(order, settings.batch_size))[: total - taken]
         rates = [settings.lr_at(taken + each, total) for each in range(len(batches))]
-        loss, accuracy = _run_epoch(module, examples, batches, rates, optimizer, settings, augment)
+        loss, accuracy = _run_epoch(
+            module, forward, examples, batches, rates, optimizer, settings, augment, ranks
+        )
         taken += len(batches)
         epoch = Epoch(number=number, of=of, loss=loss, accuracy=accuracy)
         if not math.isfinite(loss):
@@ -80,6 +88,7 @@ def train(
         if watch.should_stop(epoch, settings.scheduled_epoch(taken, total)):
             break
     watch.restore_best()
+    ranks.level(module)
     module.eval()
     if not all(torch.stack([weight.isfinite().all() for weight in module.parameters()]).tolist()):
         raise diverged("a weight is infinite or NaN", epochs[-1], settings)
@@ -89,7 +98,14 @@ def train(
 class EarlyStopping:
     """Says when to stop, and keeps the best weights where a validation set tells which they are."""
 
-    def __init__(self, settings: Training, module: nn.Module, validation: Examples | None) -> None:
+    def __init__(
+        self,
+        settings: Training,
+        module: nn.Module,
+        validation: Examples | None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.ranks = ranks
         self.rule = settings.early_stopping
         self.threshold = settings.early_stopping_threshold
         self.patience = settings.early_stopping_patience
@@ -116,7 +132,7 @@ class EarlyStopping:
         if self.rule == "none" or self.validation is None or scheduled == self.looked_at:
             return False
         self.looked_at = scheduled
-        loss = mean_loss(self.module, self.validation, self.batch_size)
+        loss = mean_loss(self.module, self.validation, self.batch_size, self.ranks)
         if loss < self.best_loss:
             self.best_loss, self.waited = loss, 0
             weights = self.module.state_dict()
@@ -131,8 +147,10 @@ class EarlyStopping:
             self.module.load_state_dict(self.best_weights)
 
 
-def mean_loss(module: nn.Module, examples: Examples, batch_size: int) -> float:
-    """Return the mean cross-entropy of `module` in evaluation mode."""
+def mean_loss(
+    module: nn.Module, examples: Examples, batch_size: int, ranks: Ranks = ALONE
+) -> float:
+    """Return the mean cross-entropy of `module` in evaluation mode, rank 0's on all ranks."""
     module.eval()
     total = torch.zeros((), device=examples.labels.device)
     with torch.no_grad():
@@ -144,17 +162,19 @@ def mean_loss(module: nn.Module, examples: Examples, batch_size: int) -> float:
         for raw, labels in parts:
             logits = module(examples.normalise(raw)).float()
             total += functional.cross_entropy(logits, labels, reduction="sum")
-    return float(total) / len(examples)
+    return float(ranks.agree(total)) / len(examples)
 
 
 def _run_epoch(
     module: nn.Module,
+    forward: Forward,
     examples: Examples,
     batches: list[Tensor],
     rates: list[float],
     optimizer: torch.optim.Optimizer,
     settings: Training,
     augment: Augmentation,
+    ranks: Ranks,
 ) -> tuple[float, float]:
     """Take one gradient step for each batch; return mean loss and accuracy as they went.
 
@@ -165,29 +185,32 @@ def _run_epoch(
     loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
     bfloat16 = settings.mixed_precision and device.type == "cuda"
     for chosen, rate in zip(batches, rates, strict=True):
-        labels = examples.labels[chosen]
-        inputs = examples.normalise(augment(examples.raw[chosen]))
+        mine = ranks.share(len(chosen))
+        labels = examples.labels[chosen[mine.rows]]
+        # The whole batch on every rank: a sample's chance is what it is in one process.
+        inputs = examples.normalise(augment(examples.raw[chosen])[mine.rows])
         with (
-            _lone_sample(module, len(chosen)),
+            _lone_sample(module, len(labels)),
             torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
         ):
-            logits = module(inputs)
+            logits = forward(inputs)
         logits = logits.float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        weighted = loss if mine.weight == 1 else loss * mine.weight
+        weighted.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
-        loss_sum += loss.detach() * len(chosen)
-        correct += (logits.detach().argmax(1) == labels).sum()
+        loss_sum += loss.detach() * mine.count
+        correct += (logits.detach().argmax(1) == labels)[: mine.count].sum()
     seen = sum(map(len, batches))
+    loss_sum, correct = ranks.total(torch.stack([loss_sum, correct]))
     return float(loss_sum) / seen, float(correct) / seen
 
 
-def _shuffled(examples: Examples, batch_size: int) -> list[Tensor]:
-    order = torch.randperm(len(examples), device=examples.labels.device)
-    return list(torch.split(order, batch_size))
+def _shuffled(examples: Examples) -> Tensor:
+    return torch.randperm(len(examples), device=examples.labels.device)
 
 
 @contextmanager
