@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from activeloop import torchrun
 from activeloop.cohort import Cohort
 from activeloop.config import of_seed
-from activeloop.errors import StoreError
+from activeloop.errors import ConfigError, StoreError
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.progress import Progress
