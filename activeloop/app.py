@@ -117,7 +117,7 @@ class Task:
         from activeloop.seeds import run_seeds
 
         try:
-            run_config(config) if config.seeds is None else run_seeds(config)
+            run_seeds(config) if config.get("seeds") is not None else run_config(config)
         except Exception as error:
             # A sweep's job raises, in whichever process it is; a single run's error is raised
             # by `dispatch`, past Hydra's own words about it.

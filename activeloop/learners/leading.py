@@ -97,6 +97,11 @@ class LeadingLearner:
         """The last layer."""
         return self._learner.head
 
+    def check(self, data: Data) -> None:
+        """Raise for data that the learner can never fit."""
+        if hasattr(self._learner, "check"):
+            self._learner.check(data)
+
     def fit(
         self, data: Data, indices: Indices, labels: Labels, rng: np.random.Generator
     ) -> History:

@@ -33,8 +33,14 @@ class Samples:
     def __init__(self, images):
         self.images = images
 
-    def batch(self, indices, device):
+    def raw(self, indices, device):
         return self.images[torch.from_numpy(indices) % len(self.images)]
+
+    def normalise(self, raw):
+        return 2 * raw - 1
+
+    def batch(self, indices, device):
+        return self.normalise(self.raw(indices, device))
 
 
 @pytest.mark.parametrize("name", ["cnn", "simple_cnn", "lenet5", "cnn_dropout", "mlp", "linear"])
