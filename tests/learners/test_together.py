@@ -9,6 +9,8 @@ from pictures import NOTHING, architecture, pictures, random_state, torch_learne
 from torch import nn
 
 from activeloop.errors import LearnerError
+from activeloop.learners.stack import Stack
+from activeloop.learners.stack_training import StackTraining
 from activeloop.learners.stacked import Stacked
 from activeloop.learners.threads import InThreads
 from activeloop.types import Fit
@@ -256,6 +258,26 @@ def test_what_cannot_be_done_at_once_is_said_and_done_one_after_another(
     assert reason in lines[0]
     for single, learner in zip(singles, learners, strict=True):
         assert all(map(torch.equal, weights(single), weights(learner)))
+
+
+def test_a_device_that_cannot_stack_them_trains_one_after_another(monkeypatch, caplog):
+    data, labels = pictures()
+    singles, _ = alone(2, data, labels)
+
+    def out_of_memory(self, *arguments, **options):
+        raise RuntimeError("out of memory")
+
+    _, doer, _ = together(Stacked, 2, data, labels)
+    with monkeypatch.context() as patched:
+        patched.setattr(Stack, "evaluate", out_of_memory)
+        assert doer.predict_many([0, 1], data.pool, NOTHING, None) == {}
+    monkeypatch.setattr(StackTraining, "run", out_of_memory)
+    with caplog.at_level(logging.INFO):
+        learners, doer, _ = together(Stacked, 2, data, labels)
+    assert "one after another: the networks cannot be stacked here (out of memory)" in caplog.text
+    for single, learner in zip(singles, learners, strict=True):
+        assert all(map(torch.equal, weights(single), weights(learner)))
+    assert doer.predict_many([0, 1], data.pool, NOTHING, None) == {}
 
 
 def test_batch_normalisation_needs_no_fallback_in_threads(caplog):
