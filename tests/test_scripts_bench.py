@@ -204,5 +204,5 @@ def test_every_way_to_run_several_seeds_has_a_line_and_the_same_accuracy(tmp_pat
     lines = cells(out.read_text(), "linear")
     ways = ["one seed", "threads", "stacked", "one after another", "processes"]
     assert [row[1] for row in lines] == ways
-    assert len({row[5] for row in lines[1:]}) == 1
+    assert len({row[6] for row in lines[1:]}) == 1
     assert all(number(row[2]) > 0 and number(row[3]) > 0 for row in lines)

@@ -268,8 +268,8 @@ def test_a_device_that_cannot_stack_them_trains_one_after_another(monkeypatch, c
         raise RuntimeError("out of memory")
 
     _, doer, _ = together(Stacked, 2, data, labels)
-    with monkeypatch.context() as predicting:
-        predicting.setattr(Stack, "evaluate", out_of_memory)
+    with monkeypatch.context() as patched:
+        patched.setattr(Stack, "evaluate", out_of_memory)
         assert doer.predict_many([0, 1], data.pool, NOTHING, None) == {}
     monkeypatch.setattr(StackTraining, "run", out_of_memory)
     with caplog.at_level(logging.INFO):
