@@ -211,7 +211,9 @@ def in_small_pieces(context):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "least"), [(in_small_pieces, 95), (load_strategy("l2_diversity"), 10)], ids=str
+    ("strategy", "least"),
+    [(in_small_pieces, 95), (load_strategy("l2_diversity"), 10)],
+    ids=["in_small_pieces", "l2_diversity"],
 )
 def test_memory_that_was_used_before_counts_again(strategy, least):
     grown = [WORKER.call(_growth, Trial(strategy)) / 2**20 for _ in range(2)]
