@@ -73,6 +73,7 @@ def command(
     files = [folder / f"{name}{rank}" for name in ("out", "err")]
     for number, path in enumerate(files, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.environ.pop("HYDRA_FULL_ERROR", None)  # set by command lines in the tests' own process
     from activeloop.app import main
 
     sys.argv = ["activeloop", *words]
