@@ -331,7 +331,7 @@ def test_seals_searches_newly_labelled_samples_only(monkeypatch):
     monkeypatch.setattr(neighbors, "nearest", watch)
     neighbors._tables.forget()
     run(load_strategy("seals", m=5), data=with_embeddings(), rounds=3)
-    assert searched == [6, 5, 5]
+    assert searched[1:] == [6, 5, 5]  # the first is of the rehearsal
 
 
 def test_seals_with_duplicates_and_more_neighbours_than_samples():
