@@ -7,6 +7,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from activeloop.errors import ActiveLoopError
 
+# In a run's directory: what went wrong when it was last started.
+ERROR_FILE = "error.txt"
+
 
 def one_line(error: BaseException) -> str:
     """Return an error's message in one line: ours if it is among the causes, else the first."""

@@ -26,13 +26,12 @@ from activeloop.errors import ConfigError, StoreError
 from activeloop.initial import Initial
 from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
 from activeloop.loop import ActiveLoop
-from activeloop.messages import one_line
+from activeloop.messages import ERROR_FILE, one_line
 from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
 from activeloop.run_files import flat, shown
 from activeloop.schedule import Schedule
-from activeloop.sweep import ERROR_FILE
 from activeloop.types import Data, HiddenLabels, Oracle
 
 log = logging.getLogger(__name__)

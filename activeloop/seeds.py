@@ -20,10 +20,10 @@ from activeloop.cohort import Cohort
 from activeloop.config import of_seed
 from activeloop.errors import ConfigError, StoreError
 from activeloop.loop import ActiveLoop
-from activeloop.messages import one_line
+from activeloop.messages import ERROR_FILE, one_line
 from activeloop.progress import Progress
 from activeloop.runner import begin, build, build_data, end, labels_of, write_error
-from activeloop.sweep import ERROR_FILE, directories
+from activeloop.sweep import directories
 from activeloop.types import Data, HiddenLabels, Oracle
 
 

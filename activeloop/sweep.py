@@ -22,9 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from activeloop.config import of_seed, run_name, seeds_of
 from activeloop.errors import ConfigError
-from activeloop.messages import one_line
-
-ERROR_FILE = "error.txt"
+from activeloop.messages import ERROR_FILE, one_line
 
 _JOBS = ".jobs"
 _NO_END = "it did not end: its process was killed, or the launcher gave up waiting"

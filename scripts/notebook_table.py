@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from activeloop.report.comparison import read_run
+from activeloop.report.runs import read_run
 
 # Test accuracy, mean least confidence and mean entropy that the notebooks report.
 NOTEBOOKS = {

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from activeloop.report.comparison import Run, summarise
+from activeloop.report.comparison import summarise
+from activeloop.report.runs import Run
 from activeloop.types import Round
 
 
@@ -17,7 +18,10 @@ def made(strategy, seed, *points):
         seed=seed,
         data="digits",
         rounds=tuple(rounds),
-        finished=True,
+        ended="budget spent",
+        error=None,
+        identity={},
+        environment={},
     )
 
 

@@ -11,23 +11,10 @@ from typing import Any
 
 from activeloop.errors import StoreError
 from activeloop.report.figures import axes_of_accuracy, save
+from activeloop.report.runs import Run, read_run
 from activeloop.run_files import named_errors, write_csv
-from activeloop.store import Store
-from activeloop.types import Round
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A run as reports read it."""
-
-    directory: Path
-    strategy: str
-    seed: int
-    data: str
-    rounds: tuple[Round, ...]
-    finished: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,26 +60,6 @@ def _readable(directory: Path) -> Iterator[Run]:
         else:
             if run is not None:
                 yield run
-
-
-def read_run(directory: Path) -> Run | None:
-    """Read a run's directory; None where a run was begun that never got a name."""
-    store = Store(directory / "run.db")
-    try:
-        labels = store.meta("run")
-        if labels is None:
-            return None
-        variant = f", {labels['variant']}" if labels["variant"] else ""
-        return Run(
-            directory=directory,
-            strategy=labels["strategy"] + variant,
-            seed=labels["seed"],
-            data=labels["data"],
-            rounds=tuple(store.rounds()),
-            finished=store.meta("ended") is not None,
-        )
-    finally:
-        store.close()
 
 
 def summarise(runs: Sequence[Run]) -> list[Point]:
