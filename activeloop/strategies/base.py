@@ -120,9 +120,7 @@ class ScoreStrategy:
         """
         self.check_sampling(sampling, beta, temperature)
         scores = self.scores(context, temperature=temperature, **options)
-        keys = _keys(scores, sampling, beta, context.rng)
-        chosen = highest(keys, context.k, context.rng)
-        return Picks(context.unlabelled[chosen], scores[chosen])
+        return by_score(scores, context, sampling, beta)
 
     def scores(self, context: Context, *, temperature: float = 1.0, **options: Any) -> Scores:
         """Return the checked score of each unlabelled sample, `[U]` float64."""
@@ -132,8 +130,7 @@ class ScoreStrategy:
         self, sampling: str = "top", beta: float = 1.0, temperature: float = 1.0
     ) -> None:
         """Raise `ConfigError` if an option has no meaning: known before a network is trained."""
-        choice("strategy.sampling", sampling, SAMPLINGS)
-        real("strategy.beta", beta, least=0)
+        check_sampling(sampling, beta)
         real("strategy.temperature", temperature, above=0)
 
     def _checked(self, scores: Tensor, context: Context) -> Scores:
@@ -250,6 +247,19 @@ def highest(scores: Scores, k: int, rng: np.random.Generator) -> Indices:
     above, tied = first[scores[first] > threshold], first[scores[first] == threshold]
     chosen = np.concatenate([above, rng.choice(tied, k - len(above), replace=False)])
     return chosen[np.lexsort((rng.permutation(k), -scores[chosen]))]
+
+
+def by_score(scores: Scores, context: Context, sampling: str, beta: float) -> Picks:
+    """Return `k` picks by the scores of the unlabelled samples, `[U]`: see `ScoreStrategy`."""
+    keys = _keys(scores, sampling, beta, context.rng)
+    chosen = highest(keys, context.k, context.rng)
+    return Picks(context.unlabelled[chosen], scores[chosen])
+
+
+def check_sampling(sampling: str, beta: float) -> None:
+    """Raise `ConfigError` unless `sampling` is one, and `beta` a number of at least 0."""
+    choice("strategy.sampling", sampling, SAMPLINGS)
+    real("strategy.beta", beta, least=0)
 
 
 def _keys(scores: Scores, sampling: str, beta: float, rng: np.random.Generator) -> Scores:

@@ -17,9 +17,9 @@ from activeloop.strategies.ball_purity import pure_radius
 from activeloop.strategies.base import needs
 from activeloop.strategies.coverage import BLOCK, Coverage, references_of
 from activeloop.strategies.kernels import ball, half_squares, placed
-from activeloop.strategies.lazy import Lazy
+from activeloop.strategies.lazy import Lazy, log_gap, others_than
 from activeloop.strategies.spaces import Space, vectors
-from activeloop.types import Context, Picks, Scores
+from activeloop.types import Context, Indices, Picks, Scores
 
 _log = logging.getLogger("activeloop.strategies")
 
@@ -66,7 +66,7 @@ def dcom(
         midpoint: a, the covered share at which S is about a half.
         steepness: k, how suddenly S rises there.
         references: how many unlabelled samples the coverage is measured on, drawn at random; None:
-            all where there are up to 70,000, else 20,000.
+            all where there are up to 70,000, else 20,000. The gap to others is logged.
         space: "features" or "embeddings".
     """
     x, n, labelled = vectors(context, space), len(context.unlabelled), context.labelled
@@ -87,9 +87,18 @@ def dcom(
         "the labels cover %.1f%%, competence %.3f, radius %.4g",
         *(100 * covered.mean(), competence, radius),
     )
-    coverage = Coverage(points[:n], among[~covered], ball(radius))
+
+    def uncovered(references: npt.NDArray[np.int64], covered: npt.NDArray[np.bool_]) -> Coverage:
+        return Coverage(points[:n], references[~covered], ball(radius))
+
     unsure = _unsure(context.probs[torch.from_numpy(rows).to(x.device)])[:n]
-    return _greedy(context, coverage, unsure, competence)
+    picks, scores = _greedy(context, uncovered(among, covered), unsure, competence)
+    if len(others := others_than(among, n, context.rng)):
+        gained = uncovered(among, covered).gained(picks) / len(among)
+        known = _covered(points[n:], radii, points[torch.from_numpy(others).to(x.device)])
+        other = uncovered(others, known.cpu().numpy()).gained(picks) / len(others)
+        log_gap(gained, among, other, others)
+    return Picks(context.unlabelled[picks], scores)
 
 
 def competence_of(covered: float, midpoint: float, steepness: float) -> float:
@@ -100,7 +109,10 @@ def competence_of(covered: float, midpoint: float, steepness: float) -> float:
     return top / (1 + math.exp(-steepness * (covered - midpoint)))
 
 
-def _greedy(context: Context, coverage: Coverage, unsure: Scores, competence: float) -> Picks:
+def _greedy(
+    context: Context, coverage: Coverage, unsure: Scores, competence: float
+) -> tuple[Indices, Scores]:
+    """Return the positions of the picks, and their scores."""
     lazy = Lazy(coverage.all_gains(), coverage.gains, context.rng)
     picks, scores = np.empty(context.k, np.int64), np.empty(context.k)
     for step in range(context.k):
@@ -113,7 +125,7 @@ def _greedy(context: Context, coverage: Coverage, unsure: Scores, competence: fl
         scores[step] = mixed(lazy.values)[picks[step]]
         lazy.take(int(picks[step]))
         coverage.take(int(picks[step]))
-    return Picks(context.unlabelled[picks], scores)
+    return picks, scores
 
 
 def _unsure(probs: Tensor) -> Scores:

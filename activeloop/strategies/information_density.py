@@ -8,7 +8,7 @@ import torch
 
 from activeloop.checks import choice, real
 from activeloop.memory import rows_at_a_time
-from activeloop.strategies.base import highest, needs
+from activeloop.strategies.base import by_score, check_sampling, needs
 from activeloop.strategies.loading import Inner
 from activeloop.strategies.spaces import Space, vectors
 from activeloop.strategies.wrapping import Wrapper
@@ -31,8 +31,10 @@ class InformationDensity(Wrapper):
 
     Args:
         score: the strategy whose score is weighed, a name or a callable; at least 0 everywhere.
-        beta: exponent of the density; 0 leaves the score alone.
+        exponent: of the density (beta in the paper); 0 leaves the score alone.
         space: "features" or "embeddings".
+        sampling: "top", or how to draw by the score: see `activeloop.strategies.base`.
+        beta: how sharply sampling follows the score.
 
     Raises:
         ConfigError: `score` gives no score.
@@ -40,21 +42,22 @@ class InformationDensity(Wrapper):
 
     wraps = ("score",)
     score: Inner = "entropy"
-    beta: float = 1.0
+    exponent: float = 1.0
     space: Space = "features"
+    sampling: str = "top"
+    beta: float = 1.0
 
     def check(self) -> None:
         """Raise `ConfigError` if there is no score, or an option has no meaning."""
         self._score = self.weighed()
-        real("strategy.beta", self.beta, least=0)
+        real("strategy.exponent", self.exponent, least=0)
+        check_sampling(self.sampling, self.beta)
         choice("strategy.space", self.space, ["features", "embeddings"])
 
     def __call__(self, context: Context) -> Picks:
-        """Pick the `k` highest of the score times density^beta."""
-        weights: Scores = density(context, self.space) ** self.beta
-        scores = self._score(context) * weights
-        chosen = highest(scores, context.k, context.rng)
-        return Picks(context.unlabelled[chosen], scores[chosen])
+        """Pick `k` by the score times density^exponent."""
+        weights: Scores = density(context, self.space) ** self.exponent
+        return by_score(self._score(context) * weights, context, self.sampling, self.beta)
 
 
 def density(context: Context, space: Space) -> Scores:

@@ -139,12 +139,20 @@ def covering(
 
     picks, gains = greedy(measured_on(among), context.k, rng)
     gains /= len(among)
-    if len(among) < n:
-        rest = np.delete(np.arange(n), among)
-        others = rng.choice(rest, min(len(rest), len(among)), replace=False)
-        gained = measured_on(others).gained(picks) / len(others)
-        _log.info(
-            "coverage gained, measured on %d references: %.4g; on %d others: %.4g",
-            *(len(among), gains.sum(), len(others), gained),
-        )
+    if len(others := others_than(among, n, rng)):
+        log_gap(gains.sum(), among, measured_on(others).gained(picks) / len(others), others)
     return Picks(context.unlabelled[picks], gains)
+
+
+def others_than(among: Indices, n: int, rng: np.random.Generator) -> Indices:
+    """Return as many of `n` positions as are `among` them, others, to measure a gap on."""
+    rest = np.delete(np.arange(n), among)
+    return rng.choice(rest, min(len(rest), len(among)), replace=False)
+
+
+def log_gap(gained: float, among: Indices, other: float, others: Indices) -> None:
+    """Log what the references say that picks cover more, beside what others than they say."""
+    _log.info(
+        "coverage gained, measured on %d references: %.4g; on %d others: %.4g",
+        *(len(among), gained, len(others), other),
+    )

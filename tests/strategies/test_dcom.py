@@ -1,4 +1,6 @@
+import logging
 import math
+import re
 
 import numpy as np
 import pytest
@@ -125,3 +127,17 @@ def test_options_without_meaning(options, message):
     x, labels, probs = pool(60)
     with pytest.raises(ConfigError, match=message):
         load_strategy("dcom", **{"delta": 0.3, **options})(ctx(x, probs, 2, range(9), labels))
+
+
+def test_where_coverage_is_measured_on_a_sample_the_gap_to_others_is_logged(caplog):
+    caplog.set_level(logging.INFO, "activeloop.strategies")
+    x, _, probs = pool(60)
+    picks = load_strategy("dcom", delta=0.3, references=30)(ctx(x, probs, 4))
+    (line,) = [r.getMessage() for r in caplog.records if "gained" in r.getMessage()]
+    on_references, on_others = map(float, re.findall(r": (\d\.\d+)", line))
+    covered = (distances(x)[picks.indices] < 0.3).any(axis=0)  # the two halves are the whole pool
+    assert 30 * on_references + 30 * on_others == pytest.approx(covered.sum(), abs=0.02)
+    assert on_references != on_others
+    caplog.clear()
+    load_strategy("dcom", delta=0.3)(ctx(x, probs, 4))
+    assert "gained" not in caplog.text
