@@ -70,14 +70,20 @@ class Store:
 
     Args:
         path: the SQLite file, made if it is not there; None keeps everything in memory.
+        read_only: read `path` as it is at this moment, and write nothing, not beside it either.
+            What writes to it waits until this is closed.
 
     Raises:
         StoreError: the file is no run of this version, or cannot be read or written.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
         self._name = "run.db" if path is None else str(path)
+        self._read_only = read_only
         with self._errors_named():
+            if path is not None and read_only:
+                self._open_to_read(path)
+                return
             self._connection = sqlite3.connect(
                 ":memory:" if path is None else path, isolation_level=None
             )
@@ -87,9 +93,21 @@ class Store:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._open_schema()
 
+    def _open_to_read(self, path: Path) -> None:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        self._connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        try:
+            self._connection.execute("BEGIN")  # all that is read is of one moment
+            self._open_schema()
+        except BaseException:
+            self._connection.close()
+            raise
+
     def _open_schema(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and tables == 0 and self._read_only:
+            raise StoreError(f"{self._name} is empty: the run was stopped as it began")
         if version == 0 and tables == 0:
             # executescript would commit first: one statement at a time keeps it one transaction.
             with self._transaction() as execute:
@@ -104,8 +122,9 @@ class Store:
 
     def close(self) -> None:
         """Close the file, and take its empty journal away."""
-        with contextlib.suppress(sqlite3.Error):  # closed already, or busy: it may stay
-            self._connection.execute("PRAGMA journal_mode = DELETE")
+        if not self._read_only:
+            with contextlib.suppress(sqlite3.Error):  # closed already, or busy: it may stay
+                self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
 
     # -- identity ---------------------------------------------------------------------------
@@ -246,7 +265,7 @@ def _advice(error: sqlite3.DatabaseError) -> str:
         sqlite3.SQLITE_NOTADB: "is not a run of activeloop; it was left untouched",
         sqlite3.SQLITE_CORRUPT: "is damaged; it was left untouched",
         sqlite3.SQLITE_READONLY: "cannot be written: check the permissions",
-        sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its directory is writable",
+        sqlite3.SQLITE_CANTOPEN: "cannot be opened: it must be readable, its folder writable",
         sqlite3.SQLITE_BUSY: "is in use by another process",
     }.get(code, str(error))
 
