@@ -40,9 +40,7 @@ def area(labels: npt.ArrayLike, values: npt.ArrayLike, low: float, high: float) 
     return float(np.trapezoid(heights, knots)) / (high - low)
 
 
-def labels_to_reach(
-    labels: npt.ArrayLike, values: npt.ArrayLike, target: float
-) -> float | None:
+def labels_to_reach(labels: npt.ArrayLike, values: npt.ArrayLike, target: float) -> float | None:
     """Return after how many labels a curve first reaches `target`; None if it never does.
 
     Linearly interpolated between the last round below and the first at or above it; the labels of
