@@ -13,7 +13,7 @@ BINS = 15
 
 
 def scores(probs: npt.NDArray[Any], labels: Labels) -> dict[str, float]:
-    """Return how good `probs` `[T, C]`, of any floating type, are for `labels` `[T]`, by name.
+    """Return how good `probs` `[T, C]` are for `labels` `[T]`, by name.
 
     accuracy: the share of samples whose likeliest class is theirs.
 

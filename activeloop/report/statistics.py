@@ -91,7 +91,8 @@ def paired_differences(values: npt.ArrayLike, baseline: npt.ArrayLike) -> Floats
     scale = float(max(np.abs(ours).max(initial=0), np.abs(theirs).max(initial=0)))
     if scale == 0:
         return np.zeros(len(ours))
-    return np.round(ours - theirs, DIGITS - math.ceil(math.log10(scale)))
+    # 10**309 would overflow.
+    return np.round(ours - theirs, min(308, DIGITS - math.ceil(math.log10(scale))))
 
 
 def t_test(differences: npt.ArrayLike) -> float | None:
@@ -162,6 +163,6 @@ def seeds_needed(differences: npt.ArrayLike) -> int | None:
 
 def _moments(values: Floats) -> tuple[float, float]:
     """Return mean and standard deviation; of equal values exactly that value, and exactly 0."""
-    offsets = values - values[0]
-    deviation = float(offsets.std(ddof=1)) if len(values) > 1 else 0.0
-    return float(values[0] + offsets.mean()), deviation
+    deviation = float((values - values[0]).std(ddof=1)) if len(values) > 1 else 0.0
+    # The exact sum: values that cancel each other have a mean of 0, not of 1e-18.
+    return math.fsum(values) / len(values) if deviation else float(values[0]), deviation
