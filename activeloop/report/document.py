@@ -319,7 +319,10 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """One run, as the list of what was run has it."""
+    """One run, as the list of what was run has it.
+
+    `directory` is relative to where the report is, which links to it.
+    """
 
     directory: str
     strategy: str
