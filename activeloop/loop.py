@@ -28,6 +28,7 @@ from activeloop.journal import (
 )
 from activeloop.memory import default_limit
 from activeloop.neighbors import NeighborSearch
+from activeloop.opinions import opinions
 from activeloop.pool import Pool
 from activeloop.rehearsal import rehearse
 from activeloop.run_files import RunFiles
@@ -42,14 +43,12 @@ from activeloop.types import (
     Data,
     Epoch,
     Fit,
-    Indices,
     Labels,
     Learner,
     Listener,
     Oracle,
     Query,
     Round,
-    Scores,
     StoppingRule,
     Strategy,
 )
@@ -373,7 +372,18 @@ class ActiveLoop:
                 indices, scores = np.array(sorted(self.initial.labels), np.int64), None
             else:
                 indices, scores = select(strategy, context)
-        self._keep_query(indices, scores, predict[0], choose[0])
+        query = Query(
+            round=self._closed,
+            indices=indices,
+            keys=tuple(self.data.pool.keys[index] for index in indices.tolist()),
+            scores=scores,
+        )
+        if not initial:
+            with self._timed() as record:
+                said = opinions(self.data, self.learner, indices, context.probs)
+                query = dataclasses.replace(query, predicted=said[0], confidence=said[1])
+            predict[0] += record[0]
+        self._keep_query(query, predict[0], choose[0])
 
     def _context(self, k: int) -> Context:
         """Return the context with indices and labels only."""
@@ -389,13 +399,9 @@ class ActiveLoop:
             memory_limit=self.memory_limit or default_limit(),
         )
 
-    def _keep_query(
-        self, indices: Indices, scores: Scores | None, predict_seconds: float, select_seconds: float
-    ) -> None:
+    def _keep_query(self, query: Query, predict_seconds: float, select_seconds: float) -> None:
         """Store the query, then make it the open one."""
-        keys = tuple(self.data.pool.keys[index] for index in indices.tolist())
-        query = Query(round=self._closed, indices=indices, keys=keys, scores=scores)
-        write_query(self.files.store, query, predict_seconds, select_seconds)
+        write_query(self.files.store, query, self.data.classes, predict_seconds, select_seconds)
         self._query = query
         for listener in self.listeners:
             listener.on_query(query)

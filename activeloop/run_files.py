@@ -173,11 +173,19 @@ class RunFiles:
 
     def _query_rows(self) -> Iterator[Sequence[object]]:
         labels = self.store.labels()
-        yield "round", "position", "index", "key", "label", "score"
+        yield (
+            *("round", "position", "index", "key", "label", "score"),
+            *("predicted", "confidence", "audit"),
+        )
         for asked in self.store.queries():
-            answer = labels.get(asked.key, "") or ""
-            score = "" if asked.score is None else repr(asked.score)
-            yield asked.round, asked.position, asked.index, asked.key, answer, score
+            yield (
+                *(asked.round, asked.position, asked.index, asked.key),
+                labels.get(asked.key) or "",
+                _number(asked.score),
+                asked.predicted or "",
+                _number(asked.confidence),
+                int(asked.audit),
+            )
 
 
 def curve_rows(rounds: Sequence[Round]) -> Iterator[Sequence[object]]:

@@ -174,7 +174,59 @@ def test_initial_sets_by_strategy_and_by_labels_already_owned():
 def test_only_what_a_strategy_needs_is_predicted():
     learner = CentroidLearner()
     run("random", learner=learner, rounds=2)
-    assert learner.predicted == [60, 60, 60]  # the test set only
+    assert learner.predicted == [60, 5, 60, 5, 60]  # the test set, and what was picked
+
+
+class Nearby:
+    """Has a third of the pool predicted, and picks the first of it."""
+
+    needs = frozenset(["probs"])
+
+    def candidates(self, context):
+        return context.unlabelled[::3]
+
+    def __call__(self, context):
+        return context.unlabelled[: context.k]
+
+
+@pytest.mark.parametrize("strategy", ["entropy", "random", Nearby()])
+def test_what_the_network_said_of_the_picks_is_kept(strategy):
+    loop, oracle = make(strategy, rounds=2)
+    query = loop.ask()
+    assert query.predicted is query.confidence is None
+    said = {}
+    while query is not None:
+        if query.round:
+            probs = loop.learner.predict(loop.data.pool, query.indices, frozenset()).probs
+            assert query.predicted.tolist() == probs.argmax(dim=1).tolist()
+            assert query.confidence.tolist() == pytest.approx(probs.amax(dim=1).tolist())
+            opinions = zip(query.predicted, query.confidence, strict=True)
+            said |= dict(zip(query.keys, opinions, strict=True))
+        loop.tell(query, oracle.label(query.indices))
+        query = loop.ask()
+    kept = loop.files.store.queries()
+    assert len(said) == 10
+    assert {a.key: (a.predicted, a.confidence) for a in kept if a.round} == {
+        key: ("abc"[predicted], confidence) for key, (predicted, confidence) in said.items()
+    }
+    assert all(a.predicted is a.confidence is None for a in kept if a.round == 0)
+
+
+def test_a_network_that_says_nothing_finite_of_a_pick_stops_no_run_that_does_not_ask(tmp_path):
+    class Diverged(CentroidLearner):
+        def predict(self, samples, indices, needs, out=None):
+            prediction = super().predict(samples, indices, needs)
+            prediction.probs[indices % 2 == 0] = torch.nan
+            return prediction
+
+    loop, oracle = make("random", directory=tmp_path, learner=Diverged())
+    loop.tell(loop.ask(), oracle.label(loop.ask().indices))
+    query = loop.ask()
+    odd = query.indices % 2 == 1
+    assert 0 < odd.sum() < 5
+    for each in (query, make("random", directory=tmp_path)[0].ask()):  # also after a restart
+        assert ((each.predicted >= 0) == odd).all()
+        assert (np.isfinite(each.confidence) == odd).all()
 
 
 def test_measures_are_logged_when_wanted():
@@ -632,13 +684,16 @@ def test_a_directory_holds_the_whole_run(tmp_path):
     for name in ("macro_f1", "worst_class_accuracy", "calibration_error"):
         assert [float(r[name]) for r in rows] == [r.metrics[name] for r in loop.rounds]
     queries = list(csv.DictReader((tmp_path / "run" / "queries.csv").open()))
-    assert list(queries[0]) == ["round", "position", "index", "key", "label", "score"]
+    assert list(queries[0])[:6] == ["round", "position", "index", "key", "label", "score"]
+    assert list(queries[0])[6:] == ["predicted", "confidence", "audit"]
     assert len(queries) == 16
     _, hidden = blobs()
     for row in queries:
         assert row["key"] == f"pool/{row['index']}"
         assert row["label"] == "abc"[hidden.pool[int(row["index"])]]
-        assert (row["score"] == "") == (row["round"] == "0")
+        for column in ("score", "predicted", "confidence"):
+            assert (row[column] == "") == (row["round"] == "0")
+        assert row["audit"] == "0"
     probs = np.load(tmp_path / "run" / "test_probs" / "round_0002.npy")
     assert probs.dtype == np.float16
     assert probs.shape == (60, 3)
@@ -717,7 +772,8 @@ def test_going_on_with_part_of_a_query_answered(tmp_path):
     loop.tell(query, dict(zip(two.tolist(), oracle.label(two).tolist(), strict=True)))
     resumed, oracle = make(directory=tmp_path / "run")
     assert resumed.ask().open.tolist() == query.indices[2:].tolist()
-    np.testing.assert_array_equal(resumed.ask().scores, query.scores)
+    for name in ("scores", "predicted", "confidence"):
+        np.testing.assert_array_equal(getattr(resumed.ask(), name), getattr(query, name))
     resumed.run(oracle)
     assert history(resumed)[:2] == history(whole)[:2]
 
