@@ -35,14 +35,15 @@ def report(arguments: Sequence[str]) -> None:
     """
     given = _parser().parse_args(list(arguments))
     places = existing(given.directories)
+    out = common(places) if given.out is None else given.out
     made = make_report(
         places,
+        root=out,
         baseline=given.baseline,
         targets=given.targets,
         budgets=given.budgets,
         ceiling=given.ceiling,
     )
-    out = common(places) if given.out is None else given.out
     write_and_tell(made, out)
     if given.figures is not None:
         with named_errors(out):

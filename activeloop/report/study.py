@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from activeloop.report.document import Comparison, Penalties, Problem, Ran, Rank
 from activeloop.report.findings import findings
 from activeloop.report.grouping import Group, grouped
 from activeloop.report.ranking import penalty_matrix, ranks
-from activeloop.report.reading import common, existing, read_runs, short, without_damaged
+from activeloop.report.reading import common, existing, read_runs, without_damaged
 from activeloop.report.runs import Run
 from activeloop.report.wording import listed
 
@@ -49,8 +50,8 @@ def make_report(
         budgets: label counts to give the accuracy at; None: some of the runs' own.
         ceiling: where runs on the whole pool are; None: `outputs/ceiling`, if that is there. Those
             among `directories` count as well.
-        root: what the names of directories in the report start from; None: the deepest directory
-            that all of them share.
+        root: where the report will lie, from which it names directories; None: the deepest
+            directory that all of `directories` share.
 
     Raises:
         ConfigError: a directory is not there, holds no run that can be read, or no comparison has
@@ -162,7 +163,7 @@ def _line(run: Run, comparison: str | None, root: Path) -> Ran:
         if (count := hardware.get(f"{name}s")) is not None:
             parts.append(f"{count} {name}" + ("" if count == 1 else "s"))
     return Ran(
-        directory=short(run.directory, root),
+        directory=os.path.relpath(run.directory, root),
         strategy=run.strategy,
         seed=run.seed,
         data=run.data,

@@ -115,11 +115,12 @@ def round_budgets(lines: Lines) -> tuple[int, ...]:
     common = sorted(set.intersection(*each)) if each else []
     if not common:
         return ()
-    chosen = {
-        min(common, key=lambda labels: (abs(labels - share * common[-1]), -_zeros(labels)))
-        for share in (0.25, 0.5, 1.0)
-    }
-    return tuple(sorted(chosen))
+
+    def nearest(share: float) -> int:
+        wanted = share * common[-1]
+        return min(common, key=lambda labels: (abs(labels - wanted), -_zeros(labels), -labels))
+
+    return tuple(sorted({nearest(share) for share in (0.25, 0.5, 1.0)}))
 
 
 def _zeros(number: int) -> int:

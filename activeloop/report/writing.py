@@ -11,6 +11,7 @@ from typing import Any
 
 from activeloop.report.document import Comparison, Estimate, Report
 from activeloop.report.drawing import draw_comparisons
+from activeloop.report.page import write_page
 from activeloop.run_files import named_errors, replacing, write_csv
 
 Rows = Iterator[tuple[object, ...]]
@@ -32,9 +33,10 @@ def write_report(report: Report, directory: Path) -> list[Path]:
             ("differences.csv", difference_rows(report)),
         ):
             write_csv(directory / name, rows)
-        picture = directory / "comparison.png"
+        picture, page = directory / "comparison.png", directory / "report.html"
         drawn = draw_comparisons(report.comparisons, picture)
-    return [picture] if drawn else []
+        write_page(report, page)
+    return [picture, page] if drawn else [page]
 
 
 def as_json(report: Report) -> str:
