@@ -727,6 +727,8 @@ def test_a_directory_holds_the_whole_run(tmp_path):
         "test_seconds",
     ]
     assert [float(r["accuracy"]) for r in rows] == [r.metrics["accuracy"] for r in loop.rounds]
+    for name in ("macro_f1", "worst_class_accuracy", "calibration_error"):
+        assert [float(r[name]) for r in rows] == [r.metrics[name] for r in loop.rounds]
     queries = list(csv.DictReader((tmp_path / "run" / "queries.csv").open()))
     assert list(queries[0])[:6] == ["round", "position", "index", "key", "label", "score"]
     assert list(queries[0])[6:] == ["predicted", "confidence", "audit"]
