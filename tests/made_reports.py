@@ -298,7 +298,7 @@ def some_pictures(strategies: tuple[str, ...], rng: np.random.Generator) -> Pict
         balance=Balance(
             classes=CLASSES,
             pool=(0.3, 0.2, 0.2, 0.2, 0.1),
-            picks={name: (0.2,) * count for name in strategies},
+            picks=dict.fromkeys(strategies, (0.2,) * count),
         ),
         overlap=Overlap(
             strategies=strategies,

@@ -135,4 +135,7 @@ function swatch(name) {
   );
 }
 
-const strategyLabel = (name) => h("span", { class: "strategy" }, swatch(name), h("span", {}, name));
+/** A name that may be broken after the signs in it, not within a word. */
+const breakable = (name) => name.split(/(?<=[_,(=/])/).flatMap((piece, n) => (n ? [h("wbr"), piece] : [piece]));
+
+const strategyLabel = (name) => h("span", { class: "strategy" }, swatch(name), h("span", {}, breakable(name)));

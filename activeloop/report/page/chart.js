@@ -105,7 +105,7 @@ function lineChart({ width, series, ceiling, log, xLabel, yLabel, share, format,
   const [yLow, yHigh] = domainOf(series, ceiling, share);
   const x = scale(xLow, xHigh, area.left + 6, area.right - 6, log);
   const y = scale(yLow, yHigh, area.bottom, area.top);
-  const across = Math.max(2, Math.floor((area.right - area.left) / 75));
+  const across = Math.max(2, Math.floor((area.right - area.left) / 62));
 
   const clip = newId();
   const picture = svg("svg", {
@@ -119,7 +119,7 @@ function lineChart({ width, series, ceiling, log, xLabel, yLabel, share, format,
     svg("clipPath", { id: clip }, svg("rect", { x: area.left, y: area.top - 4, width: area.right - area.left, height: area.bottom - area.top + 8 })),
     svg("text", { class: "axis-name", x: 4, y: 15 }, yLabel),
     svg("text", { class: "axis-name", x: (area.left + area.right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel),
-    ...ticks(yLow, yHigh, height / 60).map((tick) =>
+    ...ticks(yLow, yHigh, height / 45).map((tick) =>
       svg(
         "g",
         { class: "tick" },

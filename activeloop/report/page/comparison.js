@@ -85,7 +85,7 @@ function secondsTable(comparison) {
     h("span", {}, svg("svg", { class: "piece-key", viewBox: "0 0 10 10", "aria-hidden": "true" }, svg("rect", { class: `piece piece-${n % 4}`, width: 10, height: 10 })), name);
   const columns = [
     strategyColumn(comparison.baseline),
-    { head: "by part", show: bar },
+    { head: "by part", text: true, show: bar },
     { head: "a round", value: total, show: (row) => duration(total(row)) },
     ...parts.map((name, n) => ({
       head: head(name, n),
@@ -171,7 +171,7 @@ function penaltyPart(penalties, title = "Who beats whom") {
 function stopsTable(comparison) {
   const rows = comparison.stops;
   const columns = [
-    { head: "rule", text: true, value: (row) => row.rule, show: (row) => row.rule },
+    { head: "rule", text: true, value: (row) => row.rule, show: (row) => breakable(row.rule) },
     strategyColumn(),
     {
       head: "runs stopped",

@@ -45,7 +45,7 @@ function curveFigure(comparison) {
   const tip = h("div", { class: "tip", role: "status", hidden: true });
   const key = legend(
     "Strategies: click to show the runs behind a line",
-    names.map((name) => ({ name, swatch: swatch(name), text: name })),
+    names.map((name) => ({ name, swatch: swatch(name), text: h("span", {}, breakable(name)) })),
     (chosen) => show((lit = chosen)),
   );
   const numbers = h("details", { class: "numbers", ontoggle: fill }, h("summary", {}, "The numbers of this chart"));
@@ -166,8 +166,7 @@ function curveFigure(comparison) {
         "tr",
         { class: p === place ? "here" : null },
         h("td", {}, strategyLabel(p.name)),
-        h("td", {}, format(p.point.y)),
-        h("td", {}, between(p.point, format) ?? ""),
+        h("td", {}, format(p.point.y), h("small", {}, between(p.point, format))),
       ),
     );
     const left = alike.length - rows.length;
@@ -211,6 +210,7 @@ function curveFigure(comparison) {
     caption,
     plot,
     key.list,
+    h("p", { class: "note hint" }, "Point at a strategy, or click it, to see the runs behind its line."),
     note,
     numbers,
   );

@@ -60,7 +60,7 @@ function galleriesPart(galleries) {
   draw();
   return part(
     "What was picked",
-    "The first picks of a round, by strategy: the class, and what the network said before it was trained on them (✗ and a dashed frame: wrong).",
+    "The first picks of a round, by strategy: the class, then what the network said before it was trained on them and how sure it was (✗ and a dashed frame: wrong).",
     h(
       "div",
       { class: "controls" },

@@ -34,7 +34,8 @@ function rankDiagram({ strategies, ranks, critical_difference: difference }) {
   const half = Math.ceil(order.length / 2);
   const bars = isNumber(difference) ? cliques(order.map(({ rank }) => rank), difference) : [];
   const side = 30 + Math.max(...order.map(({ name }) => Math.min(160, textWidth(name))));
-  const [width, top] = [Math.max(640, 2 * side + 300), isNumber(difference) ? 66 : 34];
+  const [width, top] = [2 * side + Math.max(300, 26 * order.length), isNumber(difference) ? 66 : 34];
+  const every = Math.ceil(order.length / 12);
   const height = top + 22 + bars.length * 7 + half * 20;
   const x = scale(1, Math.max(2, order.length), side + 20, width - side - 20);
   const picture = svg("svg", {
@@ -55,7 +56,10 @@ function rankDiagram({ strategies, ranks, critical_difference: difference }) {
   }
   picture.append(svg("path", { class: "axis", d: `M${x(1)} ${top}H${x(Math.max(2, order.length))}` }));
   for (let rank = 1; rank <= Math.max(2, order.length); rank++)
-    picture.append(svg("path", { class: "axis", d: `M${x(rank)} ${top}v-6` }), text(String(rank), x(rank), top - 10, "middle"));
+    picture.append(
+      svg("path", { class: "axis", d: `M${x(rank)} ${top}v-6` }),
+      (rank - 1) % every ? "" : text(String(rank), x(rank), top - 10, "middle"),
+    );
   bars.forEach(([i, j], n) =>
     picture.append(svg("path", { class: "clique", d: `M${x(order[i].rank) - 4} ${top + 9 + n * 7}H${x(order[j].rank) + 4}` })),
   );
@@ -139,8 +143,8 @@ function runsPart(runs, comparisons) {
     return run.ended === null ? h("span", { class: "unfinished" }, "not finished") : run.ended;
   };
   const columns = [
-    { head: "run", text: true, value: (run) => run.directory, show: (run) => h("a", { href: linkTo(run.directory) }, run.directory) },
-    { head: "strategy", text: true, value: (run) => run.strategy, show: (run) => run.strategy },
+    { head: "run", text: true, value: (run) => run.directory, show: (run) => h("a", { href: linkTo(run.directory) }, breakable(run.directory)) },
+    { head: "strategy", text: true, value: (run) => run.strategy, show: (run) => breakable(run.strategy) },
     { head: "seed", value: (run) => run.seed, show: (run) => String(run.seed) },
     { head: "ended", text: true, value: rank, show: state },
     { head: "labels", value: (run) => run.labels, show: (run) => whole(run.labels) },

@@ -37,7 +37,7 @@ function balanceBars({ classes, pool }, shares, most, name) {
 function balancePart(balance) {
   const { classes, pool, picks } = balance;
   const names = Object.keys(picks);
-  const most = [...names.flatMap((name) => picks[name]), ...(pool ?? [])].reduce((a, b) => Math.max(a, b ?? 0), 0) || 1;
+  const most = [...names.flatMap((name) => picks[name]), ...(pool ?? [])].reduce((a, b) => Math.max(a, b ?? 0), 0) * 1.04 || 1;
   const columns = [
     { head: "class", text: true, value: (n) => classes[n], show: (n) => classes[n] },
     ...(pool ? [{ head: "pool", value: (n) => pool[n], show: (n) => percent(pool[n]) }] : []),

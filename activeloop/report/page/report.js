@@ -39,17 +39,12 @@ function comparisonSection(comparison, findings) {
   return h("section", { class: "comparison", id: `comparison-${comparison.name}` }, h("h2", {}, comparison.title), parts.filter(Boolean));
 }
 
-function comparedList(comparisons) {
-  return h(
-    "ul",
-    { class: "compared" },
-    comparisons.map((c) => {
-      const seeds = c.table.map((row) => row.seeds);
-      const [least, most] = [Math.min(...seeds), Math.max(...seeds)];
-      const counted = seeds.length ? `, ${least === most ? "" : `${least} to `}${plural(most, "seed")} each` : "";
-      return h("li", {}, h("a", { href: `#comparison-${c.name}` }, c.title), `: ${plural(c.strategies.length, "strategy", "strategies")}${counted}`);
-    }),
-  );
+/** How many strategies and seeds were compared. */
+function extent(comparison) {
+  const seeds = comparison.table.map((row) => row.seeds);
+  const [least, most] = [Math.min(...seeds), Math.max(...seeds)];
+  const counted = seeds.length ? `, ${least === most ? "" : `${least} to `}${plural(most, "seed")} each` : "";
+  return `${plural(comparison.strategies.length, "strategy", "strategies")}${counted}`;
 }
 
 function wholeSection(report) {
@@ -69,14 +64,16 @@ function ranSection(report) {
   return parts.length ? h("section", { id: "ran" }, h("h2", {}, "What was run"), parts) : null;
 }
 
+/** What was compared, as links to it. */
 function contents(report, together, ran) {
   const links = [
-    ...(report.comparisons.length > 1 ? report.comparisons.map((c) => [`comparison-${c.name}`, c.title]) : []),
+    ...report.comparisons.map((c) => [`comparison-${c.name}`, c.title, extent(c)]),
     ...(together ? [["together", "All data sets together"]] : []),
-    ...(ran ? [["ran", "What was run"]] : []),
+    ...(ran ? [["ran", "What was run", plural(report.runs.length, "run")]] : []),
   ];
-  if (links.length < 2) return null;
-  return h("nav", { "aria-label": "On this page" }, h("ul", {}, links.map(([id, text]) => h("li", {}, h("a", { href: `#${id}` }, text)))));
+  const entry = ([id, text, more]) =>
+    h("li", {}, h("a", { href: `#${id}` }, text), more ? h("span", {}, `: ${more}`) : null);
+  return links.length ? h("nav", { "aria-label": "On this page" }, h("ul", {}, links.map(entry))) : null;
 }
 
 function show(report) {
@@ -85,7 +82,7 @@ function show(report) {
   const ran = ranSection(report);
   document.getElementById("page").append(
     ...[
-      h("header", {}, h("h1", {}, report.title), comparedList(report.comparisons), h("p", { class: "made" }, `activeloop ${report.version}, ${report.made}`)),
+      h("header", {}, h("h1", {}, report.title), h("p", { class: "made" }, `activeloop ${report.version}, ${report.made}`)),
       contents(report, together, ran),
       h(
         "main",

@@ -1,8 +1,10 @@
 // Tables: sortable ones, heat tables, and intervals drawn in a column.
 
+const LONG = 30; // rows that a table shows without scrolling
+
 /** A box in which a wide or long table scrolls by itself, by keyboard too. */
-const scrolling = (label, ...children) =>
-  h("div", { class: "box", role: "region", "aria-label": label, tabindex: 0 }, children);
+const scrolling = (label, content, rows = 0) =>
+  h("div", { class: rows > LONG ? "box long" : "box", role: "region", "aria-label": label, tabindex: 0 }, content);
 
 /** A mean, and its interval in small print below. */
 function estimateText(estimate, format) {
@@ -55,6 +57,7 @@ function sortable(caption, columns, rows, rowClass = () => null) {
   return scrolling(
     caption,
     h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, heads)), body),
+    rows.length,
   );
 }
 
