@@ -15,6 +15,7 @@ from activeloop.report.pairing import unpaired
 from activeloop.report.ranking import Values, penalty_matrix
 from activeloop.report.runs import Run
 from activeloop.report.series import curve, higher_is_better, line, metrics_of
+from activeloop.report.stops import stops
 from activeloop.report.table import areas, round_budgets, round_targets, rows
 
 BASELINE = "random"
@@ -78,7 +79,7 @@ def compared(
         differences=_differences(areas(lines), strategies, baseline),
         noise_floor=_noise_floor(areas(lines)),
         penalties=penalty_matrix([by_labels(lines)]),
-        stops=(),
+        stops=stops([run for name in strategies for run in by_strategy[name]]),
         pictures=None,
         settings=group.settings,
         validation_labels=_validation_labels(runs),

@@ -25,11 +25,11 @@ from activeloop.report.settings import (
 from activeloop.report.wording import listed
 from activeloop.run_files import flat
 
-# What runs that are compared may differ in. Data are told apart by their fingerprints, wherever
-# they lie, and to measure more changes no run.
-_FREE = ("strategy", "seed", "initial", "stopping", "rounds", "budget", "measures", "data")
-# What does not set a comparison apart from others.
-_UNTITLED = ("strategy", "seed", "stopping", "rounds", "budget", "measures")
+# What does not set runs apart from others: what is compared, where they end, and what is measured
+# of them besides.
+_APART_FROM_NONE = ("strategy", "seed", "stopping", "rounds", "budget", "measures", "stop_set")
+# Data are told apart by their fingerprints, wherever they lie; initial sets are looked at later.
+_FREE = (*_APART_FROM_NONE, "data", "initial")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,5 +203,5 @@ def set_apart(one: Group) -> dict[str, Any]:
     return {
         name: value
         for name, value in one.settings.items()
-        if name.partition(".")[0] not in _UNTITLED
+        if name.partition(".")[0] not in _APART_FROM_NONE
     }

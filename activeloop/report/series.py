@@ -10,7 +10,7 @@ from activeloop.report.runs import Run, seconds_of
 from activeloop.report.statistics import estimate
 
 # What a round notes beside what it measured.
-_NO_METRICS = ("steps", "validation_labels")
+_NO_METRICS = ("steps", "audit_low", "audit_high")
 _FIRST = ("accuracy", "macro_f1", "worst_class_accuracy", "calibration_error", "loss")
 _BETTER_IF_HIGH = ("accuracy", "f1", "kappa")
 
