@@ -140,6 +140,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "strategies": list_strategies,
         "embed": embed,
+        "report": report,
     }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
@@ -161,6 +162,14 @@ def embed(arguments: Sequence[str]) -> int:
     from activeloop.embed_command import embed
 
     embed(arguments)
+    return 0
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Compare the runs of some directories, and say what was found."""
+    from activeloop.report.command import report
+
+    report(arguments)
     return 0
 
 

@@ -5,6 +5,7 @@ A label stays with its sample's key and its class's name, never with a position.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 
 from activeloop.errors import DataError, OrderError, StoreError
 from activeloop.store import Asked, Store
-from activeloop.types import SKIP, Answer, Data, Labels, Query, Round, Skip
+from activeloop.types import SKIP, Answer, Data, Labels, Query, Round, Scores, Skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +47,39 @@ def check_keys(data: Data) -> None:
     raise DataError(f"keys must be distinct and one a sample; {key!r} is there {times} times")
 
 
-def write_query(store: Store, query: Query, predict_seconds: float, select_seconds: float) -> None:
-    """Keep a query and what it took to make."""
-    scores = [None] * len(query.keys) if query.scores is None else query.scores.tolist()
-    asked = list(zip(query.keys, query.indices.tolist(), scores, strict=True))
+def write_query(
+    store: Store,
+    query: Query,
+    classes: Sequence[str],
+    predict_seconds: float,
+    select_seconds: float,
+) -> None:
+    """Keep a query, with class names for what was predicted, and what it took to make."""
+    n = len(query.keys)
+    scores, confidence = _numbers(query.scores, n), _numbers(query.confidence, n)
+    predicted = np.full(n, -1) if query.predicted is None else query.predicted
+    audit = np.zeros(n, np.bool_) if query.audit is None else query.audit
+    asked = [
+        Asked(
+            round=query.round,
+            position=position,
+            key=key,
+            index=int(query.indices[position]),
+            score=scores[position],
+            predicted=None if predicted[position] < 0 else classes[predicted[position]],
+            confidence=confidence[position],
+            audit=bool(audit[position]),
+        )
+        for position, key in enumerate(query.keys)
+    ]
     store.add_query(query.round, asked, predict_seconds, select_seconds)
+
+
+def _numbers(values: Scores | None, n: int) -> list[float | None]:
+    """Return `n` numbers as the store has them: None for NaN."""
+    if values is None:
+        return [None] * n
+    return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def skip_query(store: Store) -> None:
@@ -102,24 +131,38 @@ def read_state(store: Store, data: Data) -> State:
         closed=closed,
         answers=answers,
         query=_still_open(
-            [a for a in asked if a.round == closed and (closed or a.position >= skipped)], answers
+            [a for a in asked if a.round == closed and (closed or a.position >= skipped)],
+            answers,
+            label,
         ),
         ended=store.meta("ended"),
     )
 
 
-def _still_open(asked: Sequence[Asked], answers: Mapping[int, Answer]) -> Query | None:
+def _still_open(
+    asked: Sequence[Asked], answers: Mapping[int, Answer], label: Mapping[str, int]
+) -> Query | None:
     """Return the query made of `asked` if any of it has no answer."""
     if all(a.index in answers for a in asked):
         return None
-    scores = [a.score for a in asked]
+    predicted = [-1 if a.predicted is None else label[a.predicted] for a in asked]
+    audit = np.array([a.audit for a in asked])
+    first = asked[0].round == 0
     return Query(
         round=asked[0].round,
         indices=np.array([a.index for a in asked], np.int64),
         keys=tuple(a.key for a in asked),
-        scores=None if None in scores else np.array(scores, np.float64),
+        scores=_array([a.score for a in asked]),
+        predicted=None if first else np.array(predicted, np.int64),
+        confidence=None if first else np.array([a.confidence for a in asked], np.float64),
+        audit=audit if audit.any() else None,
         answered={a.index: answers[a.index] for a in asked if a.index in answers},
     )
+
+
+def _array(values: Sequence[float | None]) -> Scores | None:
+    """Return what `_numbers` made of an array, as it was; None where there is no number."""
+    return None if set(values) == {None} else np.array(values, np.float64)
 
 
 def checked_answers(

@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,15 @@ from typing import Any
 from activeloop.errors import StoreError
 from activeloop.types import Round
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE queries (
     round INTEGER NOT NULL, position INTEGER NOT NULL,
     key TEXT NOT NULL, sample INTEGER NOT NULL, score REAL,
+    predicted TEXT, confidence REAL,  -- by the network that was there; NULL: there was none
+    audit INTEGER NOT NULL,
     PRIMARY KEY (round, position)
 );
 CREATE TABLE asks (
@@ -56,13 +58,28 @@ CREATE TABLE rounds (
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One line of a query: a sample, its place and its score."""
+    """One line of a query: a sample and why it was asked for.
+
+    Attributes:
+        round: the query's.
+        position: in the query.
+        key: the sample's.
+        index: its index in the pool.
+        score: by which it was picked, if by one.
+        predicted: name of the class that the network gave it before it was trained on it; None
+            where there was no network, or it predicted no finite number.
+        confidence: with which probability.
+        audit: whether it was drawn at random for the audit.
+    """
 
     round: int
     position: int
     key: str
     index: int
     score: float | None
+    predicted: str | None = None
+    confidence: float | None = None
+    audit: bool = False
 
 
 class Store:
@@ -70,14 +87,20 @@ class Store:
 
     Args:
         path: the SQLite file, made if it is not there; None keeps everything in memory.
+        read_only: read `path` as it is at this moment, and write nothing, not beside it either.
+            What writes to it waits until this is closed.
 
     Raises:
         StoreError: the file is no run of this version, or cannot be read or written.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
         self._name = "run.db" if path is None else str(path)
+        self._read_only = read_only
         with self._errors_named():
+            if path is not None and read_only:
+                self._open_to_read(path)
+                return
             self._connection = sqlite3.connect(
                 ":memory:" if path is None else path, isolation_level=None
             )
@@ -87,9 +110,21 @@ class Store:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._open_schema()
 
+    def _open_to_read(self, path: Path) -> None:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        self._connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        try:
+            self._connection.execute("BEGIN")  # all that is read is of one moment
+            self._open_schema()
+        except BaseException:
+            self._connection.close()
+            raise
+
     def _open_schema(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and tables == 0 and self._read_only:
+            raise StoreError(f"{self._name} is empty: the run was stopped as it began")
         if version == 0 and tables == 0:
             # executescript would commit first: one statement at a time keeps it one transaction.
             with self._transaction() as execute:
@@ -104,8 +139,9 @@ class Store:
 
     def close(self) -> None:
         """Close the file, and take its empty journal away."""
-        with contextlib.suppress(sqlite3.Error):  # closed already, or busy: it may stay
-            self._connection.execute("PRAGMA journal_mode = DELETE")
+        if not self._read_only:
+            with contextlib.suppress(sqlite3.Error):  # closed already, or busy: it may stay
+                self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
 
     # -- identity ---------------------------------------------------------------------------
@@ -125,13 +161,13 @@ class Store:
     def add_query(
         self,
         round: int,
-        asked: Sequence[tuple[str, int, float | None]],
+        asked: Sequence[Asked],
         predict_seconds: float,
         select_seconds: float,
     ) -> None:
-        """Keep a query, whole: key, index and score of each sample, and what it took.
+        """Keep a query, whole, and what it took.
 
-        A round that is asked again (its first query was skipped through) goes on counting.
+        Positions of a round that is asked again (its first query was skipped through) go on.
         """
         with self._transaction() as execute:
             execute(
@@ -140,10 +176,11 @@ class Store:
             )
             before = "SELECT count(*) FROM queries WHERE round = ?"
             (first,) = execute(before, (round,)).fetchone()
-            for position, (key, index, score) in enumerate(asked, start=first):
+            for a in asked:
                 execute(
-                    "INSERT INTO queries VALUES (?, ?, ?, ?, ?)",
-                    (round, position, key, index, score),
+                    "INSERT INTO queries VALUES (:round, :position, :key, :index, :score, "
+                    ":predicted, :confidence, :audit)",
+                    vars(a) | {"position": first + a.position},
                 )
 
     def add_labels(
@@ -170,12 +207,11 @@ class Store:
     def queries(self) -> list[Asked]:
         """Return all that was asked, in order."""
         rows = self._all(
-            "SELECT round, position, key, sample, score FROM queries ORDER BY round, position"
+            "SELECT round, position, key, sample, score, predicted, confidence, audit "
+            "FROM queries ORDER BY round, position"
         )
-        return [
-            Asked(round=r, position=p, key=key, index=index, score=score)
-            for r, p, key, index, score in rows
-        ]
+        names = [field.name for field in fields(Asked)]
+        return [Asked(**dict(zip(names, (*row[:-1], bool(row[-1])), strict=True))) for row in rows]
 
     def closed(self) -> int:
         """Return how many rounds' queries are over."""
@@ -246,7 +282,7 @@ def _advice(error: sqlite3.DatabaseError) -> str:
         sqlite3.SQLITE_NOTADB: "is not a run of activeloop; it was left untouched",
         sqlite3.SQLITE_CORRUPT: "is damaged; it was left untouched",
         sqlite3.SQLITE_READONLY: "cannot be written: check the permissions",
-        sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its directory is writable",
+        sqlite3.SQLITE_CANTOPEN: "cannot be opened: it must be readable, its folder writable",
         sqlite3.SQLITE_BUSY: "is in use by another process",
     }.get(code, str(error))
 

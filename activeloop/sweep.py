@@ -1,4 +1,4 @@
-"""What a sweep adds to its runs: which of them failed, and their comparison.
+"""What a sweep adds to its runs: which of them failed, and their report.
 
 Its jobs may run in other processes and on other machines, as the launcher has it. What they share
 is the sweep's directory: there each job says that it began, and how it ended.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import shutil
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -153,21 +155,19 @@ def forget() -> None:
 
 
 def finish(failure: Exception | None) -> int:
-    """Compare the sweep's runs, name those that failed, and return the exit code.
+    """Report on the sweep's runs, name those that failed, and return the exit code.
 
     Args:
         failure: what a job or the launcher raised.
     """
     if not _sweeps:
         return 0
-    from activeloop.report.comparison import compare
     from activeloop.run_files import shown
 
     sweep = _sweeps[-1]
     jobs = sweep.jobs()
     runs = [run for job in jobs for run in job.directories]
-    for comparison in compare({run.parent for run in runs}):
-        print(f"comparison: {shown(comparison)}")
+    _report(runs)
     failed = {run: reason for job in jobs for run, reason in job.failures().items()}
     if not failed and failure is None:
         return 0
@@ -178,6 +178,31 @@ def finish(failure: Exception | None) -> int:
     if failure is not None and all(reason == _NO_END for reason in failed.values()):
         print(f"error: {one_line(_explained(failure, sweep))}", file=sys.stderr)
     return 1
+
+
+def _report(runs: Sequence[Path]) -> None:
+    """Report on `runs`, and on what lies beside them; what goes wrong with it harms no run."""
+    folders = sorted({run.parent for run in runs})
+    beside = {path.parent for folder in folders for path in folder.glob("*/run.db")}
+    if not beside:
+        return
+    try:
+        from activeloop.report.command import write_and_tell
+        from activeloop.report.reading import common
+        from activeloop.report.study import make_report
+
+        there = beside | {run for run in runs if run.is_dir()}
+        out = common([folder.resolve() for folder in folders])
+        write_and_tell(make_report(sorted(there), root=out), out)
+    except Exception as error:
+        from activeloop.run_files import shown
+
+        again = " ".join(shlex.quote(shown(folder)) for folder in folders)
+        print(
+            f"warning: there is no report: {one_line(error)}; to make it: "
+            f"python -m activeloop report {again}",
+            file=sys.stderr,
+        )
 
 
 def _explained(failure: Exception, sweep: Sweep) -> Exception:

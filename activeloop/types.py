@@ -351,7 +351,11 @@ class Query:
         round: 0 for the initial set.
         indices: pool indices in the order of asking, `[k]`.
         keys: their keys, `[k]`.
-        scores: the strategy's scores, `[k]`, or None.
+        scores: the strategy's scores, `[k]`, or None; NaN for those drawn for the audit.
+        predicted: the class that the network gives each, `[k]`, -1 where it predicts no finite
+            number; None before there is a network.
+        confidence: the probability of that class, `[k]`, NaN where there is none; or None.
+        audit: which were drawn at random for the audit, `[k]`; None where none were.
         answered: the answers so far, by pool index.
     """
 
@@ -359,6 +363,9 @@ class Query:
     indices: Indices
     keys: tuple[str, ...]
     scores: Scores | None = None
+    predicted: Labels | None = None
+    confidence: Scores | None = None
+    audit: npt.NDArray[np.bool_] | None = None
     answered: Mapping[int, Answer] = field(default_factory=dict)
 
     @property

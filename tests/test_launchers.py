@@ -77,8 +77,9 @@ def test_a_sweep_in_other_processes_is_compared_and_its_failures_are_named(
     assert f"  {name}/margin-seed-1: seed must be a whole number of at least 0, got -1" in err
     assert "Traceback" not in err
     assert f"comparison: {name}/comparison.png" in out
-    table = list(csv.DictReader((sweep / "comparison.csv").open()))
-    assert [(row["labels"], row["seeds"]) for row in table] == [("10", "1"), ("15", "1")]
+    table = list(csv.DictReader((sweep / "curves.csv").open()))
+    accuracy = [row for row in table if row["metric"] == "accuracy"]
+    assert [(row["labels"], row["seeds"]) for row in accuracy] == [("10", "1"), ("15", "1")]
     assert not (sweep / ".jobs").exists()
     environment = json.loads((sweep / "margin-seed1" / "environment.json").read_text())
     most = {"joblib": max(1, len(os.sched_getaffinity(0)) // 2), "submitit_local": 1}

@@ -3,14 +3,25 @@ import sqlite3
 import pytest
 
 from activeloop.errors import StoreError
-from activeloop.store import Store
+from activeloop.store import Asked, Store
 from activeloop.types import Round
 
 
 def test_what_was_written_is_there_after_reopening(tmp_path):
     store = Store(tmp_path / "run.db")
     store.set_meta("identity", {"seed": 1})
-    store.add_query(0, [("b", 4, None), ("a", 2, 0.1)], 0.5, 0.25)
+    first = Asked(round=0, position=0, key="b", index=4, score=None)
+    second = Asked(
+        round=0,
+        position=1,
+        key="a",
+        index=2,
+        score=0.1,
+        predicted="dog",
+        confidence=1 / 3,
+        audit=True,
+    )
+    store.add_query(0, [first, second], 0.5, 0.25)
     store.add_labels(0, {"b": "cat"}, "ann", closes=False)
     store.add_labels(0, {"a": None}, "ann", closes=True)
     metrics = {"accuracy": 1 / 3, "loss": 1e-17}
@@ -19,10 +30,8 @@ def test_what_was_written_is_there_after_reopening(tmp_path):
 
     again = Store(tmp_path / "run.db")
     assert again.meta("identity") == {"seed": 1}
-    assert [(q.round, q.position, q.key, q.index, q.score) for q in again.queries()] == [
-        (0, 0, "b", 4, None),
-        (0, 1, "a", 2, 0.1),
-    ]
+    assert again.queries() == [first, second]
+    assert again.queries()[0].audit is False
     assert again.labels() == {"b": "cat", "a": None}
     assert again.closed() == 1
     assert again.ask_seconds(0) == (0.5, 0.25)
@@ -67,7 +76,7 @@ def test_foreign_and_damaged_files_are_refused_and_left_untouched(tmp_path):
     connection = sqlite3.connect(other)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="schema version 99, this activeloop reads 1"):
+    with pytest.raises(StoreError, match="schema version 99, this activeloop reads 2"):
         Store(other)
 
     strangers = tmp_path / "strangers.db"

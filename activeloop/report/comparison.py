@@ -1,120 +1,186 @@
-"""Compare the runs of a sweep: mean and spread over seeds, strategy by strategy."""
+"""A comparison: strategies side by side, paired by seed."""
 
 from __future__ import annotations
 
-import logging
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 
-from activeloop.errors import StoreError
-from activeloop.report.figures import axes_of_accuracy, save
-from activeloop.report.runs import Run, read_run
-from activeloop.run_files import named_errors, write_csv
+from activeloop.report.ceiling import ceiling
+from activeloop.report.comparability import holes, other_ends, other_versions
+from activeloop.report.differences import differences
+from activeloop.report.document import Comparison, Curve, Difference, Problem, RunLine
+from activeloop.report.grouping import Group, plain_name
+from activeloop.report.pairing import unpaired
+from activeloop.report.ranking import Values, penalty_matrix
+from activeloop.report.runs import Run
+from activeloop.report.series import curve, higher_is_better, line, metrics_of
+from activeloop.report.stops import stops
+from activeloop.report.table import areas, round_budgets, round_targets, rows
 
-log = logging.getLogger(__name__)
+BASELINE = "random"
+# Random with other draws: what chance alone makes of random against random.
+AGAIN = "random_again"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """Accuracy of one strategy after so many labels, over its seeds.
+class Asked:
+    """What the reader asks of each comparison.
 
-    `spread` is the sample standard deviation; None with one seed.
+    Attributes:
+        baseline: name of the strategy that others are compared with.
+        targets: accuracies; None: some that tell something.
+        budgets: label counts; None: some of the runs' own.
     """
 
-    strategy: str
-    labels: int
-    seeds: int
-    mean: float
-    spread: float | None
-    least: float
-    most: float
+    baseline: str = BASELINE
+    targets: tuple[float, ...] | None = None
+    budgets: tuple[int, ...] | None = None
 
 
-def compare(directories: Iterable[Path]) -> list[Path]:
-    """Write `comparison.csv` and `comparison.png` into each directory of runs.
+def compared(
+    group: Group, asked: Asked, ceilings: Sequence[Run]
+) -> tuple[Comparison, list[Problem]]:
+    """Return all numbers of a group of runs, and what a reader must know of them first.
 
-    Runs that lie in one directory are compared with each other. Returns the figures written.
+    Runs that are not over are left out of the numbers, unless none is.
     """
-    figures = []
-    for directory in sorted(directories):
-        runs = list(_readable(directory))
-        points = summarise(runs)
-        if points:
-            with named_errors(directory):
-                write_csv(directory / "comparison.csv", _rows(points))
-            data = " and ".join(sorted({run.data for run in runs}))
-            draw(points, directory / "comparison.png", data=data)
-            figures.append(directory / "comparison.png")
-    return figures
-
-
-def _readable(directory: Path) -> Iterator[Run]:
-    for path in sorted(directory.glob("*/run.db")):
-        try:
-            run = read_run(path.parent)
-        except StoreError as error:
-            log.warning("left out of the comparison: %s", error)
-        else:
-            if run is not None:
-                yield run
-
-
-def summarise(runs: Sequence[Run]) -> list[Point]:
-    """Return mean and spread of the accuracy for each strategy and number of labels."""
-    by_seed: dict[tuple[str, int], dict[int, float]] = {}
+    runs = group.counted
+    by_strategy: dict[str, list[Run]] = {}
     for run in runs:
-        for round in run.rounds:
-            if "accuracy" in round.metrics:
-                # A round that brought no label counts instead of the one before it, not with it.
-                where = (run.strategy, round.labels)
-                by_seed.setdefault(where, {})[run.seed] = round.metrics["accuracy"]
-    accuracies = {where: list(values.values()) for where, values in by_seed.items()}
-    return [
-        Point(
-            strategy=strategy,
-            labels=labels,
-            seeds=len(values),
-            mean=statistics.fmean(values),
-            spread=statistics.stdev(values) if len(values) > 1 else None,
-            least=min(values),
-            most=max(values),
-        )
-        for (strategy, labels), values in sorted(accuracies.items())
-    ]
+        by_strategy.setdefault(run.strategy, []).append(run)
+    baseline = baseline_of(runs, asked.baseline)
+    lines = accuracies(by_strategy)
+    strategies = _ordered(by_strategy, areas(lines), baseline)
+    lines = {name: lines[name] for name in strategies if name in lines}
+    targets = round_targets(lines, baseline) if asked.targets is None else asked.targets
+    budgets = round_budgets(lines) if asked.budgets is None else asked.budgets
+    metrics = metrics_of(runs)
+    curves = (curve(name, metric, by_strategy[name]) for metric in metrics for name in strategies)
+    comparison = Comparison(
+        name=group.name,
+        title=group.title,
+        data=group.data,
+        baseline=baseline,
+        strategies=strategies,
+        metrics=metrics,
+        higher_is_better={metric: higher_is_better(metric) for metric in metrics},
+        curves=tuple(each for each in curves if each is not None),
+        ceiling=ceiling(group, ceilings),
+        table=rows(
+            {name: by_strategy[name] for name in strategies},
+            lines,
+            baseline=baseline,
+            targets=targets,
+            budgets=budgets,
+        ),
+        targets=targets,
+        budgets=budgets,
+        differences=_differences(areas(lines), strategies, baseline),
+        noise_floor=_noise_floor(areas(lines)),
+        penalties=penalty_matrix([by_labels(lines)]),
+        stops=stops([run for name in strategies for run in by_strategy[name]]),
+        pictures=None,
+        settings=group.settings,
+        validation_labels=_validation_labels(runs),
+    )
+    return comparison, list(_problems(group, runs, comparison, asked))
 
 
-def draw(points: Sequence[Point], path: Path, *, data: str) -> None:
-    """Draw each strategy's mean accuracy, a band of one standard deviation around it."""
-    seeds = sorted({p.seeds for p in points})
-    counted = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
-    plural = "" if seeds == [1] else "s"
-    band = "" if seeds == [1] else "; band: one standard deviation"
-    figure, axes = axes_of_accuracy(f"{data}: mean of {counted} seed{plural}{band}")
-    by_strategy: dict[str, list[Point]] = {}
-    for point in points:
-        by_strategy.setdefault(point.strategy, []).append(point)
-    best_first = sorted(by_strategy, key=lambda s: -by_strategy[s][-1].mean)
-    for number, strategy in enumerate(best_first):
-        line = by_strategy[strategy]
-        labels, means = [p.labels for p in line], [p.mean for p in line]
-        style: dict[str, Any] = (
-            {"color": "0.35", "linestyle": "--"}
-            if strategy == "random"
-            else {"color": f"C{number}"}
-        )
-        axes.plot(labels, means, marker="o", markersize=3, label=strategy, **style)
-        low = [p.mean - (p.spread or 0) for p in line]
-        high = [min(1.0, p.mean + (p.spread or 0)) for p in line]
-        axes.fill_between(labels, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    axes.legend(frameon=False, loc="lower right")
-    save(figure, path)
+def baseline_of(runs: Sequence[Run], wanted: str) -> str | None:
+    """Return the strategy of that name, or the only one whose name without options it is."""
+    names = {run.strategy: plain_name(run) for run in runs}
+    if wanted in names:
+        return wanted
+    found = [name for name, plain in names.items() if plain == wanted]
+    return found[0] if len(found) == 1 else None
 
 
-def _rows(points: Sequence[Point]) -> Iterator[Sequence[object]]:
-    yield "strategy", "labels", "seeds", "mean", "std", "min", "max"
-    for p in points:
-        spread = "" if p.spread is None else repr(p.spread)
-        yield p.strategy, p.labels, p.seeds, repr(p.mean), spread, repr(p.least), repr(p.most)
+def accuracies(by_strategy: Mapping[str, Sequence[Run]]) -> dict[str, dict[int, RunLine]]:
+    """Return the accuracy of each run by strategy and seed, of those that have it."""
+    lines = {
+        strategy: {run.seed: found for run in runs if (found := line(run, "accuracy"))}
+        for strategy, runs in by_strategy.items()
+    }
+    return {strategy: each for strategy, each in lines.items() if each}
+
+
+def by_labels(lines: Mapping[str, Mapping[int, RunLine]]) -> Values:
+    """Return accuracies by strategy, label count and seed, without what only shows chance."""
+    values: dict[str, dict[int, dict[int, float]]] = {}
+    for strategy, each in lines.items():
+        if strategy == AGAIN:
+            continue
+        for seed, course in each.items():
+            for labels, value in zip(course.labels, course.values, strict=True):
+                values.setdefault(strategy, {}).setdefault(labels, {})[seed] = value
+    return values
+
+
+def _ordered(
+    by_strategy: Mapping[str, Sequence[Run]],
+    found: Mapping[str, Mapping[int, float]],
+    baseline: str | None,
+) -> tuple[str, ...]:
+    """Return the strategies: the baseline, then by falling area."""
+
+    def place(name: str) -> tuple[bool, float, str]:
+        mean = fmean(found[name].values()) if name in found else float("-inf")
+        return name != baseline, -mean, name
+
+    return tuple(sorted(by_strategy, key=place))
+
+
+def _differences(
+    found: Mapping[str, Mapping[int, float]], strategies: Sequence[str], baseline: str | None
+) -> tuple[Difference, ...]:
+    if baseline is None or baseline not in found:
+        return ()
+    return differences(
+        {n: found[n] for n in strategies if n in found and (n != AGAIN or n == baseline)},
+        baseline,
+    )
+
+
+def _noise_floor(found: Mapping[str, Mapping[int, float]]) -> Difference | None:
+    if not {BASELINE, AGAIN} <= found.keys():
+        return None
+    (floor,) = differences({name: found[name] for name in (BASELINE, AGAIN)}, BASELINE)
+    return replace(floor, words=_words(floor))
+
+
+def _words(floor: Difference) -> str:
+    estimate = floor.estimate
+    if estimate.low is None or estimate.high is None:
+        return f"noise floor: not known with {estimate.n} seeds in common"
+    mean, low, high = (100 * value for value in (estimate.mean, estimate.low, estimate.high))
+    text = (
+        f"noise floor: random against itself with other draws differs by {mean:+.1f} points of "
+        f"area (95% {low:+.1f} to {high:+.1f}, {estimate.n} seeds)"
+    )
+    return f"{text}, as one of twenty such checks does by chance" if floor.settled else text
+
+
+def _validation_labels(runs: Sequence[Run]) -> int:
+    counts = [run.rounds[-1].metrics.get("validation_labels", 0) for run in runs if run.rounds]
+    return int(max(counts, default=0))
+
+
+def _problems(
+    group: Group, runs: Sequence[Run], comparison: Comparison, asked: Asked
+) -> Iterator[Problem]:
+    yield from holes(group)
+    yield from unpaired(group, comparison.baseline or group.strategies[0])
+    yield from other_ends(runs)
+    yield from other_versions(runs)
+    if comparison.baseline is None and len(comparison.strategies) > 1:
+        names = ", ".join(comparison.strategies)
+        text = f"there is no baseline {asked.baseline!r} to compare {names} with: see --baseline"
+        yield Problem(level="warning", text=text)
+    accuracy: Sequence[Curve] = [c for c in comparison.curves if c.metric == "accuracy"]
+    if comparison.curves and not accuracy:
+        text = "no run has a test accuracy, so that there are no areas and no differences"
+        yield Problem(level="warning", text=text)
+    for labels in asked.budgets or ():
+        if accuracy and not any(labels in row.at for row in comparison.table):
+            yield Problem(level="warning", text=f"no run has come to {labels} labels")

@@ -282,6 +282,7 @@ class Comparison:
         noise_floor: random against random with other draws (`strategy=random_again`).
         targets, budgets: accuracies and label counts of the table.
         settings: those that all runs share, by dotted name.
+        validation_labels: that each run used besides, to stop training; in no label count here.
     """
 
     name: str
@@ -302,6 +303,7 @@ class Comparison:
     stops: tuple[Stop, ...]
     pictures: Pictures | None
     settings: Mapping[str, Any]
+    validation_labels: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +319,10 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """One run, as the list of what was run has it."""
+    """One run, as the list of what was run has it.
+
+    `directory` is relative to where the report is, which links to it.
+    """
 
     directory: str
     strategy: str

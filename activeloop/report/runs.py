@@ -1,11 +1,19 @@
-"""Find finished, failed and unfinished runs, and read what reports need of them."""
+"""Find finished, failed and unfinished runs, and read what reports need of them.
+
+Nothing is written, so that a run under way may be read, and one on a disk that cannot be written.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from activeloop.errors import StoreError
 from activeloop.messages import ERROR_FILE
 from activeloop.store import Asked, Store
 from activeloop.types import Round
@@ -24,7 +33,7 @@ class Run:
 
     Attributes:
         directory: where it is.
-        strategy: its name, with what else was swept.
+        strategy: its name, with what else was swept; in a comparison, its name there.
         seed: its seed.
         data: the name of its data set.
         rounds: the finished ones.
@@ -55,6 +64,25 @@ class Run:
         """Whether it is over."""
         return self.ended is not None
 
+    @property
+    def versions(self) -> Mapping[str, Any]:
+        """Versions of what it ran on, by name; empty where they are not known."""
+        return self._environment_of("versions")
+
+    @property
+    def hardware(self) -> Mapping[str, Any]:
+        """What it ran on; empty where that is not known."""
+        return self._environment_of("hardware")
+
+    def _environment_of(self, part: str) -> Mapping[str, Any]:
+        found = self.environment.get(part)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def seconds(self) -> float:
+        """What its rounds took."""
+        return sum(seconds_of(round) for round in self.rounds)
+
     @cached_property
     def queries(self) -> tuple[Asked, ...]:
         """All that was asked, in order."""
@@ -67,59 +95,115 @@ class Run:
         with _opened(self.directory) as store:
             return store.labels()
 
+    def called(self, strategy: str) -> Run:
+        """Return this run with another name for its strategy."""
+        run = replace(self, strategy=strategy)
+        # What was read stays read.
+        vars(run).update({n: v for n, v in vars(self).items() if n in ("queries", "answers")})
+        return run
+
     def test_probs(self, round: int) -> npt.NDArray[np.float16] | None:
         """Return the test probabilities of a round, `[T, C]`; None where they are not kept."""
         path = self.directory / "test_probs" / f"round_{round:04d}.npy"
         return np.load(path, allow_pickle=False) if path.exists() else None
 
 
+def seconds_of(round: Round) -> float:
+    """Return what a round took in all."""
+    return sum(value for name, value in round.metrics.items() if name.endswith("_seconds"))
+
+
 def find_runs(directories: Iterable[Path]) -> list[Path]:
     """Return the directories of all runs in and below `directories`, those that failed included."""
     found = {
-        path.parent
+        Path(folder)
         for directory in directories
-        for name in ("run.db", ERROR_FILE)
-        for path in directory.rglob(name)
+        for folder, _, files in os.walk(directory)
+        if "run.db" in files or ERROR_FILE in files
     }
     return sorted(found)
 
 
 def read_run(directory: Path) -> Run | None:
-    """Read a run's directory; None where a run was begun that never got a name.
+    """Read a run's directory; None where a run was begun that has no name yet.
 
     Raises:
-        StoreError: `run.db` is not one of this version, or cannot be read.
+        StoreError: there is no `run.db`, it is not one of this version, or cannot be read.
     """
     with _opened(directory) as store:
-        labels = store.meta("run")
-        if labels is None:
+        identity = store.meta("identity")
+        if identity is None:
             return None
-        variant = f", {labels['variant']}" if labels["variant"] else ""
-        return Run(
-            directory=directory,
-            strategy=labels["strategy"] + variant,
-            seed=labels["seed"],
-            data=labels["data"],
-            rounds=tuple(store.rounds()),
-            ended=store.meta("ended"),
-            error=_error(directory),
-            identity=store.meta("identity"),
-            environment=_environment(directory),
-        )
+        try:
+            return Run(
+                directory=directory,
+                **_labels(directory, store.meta("run"), identity),
+                rounds=tuple(store.rounds()),
+                ended=store.meta("ended"),
+                error=failure(directory),
+                identity=identity,
+                environment=_environment(directory) or store.meta("environment") or {},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(
+                f"{directory / 'run.db'} is damaged, or not a run of activeloop: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
-def _opened(directory: Path) -> contextlib.closing[Store]:
-    return contextlib.closing(Store(directory / "run.db"))
+def _labels(directory: Path, given: Any, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the run is named: as it was told to be, or, made in Python, by what it is."""
+    if given is not None:
+        variant = f", {given['variant']}" if given["variant"] else ""
+        strategy, seed, data = given["strategy"] + variant, given["seed"], given["data"]
+    else:
+        config = identity["config"]
+        strategy, seed = config.get("strategy", directory.name), config.get("seed", 0)
+        data = identity["data"]["name"]
+        if isinstance(strategy, Mapping):
+            strategy = str(strategy["_target_"]).rpartition(".")[2]
+    return {"strategy": strategy, "seed": int(seed), "data": str(data)}
 
 
-def _error(directory: Path) -> str | None:
-    path = directory / ERROR_FILE
-    return path.read_text("utf-8").partition("\n")[0] if path.exists() else None
+def failure(directory: Path) -> str | None:
+    """Return why the run there failed when it was last started; None if it did not."""
+    try:
+        text = (directory / ERROR_FILE).read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{ERROR_FILE} cannot be read: {error.strerror}"
+    return text.partition("\n")[0] or "for no reason that it told"
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[Store]:
+    """Open the run's store to read it as it is."""
+    with contextlib.ExitStack() as stack:
+        path = directory / "run.db"
+        try:
+            store = Store(path, read_only=True)
+        except StoreError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", None)
+            if code != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            # A process died as it wrote. Its journal must be rolled back first: in a copy.
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            try:
+                for name in (path.name, f"{path.name}-journal"):
+                    shutil.copyfile(directory / name, folder / name)
+            except OSError as unread:
+                raise StoreError(
+                    f"{path} was left in the middle of a write, and cannot be copied: {unread}"
+                ) from unread
+            store = Store(folder / path.name)
+        stack.callback(store.close)
+        yield store
 
 
 def _environment(directory: Path) -> Mapping[str, Any]:
-    path = directory / "environment.json"
-    if not path.exists():
+    try:
+        environment = json.loads((directory / "environment.json").read_text("utf-8"))
+    except (OSError, ValueError):
         return {}
-    environment: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
-    return environment
+    return environment if isinstance(environment, dict) else {}

@@ -1,0 +1,106 @@
+"""What keeps runs from being compared, or makes less of a comparison than it seems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from activeloop.report.document import Problem
+from activeloop.report.grouping import Group, set_apart
+from activeloop.report.runs import Run
+from activeloop.report.settings import contrasted, differing, fingerprints, settings_of
+from activeloop.report.wording import listed, numbered
+
+# Settings of where a run ends, which may differ within a comparison.
+_ENDS = ("budget", "rounds", "stopping")
+# Packages whose version may change numbers.
+_TELLING = ("python", "activeloop", "torch", "torchvision", "numpy", "scikit-learn", "faiss-cpu")
+
+
+def not_comparable(groups: Sequence[Group]) -> Iterator[Problem]:
+    """Yield groups of one data set that were probably meant to be one, and what keeps them apart.
+
+    Groups with the same strategies and seeds are a sweep over something else, and meant to be
+    apart, unless it is the data that changed under the same settings.
+    """
+    for position, one in enumerate(groups):
+        before = [each for each in groups[:position] if each.data == one.data]
+        if not before:
+            continue
+        other = min(before, key=lambda each: len(differing([set_apart(each), set_apart(one)])))
+        settings = contrasted(set_apart(other), set_apart(one))
+        if not settings:
+            yield Problem(level="error", text=f"{_both(other, one)}: {_digests(other, one)}")
+        elif not (set(one.strategies) == set(other.strategies) and _seeds(one) & _seeds(other)):
+            yield Problem(level="warning", text=f"{_both(other, one)}: {settings}")
+
+
+def _both(other: Group, one: Group) -> str:
+    names = [f"{listed(each.strategies, 4)} with {numbered(_seeds(each))}" for each in (other, one)]
+    return f"{one.data}: {names[0]} cannot be compared with {names[1]}"
+
+
+def _digests(other: Group, one: Group) -> str:
+    prints = fingerprints(other.runs[0]), fingerprints(one.runs[0])
+    parts = listed(differing(prints))
+    return f"the data were changed between them (the fingerprints of {parts} are others)"
+
+
+def _seeds(one: Group) -> set[int]:
+    return {run.seed for run in one.runs}
+
+
+def holes(group: Group) -> Iterator[Problem]:
+    """Yield strategies without a run of a seed that others have."""
+    for strategy in group.strategies:
+        if missing := _seeds(group) - group.of(strategy).keys():
+            runs = "run" if len(missing) == 1 else "runs"
+            text = f"{strategy} has no {runs} with {numbered(missing)}, which others have"
+            yield Problem(level="error", text=text)
+
+
+def other_ends(runs: Sequence[Run]) -> Iterator[Problem]:
+    """Yield a warning where the longest run goes further than the shortest."""
+    last: dict[int, list[Run]] = {}
+    for run in runs:
+        if run.rounds:
+            last.setdefault(run.rounds[-1].labels, []).append(run)
+    if len(last) < 2:
+        return
+    least, most = last[min(last)][0], last[max(last)][0]
+    ends = [
+        {n: v for n, v in settings_of(run).items() if n.partition(".")[0] in _ENDS}
+        for run in (least, most)
+    ]
+    why = contrasted(ends[0], ends[1])
+    text = (
+        f"runs end at {min(last)} ({_called(least)}) to {max(last)} labels ({_called(most)}), and "
+        f"areas are of what all have in common{f': {why}' if why else ''}"
+    )
+    yield Problem(level="warning", text=text)
+
+
+def _called(run: Run) -> str:
+    return f"{run.strategy} with seed {run.seed}"
+
+
+def other_versions(runs: Sequence[Run]) -> Iterator[Problem]:
+    """Yield a warning where runs were made by different versions, or on different hardware."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for run in runs:
+        for name, value in _made_by(run).items():
+            found.setdefault(name, {}).setdefault(value, set()).add(run.strategy)
+    parts = [
+        f"{name} {listed([f'{value} ({listed(sorted(who), 3)})' for value, who in each.items()])}"
+        for name, each in found.items()
+        if len(each) > 1
+    ]
+    if parts:
+        text = f"runs were not made alike, so that last digits may differ: {'; '.join(parts)}"
+        yield Problem(level="warning", text=text)
+
+
+def _made_by(run: Run) -> Mapping[str, str]:
+    hardware = run.hardware
+    device = hardware.get("accelerator") or hardware.get("processor")
+    named = {name: run.versions.get(name) for name in _TELLING} | {"hardware": device}
+    return {name: str(value) for name, value in named.items() if value is not None}

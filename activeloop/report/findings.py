@@ -1,0 +1,98 @@
+"""What a report found, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from activeloop.report.document import Comparison, Difference, Estimate, Ranks, Reach, Row
+from activeloop.report.wording import listed
+
+
+def findings(comparisons: Sequence[Comparison], ranks: Ranks | None) -> tuple[str, ...]:
+    """Return sentences, the most telling first, with their comparison where there are several."""
+    found = list(_of_ranks(ranks))
+    for comparison in comparisons:
+        where = f"{comparison.title}: " if len(comparisons) > 1 else ""
+        found += [f"{where}{text}" for text in _of(comparison)]
+    return tuple(found)
+
+
+def _of(comparison: Comparison) -> Iterator[str]:
+    for difference in sorted(comparison.differences, key=_telling):
+        yield difference.words
+    yield from _saved(comparison)
+    if comparison.noise_floor is not None:
+        yield comparison.noise_floor.words
+    yield from _ends(comparison)
+    if comparison.validation_labels:
+        yield (
+            f"each run used {comparison.validation_labels:,} labels more to validate, which no "
+            "label count here has in it"
+        )
+
+
+def _telling(difference: Difference) -> tuple[bool, float]:
+    return not difference.settled, -difference.estimate.mean
+
+
+def _saved(comparison: Comparison) -> Iterator[str]:
+    """Say what the strategy that is best for certain saves, at the highest target it can be had."""
+    settled = [d for d in comparison.differences if d.settled and d.estimate.mean > 0]
+    if not settled:
+        return
+    best = max(settled, key=lambda difference: difference.estimate.mean).strategy
+    table = {row.strategy: row for row in comparison.table}
+    pairs = list(zip(table[best].reach, table[comparison.baseline or ""].reach, strict=True))
+    for ours, theirs in reversed(pairs):
+        if ours.saved is None or ours.labels is None or theirs.labels is None:
+            continue
+        yield (
+            f"{best} reaches {_percent(ours.target)} with {ours.labels.mean:,.0f} labels, "
+            f"{comparison.baseline} with {theirs.labels.mean:,.0f}: {_change(ours.saved)}"
+        )
+        return
+    for ours, theirs in reversed(pairs):
+        if ours.reached > theirs.reached:
+            yield f"{_got_there(best, ours)}, {_got_there(comparison.baseline or '', theirs)}"
+            return
+
+
+def _got_there(strategy: str, reach: Reach) -> str:
+    return f"{strategy} reaches {_percent(reach.target)} in {reach.reached} of {reach.of} runs"
+
+
+def _change(saved: Estimate) -> str:
+    spread = "" if saved.low is None else f" (95% {saved.low:.0f} to {saved.high:.0f})"
+    if saved.mean < 0:
+        return f"{-saved.mean:.0f}% more labels"
+    return f"{saved.mean:.0f}% fewer labels{spread}"
+
+
+def _ends(comparison: Comparison) -> Iterator[str]:
+    """Say where the best strategy ends, and what all labels would give."""
+    curves = {c.strategy: c for c in comparison.curves if c.metric == "accuracy"}
+    rows = [row for row in comparison.table if row.area is not None and row.strategy in curves]
+    if not rows:
+        return
+    best = max(rows, key=_area).strategy
+    labels, end = curves[best].labels[-1], curves[best].estimates[-1]
+    spread = "" if end.low is None else f" (95% {_percent(end.low)} to {_percent(end.high or 0)})"
+    text = f"{best} ends at {_percent(end.mean)} with {labels:,} labels{spread}"
+    if comparison.ceiling and "accuracy" in comparison.ceiling:
+        text += f"; all labels of the pool give {_percent(comparison.ceiling['accuracy'])}"
+    yield text
+
+
+def _area(row: Row) -> float:
+    return -1.0 if row.area is None else row.area.mean
+
+
+def _of_ranks(ranks: Ranks | None) -> Iterator[str]:
+    if ranks is None:
+        return
+    names = [f"{s} {r:.1f}" for s, r in zip(ranks.strategies, ranks.ranks, strict=True)]
+    yield f"mean ranks over {listed(ranks.data_sets)}, 1 is best: {', '.join(names)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"

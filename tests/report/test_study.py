@@ -1,0 +1,404 @@
+"""From directories of runs to a report: what is compared, what is found, and what is wrong."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from made_runs import make_run, make_sweep
+from scipy import stats
+
+from activeloop.errors import ConfigError
+from activeloop.report.document import RunLine
+from activeloop.report.study import make_report
+from activeloop.report.table import round_budgets
+from activeloop.report.writing import as_json
+
+RANDOM = [(0.5, 0.6, 0.7), (0.5, 0.62, 0.7), (0.5, 0.58, 0.72)]
+MARGIN = [(0.5, 0.7, 0.8), (0.5, 0.72, 0.8), (0.5, 0.7, 0.82)]
+# By trapezoids over 4 to 12 labels.
+RANDOM_AREAS, MARGIN_AREAS = [0.6, 0.61, 0.595], [0.675, 0.685, 0.68]
+
+
+def sweep(folder, **more):
+    return make_sweep(folder, {"random": RANDOM, "margin": MARGIN}, **more)
+
+
+def problems(report):
+    return [(problem.level, problem.text) for problem in report.problems]
+
+
+def texts(report, level=None):
+    return [problem.text for problem in report.problems if level in (None, problem.level)]
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def test_numbers_of_a_small_sweep_by_hand(tmp_path):
+    report = make_report([sweep(tmp_path)], targets=[0.7, 0.81], budgets=[8, 10])
+    assert (report.problems, report.ranks, report.penalties) == ((), None, None)
+    assert report.title == "random and margin on digits"
+    (comparison,) = report.comparisons
+    assert (comparison.name, comparison.title) == ("digits", "digits")
+    assert (comparison.baseline, comparison.strategies) == ("random", ("random", "margin"))
+    assert comparison.metrics == ("accuracy", "loss")
+    assert comparison.higher_is_better == {"accuracy": True, "loss": False}
+    curve = comparison.curves[1]
+    assert (curve.strategy, curve.metric, curve.labels) == ("margin", "accuracy", (4, 8, 12))
+    assert [each.mean for each in curve.estimates] == pytest.approx([0.5, 2.12 / 3, 2.42 / 3])
+    assert [each.n for each in curve.estimates] == [3, 3, 3]
+    low, high = stats.t.interval(0.95, 2, 2.12 / 3, stats.sem([0.7, 0.72, 0.7]))
+    assert (curve.estimates[1].low, curve.estimates[1].high) == pytest.approx((low, high))
+    assert curve.runs[2].values == MARGIN[2]
+    assert curve.runs[2].seconds == (2.0, 4.0, 6.0)
+    random, margin = comparison.table
+    assert random.area.mean == pytest.approx(np.mean(RANDOM_AREAS))
+    assert margin.area.mean == pytest.approx(0.68)
+    assert margin.at[8].mean == pytest.approx(2.12 / 3)
+    assert margin.at[10].mean == pytest.approx((0.75 + 0.76 + 0.76) / 3)
+    assert margin.seconds == {"train": 1.0, "predict": 0.25, "select": 0.5, "test": 0.25}
+    (difference,) = comparison.differences
+    assert difference.estimate.mean == pytest.approx(0.235 / 3)
+    p = stats.ttest_rel(MARGIN_AREAS, RANDOM_AREAS).pvalue
+    assert (difference.p, difference.p_holm) == pytest.approx((p, p))
+    assert difference.settled
+    assert report.findings[0].startswith("margin beats random by 7.8 points of area (95% 6.4 to ")
+
+
+def test_targets_that_some_runs_never_reach_are_censored(tmp_path):
+    report = make_report([sweep(tmp_path)], targets=[0.7, 0.81])
+    random, margin = report.comparisons[0].table
+    low, high = margin.reach
+    assert (low.reached, low.of) == (3, 3)
+    needed = [8, 4 + 4 * 0.2 / 0.22, 8]
+    assert low.labels.mean == pytest.approx(np.mean(needed))
+    to_reach = [12, 12, 8 + 4 * 0.12 / 0.14]
+    saved = [100 * (1 - ours / theirs) for ours, theirs in zip(needed, to_reach, strict=True)]
+    assert low.saved.mean == pytest.approx(np.mean(saved))
+    assert (high.reached, high.of, high.labels, high.median, high.saved) == (1, 3, None, None, None)
+    assert [each.saved for each in random.reach] == [None, None]
+    assert "margin reaches 70.0% with 7.9 labels" not in report.findings
+    assert any(f.startswith("margin reaches 70.0% with 8 labels, random") for f in report.findings)
+
+
+def test_targets_and_budgets_that_nobody_names_are_round(tmp_path):
+    (comparison,) = make_report([sweep(tmp_path)]).comparisons
+    # Random goes from 50% to 70.7%, margin to 80.7%.
+    assert comparison.targets == (0.6, 0.7, 0.8)
+    assert comparison.budgets == (4, 8, 12)
+
+
+def test_of_two_budgets_as_near_the_rounder_one_is_taken():
+    labels = tuple(range(20, 221, 20))
+    line = RunLine(seed=0, labels=labels, values=(0.5,) * 11, seconds=(1.0,) * 11)
+    assert round_budgets({"random": {0: line}}) == (60, 100, 220)  # 55, 110, 220
+
+
+def test_areas_are_of_the_labels_that_all_runs_have(tmp_path):
+    sweep(tmp_path)
+    make_run(tmp_path / "entropy-seed0", "entropy", 0, [0.5, 0.8], budget=8)
+    report = make_report([tmp_path])
+    areas = {row.strategy: row.area.mean for row in report.comparisons[0].table}
+    assert areas["entropy"] == pytest.approx(0.65)
+    assert areas["random"] == pytest.approx((0.55 + 0.56 + 0.54) / 3)
+    expected = "runs end at 8 (entropy with seed 0) to 12 labels (margin with seed 0)"
+    (text,) = texts(report, "warning")
+    assert text.startswith(expected)
+    assert text.endswith("areas are of what all have in common: budget is 8 and 12")
+
+
+def test_noise_floor_is_in_no_family_and_in_no_penalty(tmp_path):
+    again = [(0.5, 0.61, 0.7), (0.5, 0.6, 0.7), (0.5, 0.59, 0.71)]
+    sweep(tmp_path)
+    make_sweep(tmp_path, {"random_again": again})
+    (comparison,) = make_report([tmp_path]).comparisons
+    assert set(comparison.strategies) == {"random", "margin", "random_again"}
+    (difference,) = comparison.differences
+    assert difference.p_holm == difference.p  # a family of one
+    assert comparison.penalties.strategies == ("random", "margin")
+    floor = comparison.noise_floor
+    assert (floor.strategy, floor.baseline) == ("random_again", "random")
+    assert floor.estimate.mean == pytest.approx(np.mean([0.005, -0.01, 0.0025]))
+    assert floor.words.startswith("noise floor: random against itself with other draws differs by")
+
+
+def test_the_mean_of_runs_on_all_labels_is_the_ceiling(tmp_path):
+    sweep(tmp_path / "sweep")
+    whole = {"initial___target_": "activeloop.initial.everything", "rounds": 0, "budget": None}
+    for seed, accuracy in enumerate((0.9, 0.94)):
+        make_run(tmp_path / "all" / f"{seed}", "random", seed, [accuracy], **whole)
+    make_run(tmp_path / "all" / "other", "random", 0, [0.99], learner__lr=0.1, **whole)
+    (comparison,) = make_report([tmp_path]).comparisons
+    assert comparison.ceiling["accuracy"] == pytest.approx(0.92)
+    assert len(comparison.table[0].reach[0:1]) == 1
+    assert [len(c.runs) for c in comparison.curves] == [3, 3, 3, 3]
+    report = make_report([tmp_path / "sweep"], ceiling=tmp_path / "all")
+    assert report.comparisons[0].ceiling["accuracy"] == pytest.approx(0.92)
+    assert any(f.endswith("all labels of the pool give 92.0%") for f in report.findings)
+    report = make_report([tmp_path / "sweep"], ceiling=tmp_path / "sweep")
+    assert report.comparisons[0].ceiling is None
+    assert "on the whole pool" in texts(report, "warning")[0]
+    with pytest.raises(ConfigError, match="there is no directory"):
+        make_report([tmp_path / "sweep"], ceiling=tmp_path / "nowhere")
+
+
+def test_the_ceiling_of_the_experiment_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = {"initial___target_": "activeloop.initial.everything", "rounds": 0, "budget": None}
+    make_run(tmp_path / "outputs" / "ceiling" / "digits-1" / "random-seed0", **whole)
+    make_run(tmp_path / "outputs" / "ceiling" / "digits-2" / "x", accuracy=[0.8], **whole)
+    (comparison,) = make_report([sweep(tmp_path / "sweep")]).comparisons
+    assert comparison.ceiling["accuracy"] == pytest.approx(0.8)
+
+
+def test_validation_labels_are_counted(tmp_path):
+    sweep(tmp_path, metrics={"validation_labels": 50.0})
+    report = make_report([tmp_path])
+    assert report.comparisons[0].validation_labels == 50
+    assert "validation_labels" not in report.comparisons[0].metrics
+    assert "each run used 50 labels more to validate" in report.findings[-1]
+
+
+def test_runs_without_test_labels_have_curves_of_what_they_have(tmp_path):
+    sweep(tmp_path, metrics={"accuracy": float("nan"), "train_loss": 0.25})
+    report = make_report([tmp_path])
+    (comparison,) = report.comparisons
+    assert comparison.metrics == ("accuracy", "loss", "train_loss")
+    assert {curve.metric for curve in comparison.curves} == {"loss", "train_loss"}
+    assert [row.area for row in comparison.table] == [None, None]
+    assert comparison.differences == ()
+    assert "no run has a test accuracy" in texts(report, "warning")[0]
+
+
+# -- what is wrong -------------------------------------------------------------------------------
+
+
+def test_holes_failures_and_what_is_not_over_come_first(tmp_path):
+    sweep(tmp_path)
+    make_run(tmp_path / "entropy-seed0", "entropy", 0)
+    make_run(tmp_path / "entropy-seed1", "entropy", 1, [0.5], ended=None, error="diverged")
+    make_run(tmp_path / "random-seed3", "random", 3, [0.5, 0.9], ended=None, budget=16)
+    report = make_report([tmp_path])
+    assert problems(report)[:4] == [
+        ("error", "entropy-seed1 failed: diverged"),
+        ("error", "random-seed3 is not finished: it has come to 8 labels so far"),
+        ("error", "entropy has no runs with seeds 2 and 3, which others have"),
+        ("error", "margin has no run with seed 3, which others have"),
+    ]
+    (comparison,) = report.comparisons
+    seeds = {row.strategy: row.seeds for row in comparison.table}
+    assert seeds == {"random": 3, "margin": 3, "entropy": 1}
+    assert len(report.runs) == 9
+    failed = next(run for run in report.runs if run.error is not None)
+    assert (failed.directory, failed.labels, failed.ended) == ("entropy-seed1", 4, None)
+
+
+def test_runs_of_which_none_is_over_are_compared_as_far_as_they_are(tmp_path):
+    for strategy, accuracy in (("random", [0.5, 0.6]), ("margin", [0.5, 0.7, 0.8])):
+        make_run(tmp_path / strategy, strategy, 0, accuracy, ended=None)
+    report = make_report([tmp_path])
+    assert [row.area.mean for row in report.comparisons[0].table] == pytest.approx([0.55, 0.6])
+    assert len(texts(report, "error")) == 2
+
+
+def test_of_two_runs_with_one_strategy_and_seed_the_newest_finished_one_counts(tmp_path):
+    for name, day, accuracy, ended in (
+        ("old", 1, 0.1, "done"),
+        ("new", 2, 0.2, "done"),
+        ("newest", 3, 0.3, None),
+    ):
+        at = f"2026-01-0{day}T00:00:00+00:00"
+        make_run(tmp_path / name, "random", 0, [accuracy], ended=ended, at=at)
+    report = make_report([tmp_path])
+    assert report.comparisons[0].curves[0].runs[0].values == (0.2,)
+    (text,) = texts(report, "warning")
+    assert text == (
+        "new, old and newest are random with seed 0: new counts, the newest that is finished"
+    )
+    assert [run.comparison for run in report.runs] == ["digits", None, None]
+
+
+def test_strategies_that_are_not_paired_are_named_with_their_seeds(tmp_path):
+    make_sweep(tmp_path, {"random": RANDOM})
+    for seed, first in ((0, None), (1, [1, 2, 3, 4]), (2, [5, 6, 7, 8])):
+        make_run(tmp_path / f"margin-{seed}", "margin", seed, MARGIN[seed], initial=first)
+    assert texts(make_report([tmp_path]), "error") == [
+        "margin does not start from the same labels as random with seeds 1 and 2: there they are "
+        "not paired"
+    ]
+
+
+def test_an_initial_set_that_is_the_strategys_own_is_no_mistake(tmp_path):
+    make_sweep(tmp_path, {"random": RANDOM})
+    own = {"initial___target_": "activeloop.initial.by_strategy"}
+    for seed in range(3):
+        make_run(
+            tmp_path / f"t-{seed}", "typiclust", seed, MARGIN[seed], initial=[7, 8, 9, 6], **own
+        )
+    report = make_report([tmp_path])
+    assert texts(report) == []
+    assert report.comparisons[0].strategies == ("random", "typiclust")
+
+
+def test_other_answers_other_test_labels_and_other_weights_are_named(tmp_path):
+    make_sweep(tmp_path, {"random": RANDOM})
+    make_run(tmp_path / "a", "margin", 0, liar=True)
+    make_run(tmp_path / "b", "margin", 1, test_labels=[0, 0, 1])
+    make_run(tmp_path / "c", "margin", 2, [0.4, 0.6, 0.7])
+    assert problems(make_report([tmp_path])) == [
+        (
+            "error",
+            "margin was given other answers for the same samples than random with seed 0: there "
+            "they are not paired",
+        ),
+        (
+            "error",
+            "not tested against the same labels as the other runs: margin with seed 1",
+        ),
+        (
+            "warning",
+            "margin has another loss on the same first labels than random with seed 2: there they "
+            "are not paired",
+        ),
+    ]
+
+
+def test_other_versions_are_named(tmp_path):
+    make_run(tmp_path / "a", "random", 0)
+    make_run(tmp_path / "b", "margin", 0, torch="2.12.0")
+    (text,) = texts(make_report([tmp_path]))
+    assert text.endswith("torch 2.12.0 (margin) and 2.11.0 (random)")
+
+
+# -- which runs are compared -----------------------------------------------------------------------
+
+
+def test_a_sweep_over_a_setting_is_a_comparison_for_each_value(tmp_path):
+    for lr in (0.1, 0.01):
+        sweep(tmp_path / f"{lr}", learner__lr=lr)
+    report = make_report([tmp_path])
+    assert texts(report) == []
+    titles = [comparison.title for comparison in report.comparisons]
+    assert titles == ["digits, learner.lr=0.01", "digits, learner.lr=0.1"]
+    names = {comparison.name for comparison in report.comparisons}
+    assert names == {"digits-learner.lr=0.01", "digits-learner.lr=0.1"}
+    assert report.ranks is None  # one data set
+    assert report.findings[0].startswith("digits, learner.lr=0.01: margin beats random")
+    assert "learner.lr" in report.comparisons[0].settings
+    assert "seed" not in report.comparisons[0].settings
+
+
+def test_runs_that_were_meant_to_be_compared_and_cannot_be_are_named(tmp_path):
+    make_sweep(tmp_path / "a", {"random": RANDOM})
+    make_sweep(tmp_path / "b", {"margin": MARGIN}, learner__lr=0.1, query_size=8)
+    report = make_report([tmp_path])
+    assert len(report.comparisons) == 2
+    (text,) = texts(report, "warning")
+    assert text == (
+        "digits: random with seeds 0 to 2 cannot be compared with margin with seeds 0 to 2: "
+        "learner.lr is 0.01 and 0.1; query_size is 4 and 8"
+    )
+
+
+def test_another_model_is_told_by_its_name_alone(tmp_path):
+    make_sweep(tmp_path / "a", {"random": RANDOM})
+    more = {"model___target_": "activeloop.models.lenet5", "model__width": 3}
+    make_sweep(tmp_path / "b", {"random": RANDOM}, **more)
+    titles = [comparison.title for comparison in make_report([tmp_path]).comparisons]
+    assert titles == ["digits, model=cnn", "digits, model=lenet5"]
+
+
+def test_data_that_changed_under_the_same_settings_are_an_error(tmp_path):
+    make_sweep(tmp_path / "a", {"random": RANDOM})
+    make_sweep(tmp_path / "b", {"random": RANDOM, "margin": MARGIN}, pool="bbbb")
+    report = make_report([tmp_path])
+    (text,) = texts(report, "error")
+    assert "cannot be compared" in text
+    assert "the data were changed between them (the fingerprints of pool are others)" in text
+    titles = [comparison.title for comparison in report.comparisons]
+    assert titles == ["digits, pool aaaa", "digits, pool bbbb"]
+
+
+def test_where_the_same_data_lie_is_no_matter(tmp_path):
+    make_sweep(tmp_path / "a", {"random": RANDOM})
+    make_sweep(tmp_path / "b", {"margin": MARGIN}, data__root="elsewhere", measures=True)
+    report = make_report([tmp_path])
+    assert texts(report) == []
+    assert len(report.comparisons[0].differences) == 1
+
+
+def test_swept_options_of_a_strategy_are_in_its_name(tmp_path):
+    make_sweep(tmp_path / "a", {"random": RANDOM, "margin": MARGIN})
+    make_sweep(tmp_path / "b", {"margin": RANDOM}, strategy__temperature=2.0)
+    (comparison,) = make_report([tmp_path]).comparisons
+    assert comparison.strategies == (
+        "random",
+        "margin, strategy.temperature=1.0",
+        "margin, strategy.temperature=2.0",
+    )
+    (comparison,) = make_report([tmp_path], baseline="margin, strategy.temperature=2.0").comparisons
+    assert comparison.strategies[0] == comparison.baseline == "margin, strategy.temperature=2.0"
+
+
+def test_a_path_that_is_another_for_each_seed_is_no_other_strategy(tmp_path):
+    make_sweep(tmp_path, {"random": RANDOM})
+    for seed in range(3):
+        make_run(tmp_path / f"r{seed}", "replay", seed, MARGIN[seed], strategy__path=f"m{seed}")
+    assert make_report([tmp_path]).comparisons[0].strategies == ("random", "replay")
+
+
+def test_initial_sets_of_one_strategy_are_compared_and_of_several_kept_apart(tmp_path):
+    for size in (4, 2):
+        make_sweep(tmp_path / f"{size}", {"random": RANDOM}, initial__size=size)
+    (comparison,) = make_report([tmp_path]).comparisons
+    assert set(comparison.strategies) == {"random, initial.size=2", "random, initial.size=4"}
+    for size in (4, 2):
+        make_sweep(tmp_path / f"{size}", {"margin": MARGIN}, initial__size=size)
+    report = make_report([tmp_path])
+    titles = [comparison.title for comparison in report.comparisons]
+    assert titles == ["digits, initial.size=2", "digits, initial.size=4"]
+    assert [comparison.baseline for comparison in report.comparisons] == ["random", "random"]
+
+
+def test_the_baseline_that_is_not_there_is_told(tmp_path):
+    make_sweep(tmp_path, {"margin": MARGIN, "entropy": RANDOM})
+    report = make_report([tmp_path])
+    (comparison,) = report.comparisons
+    assert (comparison.baseline, comparison.differences) == (None, ())
+    assert "there is no baseline 'random'" in texts(report, "warning")[0]
+    (comparison,) = make_report([tmp_path], baseline="entropy").comparisons
+    assert comparison.differences[0].strategy == "margin"
+    with pytest.raises(ConfigError, match="'margn' to compare with: did you mean 'margin'"):
+        make_report([tmp_path], baseline="margn")
+
+
+def test_several_data_sets_give_ranks_and_one_penalty_matrix(tmp_path):
+    sweep(tmp_path / "a")
+    sweep(tmp_path / "b", data="mnist", pool="cccc")
+    report = make_report([tmp_path])
+    assert texts(report) == []
+    assert [comparison.data for comparison in report.comparisons] == ["digits", "mnist"]
+    assert report.ranks.strategies == ("margin", "random")
+    assert report.ranks.ranks == (1.0, 2.0)
+    assert report.penalties.data_sets == 2
+    random, margin = (report.penalties.strategies.index(s) for s in ("random", "margin"))
+    # Worse at 8 and at 12 of 3 label counts, on both data sets.
+    assert report.penalties.matrix[random][margin] == pytest.approx(4 / 3)
+    assert report.penalties.matrix[margin][random] == 0
+    assert (
+        report.findings[0] == "mean ranks over digits and mnist, 1 is best: margin 1.0, random 2.0"
+    )
+
+
+# -- the same again --------------------------------------------------------------------------------
+
+
+def test_the_same_runs_elsewhere_and_later_give_the_same_report(tmp_path):
+    first = make_report([sweep(tmp_path / "one")])
+    make_sweep(tmp_path / "other", {"margin": MARGIN, "random": RANDOM})
+    again = make_report([tmp_path / "other" / "margin-seed0", tmp_path / "other"])
+    assert [run.directory for run in again.runs] == [run.directory for run in first.runs]
+    made = {"made": ""}
+    assert as_json(dataclasses.replace(again, **made)) == as_json(
+        dataclasses.replace(first, **made)
+    )
