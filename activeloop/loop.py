@@ -150,6 +150,7 @@ class ActiveLoop:
                 "config": dict(identity) if identity is not None else settings,
             }
         )
+        self.files.keep_pool_size(len(data.pool))
         self.files.save_test_labels(test_labels)
         state = read_state(self.files.store, data)
         self.data = dataclasses.replace(data, classes=state.classes)

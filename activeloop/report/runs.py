@@ -67,6 +67,13 @@ class Run:
         with _opened(self.directory) as store:
             return store.labels()
 
+    @cached_property
+    def pool_size(self) -> int | None:
+        """How many samples its pool has; None: a run of an earlier version kept no such number."""
+        with _opened(self.directory) as store:
+            size: int | None = store.meta("pool_size")
+        return size
+
     def test_probs(self, round: int) -> npt.NDArray[np.float16] | None:
         """Return the test probabilities of a round, `[T, C]`; None where they are not kept."""
         path = self.directory / "test_probs" / f"round_{round:04d}.npy"
