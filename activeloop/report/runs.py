@@ -26,6 +26,9 @@ from activeloop.messages import ERROR_FILE
 from activeloop.store import Asked, Store
 from activeloop.types import Round
 
+# Of a run, what is read from its file when it is asked for.
+_READ = ("queries", "answers", "pool_size")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -95,11 +98,18 @@ class Run:
         with _opened(self.directory) as store:
             return store.labels()
 
+    @cached_property
+    def pool_size(self) -> int | None:
+        """How many samples its pool has; None: a run of an earlier version kept no such number."""
+        with _opened(self.directory) as store:
+            size: int | None = store.meta("pool_size")
+        return size
+
     def called(self, strategy: str) -> Run:
         """Return this run with another name for its strategy."""
         run = replace(self, strategy=strategy)
         # What was read stays read.
-        vars(run).update({n: v for n, v in vars(self).items() if n in ("queries", "answers")})
+        vars(run).update({n: v for n, v in vars(self).items() if n in _READ})
         return run
 
     def test_probs(self, round: int) -> npt.NDArray[np.float16] | None:
