@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from torch import Tensor
 
-from activeloop.errors import StoreError
+from activeloop.errors import IN_USE, StoreError
 from activeloop.store import Store
 from activeloop.types import Data, Labels, Learner, Round
 
@@ -77,7 +77,7 @@ class RunFiles:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise StoreError(f"{directory} is in use: another process runs it") from error
+                raise StoreError(f"{directory} {IN_USE}") from error
         _held[directory.resolve()] = self
 
     def _release(self) -> None:
