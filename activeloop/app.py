@@ -14,13 +14,14 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from activeloop import sweep, torchrun
 from activeloop.config import EXCLUDED_KEYS, config_dir, register
-from activeloop.errors import ActiveLoopError, ConfigError
+from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
 from activeloop.messages import one_line
 
 
@@ -41,9 +42,7 @@ def main() -> None:
         code = 130
         if torchrun.place().rank > 0:  # rank 0 has been interrupted too, and says so
             sys.exit(code)
-        where = sweep.how_to_go_on() or str(interrupt)
-        advice = f"; the same command with {where} goes on" if where else ""
-        print(f"interrupted{advice}", file=sys.stderr)
+        print(f"interrupted{_how_to_go_on(interrupt)}", file=sys.stderr)
     except Exception as error:
         code = 1
         process = _process_to_say()
@@ -53,6 +52,14 @@ def main() -> None:
             print(f"error{process}: {one_line(error)}", file=sys.stderr)
     sweep.forget()
     sys.exit(code)
+
+
+def _how_to_go_on(interrupt: KeyboardInterrupt) -> str:
+    setting = sweep.how_to_go_on()
+    if setting == "":
+        return "; the same command goes on"
+    setting = setting or str(interrupt)
+    return f"; the same command with {setting} goes on" if setting else ""
 
 
 def _process_to_say() -> str | None:
@@ -80,6 +87,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     # Overrides first, for argparse takes positional arguments in one group only.
     overrides = [word for word in arguments if _is_override(word)]
     options = [word for word in arguments if not _is_override(word)]
+    overrides += experiments_seeds_left_out(overrides)
     own = torchrun.overrides(torchrun.place(), options, overrides)
     sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *own, *options]
     task = Task()
@@ -121,7 +129,8 @@ class Task:
         except Exception as error:
             # A sweep's job raises, in whichever process it is; a single run's error is raised
             # by `dispatch`, past Hydra's own words about it.
-            if self._sent:  # it goes back in a pickle, which not every error survives
+            if self._sent and not isinstance(error, RunsFailed):
+                # It goes back in a pickle, which not every error survives.
                 raise ActiveLoopError(one_line(error)) from None
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
@@ -173,17 +182,27 @@ def report(arguments: Sequence[str]) -> int:
     return 0
 
 
+def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:
+    """Return the override by which a `seed=` takes the place of the `seeds` of an experiment."""
+    given = {override.key_or_group for override in _parsed(overrides)}
+    return ["seeds=null"] if {"experiment", "seed"} <= given and "seeds" not in given else []
+
+
 def fixed_keys_left_out(overrides: Sequence[str]) -> list[str]:
     """Return the override that leaves only swept keys in the names of directories."""
-    if not overrides:
+    if not (parsed := _parsed(overrides)):
         return []
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except OverrideParseException:
-        return []  # Hydra says it better.
     fixed = {o.key_or_group for o in parsed if not o.is_sweep_override()}
     names = ",".join(sorted({"strategy", "seed", "experiment"} | fixed))
     return [f"{EXCLUDED_KEYS}=[{names}]"]
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    """Return overrides as Hydra reads them; none where it cannot, which it says better itself."""
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException:
+        return []
 
 
 def _is_override(word: str) -> bool:

@@ -127,6 +127,11 @@ def fresh(path: str, date: str) -> str:
     return _fresh[path]
 
 
+def made_fresh(path: str) -> bool:
+    """Return whether `path` is a directory that `fresh` made for this command."""
+    return path in _fresh.values()
+
+
 def run_dir(date: str, time: str, *, _root_: DictConfig) -> str:
     """Return the directory of a single run; with `seeds`, that of their runs, as a sweep's."""
     if _root_.seeds is not None:

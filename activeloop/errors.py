@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
+
+# How the message about a run ends that another process is at.
+IN_USE: Final = "is in use: another process runs it"
 
 # What to do where a strategy needs members and there are none.
 MEMBERS_ADVICE: Final = (
@@ -36,3 +40,19 @@ class OrderError(ActiveLoopError):
 
 class StoreError(ActiveLoopError):
     """A run directory holds another run, or cannot be read or written."""
+
+
+class RunsFailed(ActiveLoopError):
+    """Some of several runs failed, or all of them.
+
+    Args:
+        reasons: why, in one line, by the directory of the run.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__(reasons)
+        self.reasons = dict(reasons)
+
+    def __str__(self) -> str:
+        """Return the first reason."""
+        return next(iter(self.reasons.values()))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from activeloop.errors import StoreError
+from activeloop.errors import IN_USE, StoreError
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
 from activeloop.types import Data, Indices, Labels, Learner, Round
@@ -82,7 +82,7 @@ class RunFiles:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise StoreError(f"{directory} is in use: another process runs it") from error
+                raise StoreError(f"{directory} {IN_USE}") from error
         _held[directory.resolve()] = self
 
     def _release(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from activeloop.config import Config, cache_dir, strategy_name, variant, without
 from activeloop.distributed import ALONE, Ranks, joined
 from activeloop.environment import write_environment
 from activeloop.errors import ConfigError, StoreError
+from activeloop.finished import finished
 from activeloop.initial import Initial
 from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
 from activeloop.loop import ActiveLoop
@@ -32,7 +34,9 @@ from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
 from activeloop.run_files import flat, shown
 from activeloop.schedule import Schedule
-from activeloop.types import Data, HiddenLabels, Oracle
+from activeloop.store import Store
+from activeloop.sweep import check_swept
+from activeloop.types import Data, HiddenLabels, Oracle, Round
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +46,17 @@ _ELSEWHERE = ("device", "memory_limit", "seeds")
 
 def run_config(config: DictConfig) -> None:
     """Run what `config` says, in Hydra's output directory; or help the process that does."""
+    hydra = HydraConfig.get()
+    check_swept(hydra)
     if torchrun.place().rank > 0:
         help_run(config)
         return
-    hydra = HydraConfig.get()
-    directory = Path(hydra.runtime.output_dir)
+    directory, labels = Path(hydra.runtime.output_dir), labels_of(config, hydra)
     try:
-        run_in(directory, config, labels=labels_of(config, hydra))
+        if torchrun.place().size == 1 and is_finished(directory, config):
+            leave_alone(directory, labels)
+        else:
+            run_in(directory, config, labels)
     except Exception as error:
         write_error(directory, error)
         if hydra.mode == RunMode.MULTIRUN:
@@ -92,12 +100,34 @@ def help_run(config: DictConfig) -> None:
         help_leader(build_learner(config, ranks), data, ranks)
 
 
+def is_finished(directory: Path, config: DictConfig) -> bool:
+    """Return whether the run of `config` in `directory` is over: in milliseconds, without its data.
+
+    Raises:
+        ConfigError: the settings have no meaning.
+    """
+    return (directory / "run.db").exists() and finished(directory, _identity(config))
+
+
+def leave_alone(directory: Path, labels: Mapping[str, Any]) -> None:
+    """Say that the run in `directory` is over, and draw its curve if that is not there."""
+    with contextlib.closing(Store(directory / "run.db")) as store:
+        _nothing_to_do(directory, store.meta("ended"), store.rounds(), labels)
+
+
+def _nothing_to_do(
+    directory: Path, ended: str, rounds: Sequence[Round], labels: Mapping[str, Any]
+) -> None:
+    print(f"{shown(directory)} holds this run, finished already ({ended}): nothing to do")
+    (directory / ERROR_FILE).unlink(missing_ok=True)
+    if not (directory / "curve.png").exists():
+        draw_curve(rounds, directory / "curve.png", title=_title(labels))
+
+
 def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> bool:
     """Leave the files that explain the run; False: it is finished already."""
     if loop.ended is not None:
-        print(f"{shown(directory)} holds this run, finished already ({loop.ended}): nothing to do")
-        if not (directory / "curve.png").exists():
-            draw_curve(loop.rounds, directory / "curve.png", title=_title(labels))
+        _nothing_to_do(directory, loop.ended, loop.rounds, labels)
         return False
     if not loop.rounds:
         (directory / "config.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")

@@ -18,12 +18,21 @@ from omegaconf import DictConfig, OmegaConf
 from activeloop import torchrun
 from activeloop.cohort import Cohort
 from activeloop.config import of_seed
-from activeloop.errors import ConfigError, StoreError
+from activeloop.errors import ConfigError, RunsFailed, StoreError
 from activeloop.loop import ActiveLoop
 from activeloop.messages import ERROR_FILE, one_line
 from activeloop.progress import Progress
-from activeloop.runner import begin, build, build_data, end, labels_of, write_error
-from activeloop.sweep import directories
+from activeloop.runner import (
+    begin,
+    build,
+    build_data,
+    end,
+    is_finished,
+    labels_of,
+    leave_alone,
+    write_error,
+)
+from activeloop.sweep import check_swept, directories
 from activeloop.types import Data, HiddenLabels, Oracle
 
 
@@ -85,10 +94,11 @@ class Run:
 def run_seeds(config: DictConfig) -> None:
     """Run what `config` says with each of its seeds, in directories within Hydra's.
 
-    A run that fails is named and stops no other; the first error is raised when all are over.
+    A run that fails is named and stops no other. Where all are finished, nothing is loaded.
 
     Raises:
         ConfigError: torchrun started several processes.
+        RunsFailed: when all are over: which of them failed, and why.
     """
     if torchrun.place().size > 1:
         raise ConfigError(
@@ -96,6 +106,7 @@ def run_seeds(config: DictConfig) -> None:
             "without torchrun, or give one seed="
         )
     hydra = HydraConfig.get()
+    check_swept(hydra)
     root = OmegaConf.merge(OmegaConf.create({"hydra": hydra}), config)
     assert isinstance(root, DictConfig)
     runs = []
@@ -103,16 +114,21 @@ def run_seeds(config: DictConfig) -> None:
         alone = of_seed(config, seed)
         labels = labels_of(alone, hydra)
         runs.append(Run(seed=seed, directory=directory, config=alone, labels=labels))
+    if all(is_finished(run.directory, run.config) for run in runs):
+        for run in runs:
+            leave_alone(run.directory, run.labels)
+        return
     with ExitStack() as stack:
         errors = _run(runs, stack)
     if errors:
-        raise errors[0]
+        reasons = {str(run.directory): one_line(error) for run, error in errors}
+        raise RunsFailed(reasons) from errors[0][1]
 
 
-def _run(runs: Sequence[Run], stack: ExitStack) -> list[Exception]:
+def _run(runs: Sequence[Run], stack: ExitStack) -> list[tuple[Run, Exception]]:
     """Run all of `runs`; return what went wrong. `stack` closes their files."""
     made: list[tuple[Run, ActiveLoop, Oracle]] = []
-    errors: list[Exception] = []
+    errors: list[tuple[Run, Exception]] = []
     data = LoadedOnce()
     for run in runs:
         try:
@@ -121,7 +137,7 @@ def _run(runs: Sequence[Run], stack: ExitStack) -> list[Exception]:
             run.begin(loop)
         except StoreError as error:
             run.failed(error)
-            errors.append(error)
+            errors.append((run, error))
         except Exception as error:
             # What is wrong with one is wrong with all, and said once; but a sweep tells failed
             # runs by what they leave.
@@ -143,7 +159,7 @@ def _run(runs: Sequence[Run], stack: ExitStack) -> list[Exception]:
         run, loop, _ = made[position]
         if failure is not None:
             run.failed(failure)
-            errors.append(failure)
+            errors.append((run, failure))
         elif position not in finished:
             run.end(loop)
         loop.files.close()

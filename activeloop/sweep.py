@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,9 +22,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from activeloop.config import of_seed, run_name, seeds_of
-from activeloop.errors import ConfigError
-from activeloop.messages import ERROR_FILE, one_line
+from activeloop.config import made_fresh, of_seed, run_name, seeds_of
+from activeloop.errors import IN_USE, ConfigError, RunsFailed
+from activeloop.messages import one_line
 
 _JOBS = ".jobs"
 _NO_END = "it did not end: its process was killed, or the launcher gave up waiting"
@@ -32,16 +32,10 @@ _NO_END = "it did not end: its process was killed, or the launcher gave up waiti
 
 @dataclass(frozen=True)
 class Job:
-    """A job that began: the directories of its runs, and why it failed, if it did."""
+    """A job that began: the directories of its runs, and why some failed, if they did."""
 
     directories: tuple[Path, ...]
-    error: str | None
-
-    def failures(self) -> dict[Path, str]:
-        """Return why runs failed, by their directories."""
-        files = [run / ERROR_FILE for run in self.directories]
-        told = {f.parent: f.read_text("utf-8").partition("\n")[0] for f in files if f.exists()}
-        return told or ({} if self.error is None else {self.directories[0]: self.error})
+    failures: dict[Path, str]
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ class Sweep:
 
     Attributes:
         directory: where its runs are.
-        setting: what it was given its directory by.
+        setting: what has a command go on in it: nothing where the same command does by itself.
         records: the folder in which its jobs tell of themselves.
         launcher: the name of what starts them, as in hydra/launcher=joblib.
         launcher_class: that one's class, by its path.
@@ -66,7 +60,13 @@ class Sweep:
         """Return the jobs that began, in their order."""
         records = sorted(self.records.glob("*.json"), key=lambda path: int(path.stem))
         read = [json.loads(record.read_text("utf-8")) for record in records]
-        return [Job(tuple(map(Path, each["directories"])), each["error"]) for each in read]
+        return [
+            Job(
+                tuple(map(Path, each["directories"])),
+                {Path(run): reason for run, reason in each["failures"].items()},
+            )
+            for each in read
+        ]
 
 
 _sweeps: list[Sweep] = []
@@ -92,39 +92,61 @@ class SweepCallback(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note that a job began."""
-        self._write(config, _NO_END)
+        self._write(config, dict.fromkeys(_runs(config), _NO_END))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Note how it ended."""
-        reason = None
+        failures: dict[str, str] = {}
         if job_return.status == JobStatus.FAILED:
             try:
                 _ = job_return.return_value
+            except RunsFailed as error:
+                failures = error.reasons
             except Exception as error:
-                reason = one_line(error)
-        self._write(config, reason)
+                failures = dict.fromkeys(_runs(config), one_line(error))
+        self._write(config, failures)
 
     def _begin(self, config: DictConfig, setting: str, where: str) -> None:
         directory = Path(where).absolute()
+        again = f"{setting}={directory}" if made_fresh(where) else ""
         self._records = directory / _JOBS / uuid.uuid4().hex
         self._records.mkdir(parents=True)
         name = str(config.hydra.runtime.choices["hydra/launcher"])
         target = str(config.hydra.launcher._target_)
-        _sweeps.append(Sweep(directory, setting, self._records, name, target))
+        _sweeps.append(Sweep(directory, again, self._records, name, target))
 
-    def _write(self, config: DictConfig, error: str | None) -> None:
+    def _write(self, config: DictConfig, failures: Mapping[str, str]) -> None:
         if self._records is None:  # a single run
             return
-        try:
-            runs = [str(path.absolute()) for path in directories(config).values()]
-        except ConfigError:  # of seeds that have no meaning: the job says it
-            runs = [str(Path(config.hydra.runtime.output_dir).absolute())]
-        record = json.dumps({"directories": runs, "error": error})
+        record = json.dumps({"directories": _runs(config), "failures": dict(failures)})
         number = 0 if OmegaConf.is_missing(config.hydra.job, "num") else config.hydra.job.num
         temporary = self._records / f"{number}.tmp"
         with contextlib.suppress(FileNotFoundError):  # the sweep was interrupted, this job was not
             temporary.write_text(record, "utf-8")
             temporary.replace(temporary.with_suffix(".json"))
+
+
+def _runs(config: DictConfig) -> list[str]:
+    """Return the directories of the runs of a job, as they are written down."""
+    try:
+        return [str(path.absolute()) for path in directories(config).values()]
+    except ConfigError:  # of seeds that have no meaning: the job says it
+        return [str(Path(config.hydra.runtime.output_dir).absolute())]
+
+
+def check_swept(hydra: Any) -> None:
+    """Raise `ConfigError` if the experiment is a sweep by itself and this job is none of its jobs.
+
+    So it is with `experiment=a,b`, and where one run is made of an experiment.
+    """
+    params = OmegaConf.select(hydra, "sweeper.params") or {}
+    given = {word.lstrip("+~").partition("=")[0] for word in hydra.overrides.task}
+    for name, values in params.items():
+        if name not in given:
+            raise ConfigError(
+                f"experiment={hydra.runtime.choices.get('experiment')} is a sweep by itself, over "
+                f"{name}={values}: run it alone, or name one with {name}="
+            )
 
 
 def directories(root: DictConfig) -> dict[int, Path]:
@@ -135,9 +157,12 @@ def directories(root: DictConfig) -> dict[int, Path]:
     return {seed: output / run_name(of_seed(root, seed)) for seed in seeds_of(root)}
 
 
-def how_to_go_on() -> str:
-    """Return the setting that has the command go on with the sweep that this process started."""
-    return f"{_sweeps[-1].setting}={_sweeps[-1].directory}" if _sweeps else ""
+def how_to_go_on() -> str | None:
+    """Return the setting with which the command goes on with the sweep that this process started.
+
+    Nothing where the same command does it by itself; None where there is no sweep.
+    """
+    return _sweeps[-1].setting if _sweeps else None
 
 
 def started() -> Path | None:
@@ -168,11 +193,18 @@ def finish(failure: Exception | None) -> int:
     jobs = sweep.jobs()
     runs = [run for job in jobs for run in job.directories]
     _report(runs)
-    failed = {run: reason for job in jobs for run, reason in job.failures().items()}
+    failed = {run: reason for job in jobs for run, reason in job.failures.items()}
+    if isinstance(failure, RunsFailed):  # of a job that is a sweep by itself
+        failed |= {Path(run): reason for run, reason in failure.reasons.items()}
     if not failed and failure is None:
         return 0
-    if failed:
-        print(f"error: {len(failed)} of {len(runs)} runs failed", file=sys.stderr)
+    elsewhere = [run for run, reason in failed.items() if reason.endswith(IN_USE)]
+    if len(failed) > len(elsewhere):
+        counted = f"{len(failed) - len(elsewhere)} of {len(runs)} runs failed"
+        print(f"error: {counted}", file=sys.stderr)
+    if elsewhere:
+        counted = f"{len(elsewhere)} of {len(runs)} runs were left to another process"
+        print(f"error: {counted}; once it is over, the same command goes on", file=sys.stderr)
     for run, reason in failed.items():
         print(f"  {shown(run)}: {reason}", file=sys.stderr)
     if failure is not None and all(reason == _NO_END for reason in failed.values()):

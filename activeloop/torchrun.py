@@ -45,7 +45,7 @@ def place() -> Place:
 
 
 def overrides(place: Place, options: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Return the overrides that keep a helper from making a directory and from logging.
+    """Return what the processes of a run need: one run, for which only the first keeps a directory.
 
     Args:
         place: of this process.
@@ -62,9 +62,12 @@ def overrides(place: Place, options: Sequence[str], words: Sequence[str]) -> lis
             "torchrun shares one run among its processes: leave out -m and start it once for each "
             "run; for a sweep leave out torchrun, and see hydra/launcher=joblib or submitit_slurm"
         )
+    # An experiment that is a sweep by itself is one run of it here.
+    one = [] if "hydra.mode=RUN" in words else ["hydra.mode=RUN"]
     if place.rank == 0:
-        return []
+        return one
     return [
+        *one,
         "hydra.run.dir=.",
         f"hydra.job_logging.handlers.file.filename={os.devnull}",
         "hydra.job_logging.root.handlers=[file]",

@@ -1,13 +1,18 @@
 """Compose every option of every group with the installed activeloop; build strategies and rules.
 
+Of an experiment that is a sweep each job is composed too.
+
 python scripts/compose_all.py
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from activeloop import stopping
@@ -24,16 +29,27 @@ def main() -> None:
             group = folder.relative_to(config_dir()).as_posix()
             options = sorted(path.stem for path in folder.glob("*.yaml"))
             for option in options:
-                config: Any = OmegaConf.to_container(
-                    compose("config", [f"{group}={option}"]), resolve=True
-                )
-                if group == "strategy" and "???" not in config["strategy"].values():
-                    from_config(config["strategy"])
-                if group == "stopping" and "???" not in config["stopping"].values():
-                    stopping.from_config(config["stopping"])
-                composed += 1
+                for overrides in jobs(f"{group}={option}"):
+                    config: Any = OmegaConf.to_container(compose("config", overrides), resolve=True)
+                    if "???" not in config["strategy"].values():
+                        from_config(config["strategy"])
+                    if "???" not in config["stopping"].values():
+                        stopping.from_config(config["stopping"])
+                    composed += 1
             print(f"{group}: {', '.join(options)}")
-    print(f"{composed} options composed from {config_dir()}")
+    print(f"{composed} configs composed from {config_dir()}")
+
+
+def jobs(choice: str) -> Iterator[list[str]]:
+    """Yield the overrides of each run that `choice` makes: one, or those of its own sweep."""
+    params = compose("config", [choice], return_hydra_config=True).hydra.sweeper.params or {}
+    parsed = OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in params.items()])
+    swept = [
+        [f"{each.key_or_group}={value}" for value in each.sweep_string_iterator()]
+        for each in parsed
+    ]
+    for values in itertools.product(*swept):
+        yield [choice, *values]
 
 
 if __name__ == "__main__":

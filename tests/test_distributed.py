@@ -306,6 +306,7 @@ def test_a_helper_that_ends_ends_the_run(tmp_path, end):
     ("words", "message"),
     [
         (["-m", "seed=1,2"], "torchrun shares one run among its processes: leave out -m"),
+        (["experiment=compare", "seed=1"], "experiment=compare is a sweep by itself, over str"),
         (["learner=sklearn"], "SklearnLearner works in one process, and torchrun started 2"),
         (["device=cuda:1"], "device=cuda:1 is one device, and torchrun started 2 processes"),
         (["strategy=margn"], "margn"),

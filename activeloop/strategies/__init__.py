@@ -52,7 +52,7 @@ from activeloop.strategies.uncertainty import (
     variation_ratio,
 )
 from activeloop.strategies.uncertainty_herding import uherding
-from activeloop.strategies.uniform import random
+from activeloop.strategies.uniform import random, random_again
 from activeloop.strategies.weighted import WeightedKMeans, clue
 
 __all__ = [
@@ -110,6 +110,7 @@ __all__ = [
     "neighbor_kl",
     "probcover",
     "random",
+    "random_again",
     "score",
     "score_of",
     "typiclust",

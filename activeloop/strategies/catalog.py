@@ -9,6 +9,7 @@ _HOME = "activeloop.strategies"
 FAMILIES: Mapping[str, Mapping[str, str]] = {
     "baseline": {
         "random": f"{_HOME}.uniform.random",
+        "random_again": f"{_HOME}.uniform.random_again",
     },
     "uncertainty": {
         "least_confidence": f"{_HOME}.uncertainty.least_confidence",

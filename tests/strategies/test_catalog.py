@@ -50,12 +50,26 @@ def test_labelled_samples_are_never_picked():
     assert sorted(picks("entropy", 3, labelled=[1, 3]).indices) == [0, 2, 4]
 
 
-def test_random_is_uniform_over_the_unlabelled():
+@pytest.mark.parametrize("name", ["random", "random_again"])
+def test_random_is_uniform_over_the_unlabelled(name):
     counts = np.zeros(5)
     for seed in range(900):
-        counts[load_strategy("random")(context(PROBS, k=2, labelled=[0, 4], seed=seed))] += 1
+        counts[load_strategy(name)(context(PROBS, k=2, labelled=[0, 4], seed=seed))] += 1
     assert counts[[0, 4]].tolist() == [0, 0]
     assert counts[1:4].min() > 530  # 600 expected each, standard deviation 14
+
+
+def test_random_again_draws_others_than_random():
+    shared = []
+    for seed in range(300):
+        one, other = (
+            load_strategy(name)(context([[0.5, 0.5]] * 100, k=20, seed=seed)).tolist()
+            for name in ("random", "random_again")
+        )
+        again = load_strategy("random_again")(context([[0.5, 0.5]] * 100, k=20, seed=seed))
+        assert again.tolist() == other
+        shared.append(len(set(one) & set(other)))
+    assert np.mean(shared) == pytest.approx(4, abs=0.4)  # of 20: its standard deviation is 0.1
 
 
 def neighbor_context(features, probs, k, labelled=()):
