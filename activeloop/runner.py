@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,13 @@ from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
 from activeloop.run_files import flat, shown
 from activeloop.schedule import Schedule
-from activeloop.types import Data, HiddenLabels, Oracle
+from activeloop.trackers import PoolImages, Tracking, checked, tracking_of
+from activeloop.types import Data, HiddenLabels, Oracle, Samples, Tracker
 
 log = logging.getLogger(__name__)
 
-# Settings of the machine: with others, a run is still the same run.
-_ELSEWHERE = ("device", "memory_limit", "seeds")
+# Settings of the machine, and who is told: with others, a run is still the same run.
+_ELSEWHERE = ("device", "memory_limit", "seeds", "tracker")
 
 
 def run_config(config: DictConfig) -> None:
@@ -81,7 +83,7 @@ def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> No
                 result_table(loop.rounds)
                 end(loop, directory, labels)
         finally:
-            loop.files.close()
+            close(loop)
         dismiss_helpers(ranks)
 
 
@@ -98,6 +100,7 @@ def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping
         print(f"{shown(directory)} holds this run, finished already ({loop.ended}): nothing to do")
         if not (directory / "curve.png").exists():
             draw_curve(loop.rounds, directory / "curve.png", title=_title(labels))
+        track(loop, directory, config, labels)
         return False
     if not loop.rounds:
         (directory / "config.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
@@ -105,13 +108,37 @@ def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping
     else:
         print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
     write_environment(directory, str(loop.learner.device), loop.files.store)
+    track(loop, directory, config, labels)
     return True
 
 
 def end(loop: ActiveLoop, directory: Path, labels: Mapping[str, Any]) -> None:
     """Draw the curve of a run that is over, and say where its files are."""
     draw_curve(loop.rounds, directory / "curve.png", title=_title(labels))
+    for tracking in tracking_of(loop):
+        tracking.end(str(loop.ended))
     print(f"{loop.ended}; files in {shown(directory)}")
+
+
+def close(loop: ActiveLoop) -> None:
+    """Let go of a run's files, and of who was told of it."""
+    for tracking in tracking_of(loop):
+        tracking.close()
+    loop.files.close()
+
+
+def track(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
+    """Tell the run's tracker, if it has one, which run this is and what was done before."""
+    hydra = HydraConfig.get()
+    home = hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.runtime.output_dir
+    for tracking in tracking_of(loop):
+        tracking.begin(
+            loop,
+            directory=directory,
+            home=Path(home).absolute(),
+            config=_plain(config),
+            labels=labels,
+        )
 
 
 def build(
@@ -133,8 +160,9 @@ def build(
     """
     check_complete(config)
     seed = whole("seed", config.seed)
-    # First, so that a strategy that does not exist is found before the data is loaded.
+    # First, so that a strategy or tracker that does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
+    tracker = build_tracker(config)
     data, hidden = loaded(config) if loaded else shared_data(config, ranks)
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)
@@ -157,6 +185,10 @@ def build(
         neighbors=build_neighbors(config),
         identity=_identity(config),
     )
+    if tracker is not None:
+        original = partial(original_pool, config, loaded or build_data)
+        images = PoolImages(data.pool, None if data.embeddings is None else original)
+        loop.listeners.append(Tracking(tracker, _plain(config.tracker), images))
     return loop, build_oracle(config, data, hidden)
 
 
@@ -227,6 +259,27 @@ def build_neighbors(config: DictConfig) -> NeighborSearch:
     settings = _plain(config.neighbors)
     cache = cache_dir() / "neighbors" if settings["cache"] == "auto" else settings["cache"]
     return NeighborSearch(**settings | {"cache": None if cache is None else Path(cache)})
+
+
+def build_tracker(config: DictConfig) -> Tracker | None:
+    """Return who is told of the run beside its files, if anyone is.
+
+    Raises:
+        ConfigError: it is no tracker, or needs a package that is not installed.
+    """
+    if config.tracker._target_ is None:
+        return None
+    tracker = instantiate(config.tracker, _convert_="all")
+    return checked(tracker, config.tracker._target_)
+
+
+def original_pool(
+    config: DictConfig, load: Callable[[DictConfig], tuple[Data, HiddenLabels]]
+) -> Samples:
+    """Return the samples of the pool as they were before `embed` took their place."""
+    plain = config.copy()
+    plain.embed = {"_target_": "activeloop.embed.none"}
+    return load(plain)[0].pool
 
 
 def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle:

@@ -22,7 +22,7 @@ from activeloop.errors import ConfigError, StoreError
 from activeloop.loop import ActiveLoop
 from activeloop.messages import ERROR_FILE, one_line
 from activeloop.progress import Progress
-from activeloop.runner import begin, build, build_data, end, labels_of, write_error
+from activeloop.runner import begin, build, build_data, close, end, labels_of, write_error
 from activeloop.sweep import directories
 from activeloop.types import Data, HiddenLabels, Oracle
 
@@ -117,7 +117,7 @@ def _run(runs: Sequence[Run], stack: ExitStack) -> list[Exception]:
     for run in runs:
         try:
             loop, oracle = build(run.config, run.directory, data)
-            stack.callback(loop.files.close)
+            stack.callback(close, loop)
             run.begin(loop)
         except StoreError as error:
             run.failed(error)
@@ -146,7 +146,7 @@ def _run(runs: Sequence[Run], stack: ExitStack) -> list[Exception]:
             errors.append(failure)
         elif position not in finished:
             run.end(loop)
-        loop.files.close()
+        close(loop)
     return errors
 
 
