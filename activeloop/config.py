@@ -54,6 +54,7 @@ class Config:
     initial: Any = None
     oracle: Any = None
     stopping: Any = None
+    tracker: Any = None
     seed: int = 0
     seeds: Any = None
     device: str = "auto"
@@ -219,7 +220,7 @@ def _digest(root: DictConfig) -> str:
     config: dict[str, Any] = {
         str(name): OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
         for name, node in root.items_ex(resolve=False)
-        if name not in ("hydra", "strategy", "seed", "seeds", "device", "memory_limit")
+        if name not in ("hydra", "strategy", "seed", "seeds", "device", "memory_limit", "tracker")
     }
     config["data"] = without_storage(config["data"])
     for name in ("neighbors", "embed"):  # where these are kept changes nothing

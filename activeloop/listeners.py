@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from activeloop.types import Epoch, Query, Round
+from activeloop.types import Epoch, Query, Round, TrackedRun
 
 
 class Silent:
-    """A listener that does nothing: inherit from it and override what you want to hear."""
+    """A listener and tracker that does nothing: inherit, and override what you want to hear."""
+
+    def on_begin(self, run: TrackedRun) -> int | None:
+        """The run begins or goes on; only trackers are told. Return how many rounds it has."""
+        return None
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Training finished an epoch."""
@@ -21,3 +25,6 @@ class Silent:
 
     def on_end(self, reason: str) -> None:
         """The run is over."""
+
+    def close(self) -> None:
+        """Nothing more comes; only trackers are told."""

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,13 @@ from activeloop.run_files import flat, shown
 from activeloop.schedule import Schedule
 from activeloop.store import Store
 from activeloop.sweep import check_swept
-from activeloop.types import Data, HiddenLabels, Oracle, Round
+from activeloop.trackers import PoolImages, Tracking, checked, tracking_of
+from activeloop.types import Data, HiddenLabels, Oracle, Round, Samples, Tracker
 
 log = logging.getLogger(__name__)
 
-# Settings of the machine: with others, a run is still the same run.
-_ELSEWHERE = ("device", "memory_limit", "seeds")
+# Settings of the machine, and who is told: with others, a run is still the same run.
+_ELSEWHERE = ("device", "memory_limit", "seeds", "tracker")
 
 
 def run_config(config: DictConfig) -> None:
@@ -89,7 +91,7 @@ def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> No
                 result_table(loop.rounds)
                 end(loop, directory, labels)
         finally:
-            loop.files.close()
+            close(loop)
         dismiss_helpers(ranks)
 
 
@@ -103,10 +105,14 @@ def help_run(config: DictConfig) -> None:
 def is_finished(directory: Path, config: DictConfig) -> bool:
     """Return whether the run of `config` in `directory` is over: in milliseconds, without its data.
 
+    One that is to be told to a tracker is not over for that.
+
     Raises:
         ConfigError: the settings have no meaning.
     """
-    return (directory / "run.db").exists() and finished(directory, _identity(config))
+    if config.tracker._target_ is not None or not (directory / "run.db").exists():
+        return False
+    return finished(directory, _identity(config))
 
 
 def leave_alone(directory: Path, labels: Mapping[str, Any]) -> None:
@@ -128,6 +134,7 @@ def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping
     """Leave the files that explain the run; False: it is finished already."""
     if loop.ended is not None:
         _nothing_to_do(directory, loop.ended, loop.rounds, labels)
+        track(loop, directory, config, labels)
         return False
     if not loop.rounds:
         (directory / "config.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
@@ -135,13 +142,37 @@ def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping
     else:
         print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
     write_environment(directory, str(loop.learner.device), loop.files.store)
+    track(loop, directory, config, labels)
     return True
 
 
 def end(loop: ActiveLoop, directory: Path, labels: Mapping[str, Any]) -> None:
     """Draw the curve of a run that is over, and say where its files are."""
     draw_curve(loop.rounds, directory / "curve.png", title=_title(labels))
+    for tracking in tracking_of(loop):
+        tracking.end(str(loop.ended))
     print(f"{loop.ended}; files in {shown(directory)}")
+
+
+def close(loop: ActiveLoop) -> None:
+    """Let go of a run's files, and of who was told of it."""
+    for tracking in tracking_of(loop):
+        tracking.close()
+    loop.files.close()
+
+
+def track(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
+    """Tell the run's tracker, if it has one, which run this is and what was done before."""
+    hydra = HydraConfig.get()
+    home = hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.runtime.output_dir
+    for tracking in tracking_of(loop):
+        tracking.begin(
+            loop,
+            directory=directory,
+            home=Path(home).absolute(),
+            config=_plain(config),
+            labels=labels,
+        )
 
 
 def build(
@@ -166,6 +197,7 @@ def build(
     # First, so that what does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
     rule = stopping.from_config(_plain(config.stopping))
+    tracker = build_tracker(config)
     data, hidden = loaded(config) if loaded else shared_data(config, ranks)
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)
@@ -190,6 +222,10 @@ def build(
         neighbors=build_neighbors(config),
         identity=_identity(config),
     )
+    if tracker is not None:
+        original = partial(original_pool, config, loaded or build_data)
+        images = PoolImages(data.pool, None if data.embeddings is None else original)
+        loop.listeners.append(Tracking(tracker, _plain(config.tracker), images))
     return loop, build_oracle(config, data, hidden)
 
 
@@ -260,6 +296,27 @@ def build_neighbors(config: DictConfig) -> NeighborSearch:
     settings = _plain(config.neighbors)
     cache = cache_dir() / "neighbors" if settings["cache"] == "auto" else settings["cache"]
     return NeighborSearch(**settings | {"cache": None if cache is None else Path(cache)})
+
+
+def build_tracker(config: DictConfig) -> Tracker | None:
+    """Return who is told of the run beside its files, if anyone is.
+
+    Raises:
+        ConfigError: it is no tracker, or needs a package that is not installed.
+    """
+    if config.tracker._target_ is None:
+        return None
+    tracker = instantiate(config.tracker, _convert_="all")
+    return checked(tracker, config.tracker._target_)
+
+
+def original_pool(
+    config: DictConfig, load: Callable[[DictConfig], tuple[Data, HiddenLabels]]
+) -> Samples:
+    """Return the samples of the pool as they were before `embed` took their place."""
+    plain = config.copy()
+    plain.embed = {"_target_": "activeloop.embed.none"}
+    return load(plain)[0].pool
 
 
 def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle:

@@ -26,6 +26,7 @@ from activeloop.runner import (
     begin,
     build,
     build_data,
+    close,
     end,
     is_finished,
     labels_of,
@@ -133,7 +134,7 @@ def _run(runs: Sequence[Run], stack: ExitStack) -> list[tuple[Run, Exception]]:
     for run in runs:
         try:
             loop, oracle = build(run.config, run.directory, data)
-            stack.callback(loop.files.close)
+            stack.callback(close, loop)
             run.begin(loop)
         except StoreError as error:
             run.failed(error)
@@ -162,7 +163,7 @@ def _run(runs: Sequence[Run], stack: ExitStack) -> list[tuple[Run, Exception]]:
             errors.append((run, failure))
         elif position not in finished:
             run.end(loop)
-        loop.files.close()
+        close(loop)
     return errors
 
 

@@ -22,6 +22,7 @@ from activeloop.memory import default_limit
 Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
 Head = Callable[[Tensor], Tensor]
 Need = Literal["probs", "features", "members", "head", "neighbors", "embeddings"]
 NEEDS: Final[frozenset[str]] = frozenset(
@@ -401,6 +402,55 @@ class Listener(Protocol):
 
     def on_end(self, reason: str) -> None:
         """The run is over, and why."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrackedRun:
+    """What a tracker is told of the run that it follows.
+
+    Attributes:
+        directory: the run's; a tracker may leave files there.
+        home: where several runs keep what is theirs: the sweep's directory, or the run's own.
+        config: the composed config, all plain.
+        labels: `strategy`, `variant`, `seed` and `data`, as reports name the run.
+        began: when the tracker was first told of the run, in seconds since 1970.
+        rounds: the finished rounds; more come as the run goes.
+        told: how many of them the tracker was told of when the run was last under way.
+        images: returns the images of pool indices `[n]`, uint8 `[n, height, width, channels]` with
+            1 or 3 channels; None where samples are no images.
+    """
+
+    directory: Path
+    home: Path
+    config: Mapping[str, Any]
+    labels: Mapping[str, Any]
+    began: float
+    rounds: Sequence[Round]
+    told: int
+    images: Callable[[Indices], Pixels | None]
+
+    @property
+    def name(self) -> str:
+        """Name of the run among others, as in margin-seed3."""
+        variant = f"-{self.labels['variant']}" if self.labels["variant"] else ""
+        return f"{self.labels['strategy']}-seed{self.labels['seed']}{variant}"
+
+
+class Tracker(Listener, Protocol):
+    """A listener that is told which run it follows, and of each round once.
+
+    Rounds that were done before, or that it missed, come after `on_begin`, without `test_probs`.
+    Beside what was measured a round has the metric `seconds`, of all rounds by then. A query whose
+    round is not done comes again when the run goes on. `on_end` comes when the run's files are
+    there, `curve.png` too. If `on_begin` raises, the run does not start; if another method does,
+    the run goes on without the tracker. `activeloop.listeners.Silent` has empty methods to inherit.
+    """
+
+    def on_begin(self, run: TrackedRun) -> int | None:
+        """The run begins or goes on; return how many rounds are there already, None: `run.told`."""
+
+    def close(self) -> None:
+        """Nothing more comes: the run is over, has failed or was interrupted."""
 
 
 StoppingRule = Callable[[Sequence[Round]], "str | None"]

@@ -19,6 +19,9 @@ def test_no_command_and_no_code_is_left_out():
 def test_readme_command(readme_runs, request, mark, text):
     if "hydra/launcher=joblib" in text:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="activeloop[sweep]")
+    for extra, package in (("tensorboard", "tensorboard"), ("mlflow", "mlflow")):
+        if f"tracker={extra}" in text:
+            pytest.importorskip(package, reason=f"activeloop[{extra}]")
     if needs_real_data(mark):
         request.getfixturevalue("real_data")  # or skip
     done = readme_runs[mark, text].result()
