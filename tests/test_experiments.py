@@ -151,9 +151,7 @@ hydra:
 """
 
 
-@pytest.mark.parametrize(
-    "words", [["-m", "experiment=tiny,small"], ["experiment=tiny", "hydra.mode=RUN"]]
-)
+@pytest.mark.parametrize("choice", ["experiment=tiny,small", "experiment=tiny"])
 def test_a_run_outside_of_the_sweep_that_an_experiment_is(cli, tmp_path, choice):
     own(tmp_path, "experiment/tiny.yaml", TINY)
     own(tmp_path, "experiment/small.yaml", TINY)
