@@ -24,7 +24,7 @@ from activeloop.app import main
 from activeloop.config import config_dir
 from activeloop.data import load_data
 from activeloop.trackers.images import PoolImages, grid
-from activeloop.types import TrackedRun
+from activeloop.types import Round, TrackedRun
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=1", "initial.size=10"]
 FAST += ["query_size=5", "rounds=2", "strategy=margin"]
@@ -313,8 +313,8 @@ def test_one_that_cannot_begin_is_an_error_before_training(cli, tmp_path, option
 def test_a_missing_extra_is_named_before_data_are_loaded(cli, monkeypatch, tracker, package):
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
-    if package == "sqlalchemy":
-        for name in ("mlflow", "alembic"):
+    for name in ("mlflow", "alembic", "sqlalchemy"):
+        if name not in sys.modules:
             monkeypatch.setitem(sys.modules, name, SimpleNamespace())
     monkeypatch.setitem(sys.modules, package, None)
     code, _, err = cli(f"tracker={tracker}", "data=image_folder", "data.root=nowhere")
@@ -433,6 +433,15 @@ def test_tensorboard_has_each_round_once_when_a_run_goes_on(cli, tmp_path, tenso
     assert len(found.Tensors("config")) == 1
     assert cli(*words)[0] == 0
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 2
+
+
+def test_tensorboard_asks_for_all_rounds_if_its_files_are_gone(tmp_path, tensorboard):
+    from activeloop.trackers.tensorboard import TensorBoard
+
+    rounds = [Round(round=n, labels=10 + n, classes=2, metrics={}) for n in range(3)]
+    fields = {"directory": tmp_path, "rounds": rounds, "told": 2, "began": 0.0, "config": {}}
+    run = TrackedRun(**dict.fromkeys(TrackedRun.__annotations__) | fields)
+    assert [TensorBoard().on_begin(run) for _ in range(2)] == [0, 2]
 
 
 def test_tensorboard_shows_images_where_the_learner_has_vectors(cli, tmp_path, tensorboard):
