@@ -27,7 +27,7 @@ EXCLUDED_KEYS = "hydra.job.config.override_dirname.exclude_keys"
 _fresh: dict[str, str] = {}
 
 # Settings of a data set that change nothing of what it is.
-_STORAGE = ("cache", "workers", "memory_limit")
+STORAGE = ("cache", "workers", "memory_limit")
 
 # An override's text longer than this is replaced by a digest in a directory's name.
 _LONGEST_NAME = 80
@@ -228,7 +228,7 @@ def without_storage(data: Any) -> Any:
     """Return the settings of a data set without those that say where it is held, and by whom."""
     if not isinstance(data, dict):
         return data
-    return {key: value for key, value in data.items() if key not in _STORAGE}
+    return {key: value for key, value in data.items() if key not in STORAGE}
 
 
 def _experiment(root: DictConfig) -> str | None:

@@ -38,6 +38,7 @@ def environment(device: str) -> dict[str, Any]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [word for word in sys.argv if not word.startswith(EXCLUDED_KEYS)],
+        "working_directory": str(Path.cwd()),
         "commit": _commit(),
         "versions": {"python": platform.python_version(), "activeloop": __version__}
         | {package: _version(package) for package in _PACKAGES},

@@ -171,6 +171,7 @@ class ActiveLoop:
                 "config": dict(identity) if identity is not None else settings,
             }
         )
+        self.files.keep_pool_size(len(data.pool))
         self.files.save_test_labels(test_labels)
         if self.stop_set is not None:
             self.files.save_stop_indices(self.stop_set.indices)

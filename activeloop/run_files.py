@@ -117,6 +117,11 @@ class RunFiles:
                 f"initial.path={self.directory}/queries.csv starts a new run from its labels"
             )
 
+    def keep_pool_size(self, size: int) -> None:
+        """Keep how many samples there are to pick from, for reports made without the data."""
+        if self.store.meta("pool_size") is None:
+            self.store.set_meta("pool_size", size)
+
     # -- what a round leaves ----------------------------------------------------------------
 
     def save_round(

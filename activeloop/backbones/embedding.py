@@ -89,6 +89,36 @@ def backbone(
     return embedded(data, parts, as_input)
 
 
+def kept(
+    samples: Samples,
+    *,
+    cache: str | Path | None,
+    name: str = "resnet18",
+    library: str = "torchvision",
+    weights: str = "default",
+    size: int | None = None,
+    mixed_precision: bool = False,
+    seed: int = 0,
+) -> Tensor | None:
+    """Return vectors that `backbone` left in `cache`, `[n, E]`; None: not all are there.
+
+    Raises:
+        ConfigError: a setting has no meaning, or the library is not installed.
+        OSError: the file cannot be read.
+    """
+    if cache is None:
+        return None
+    frozen = load_backbone(name, library=library, weights=weights, size=size, seed=seed)
+    return _file(samples, frozen, mixed_precision, Path(cache).expanduser()).read()
+
+
+def _file(samples: Samples, backbone: Backbone, mixed_precision: bool, folder: Path) -> VectorFile:
+    """Return the file of the vectors, named by all that they depend on."""
+    on = f"{samples.fingerprint} {backbone.fingerprint} {mixed_precision}"
+    key = hashlib.blake2b(on.encode(), digest_size=16).hexdigest()
+    return VectorFile(folder, key, len(samples))
+
+
 class Embedder:
     """Makes vectors of samples, or finds them in `cache`. The network is built when needed."""
 
@@ -112,7 +142,7 @@ class Embedder:
         """Return the vectors of `samples`, `[n, E]` float32 on the CPU; `part` says which."""
         if self.cache is None or len(samples) == 0:
             return self._in_memory(samples, part)
-        file = self._file(samples, self.cache)
+        file = _file(samples, self.backbone, self.mixed_precision, self.cache)
         try:
             if (found := file.read()) is not None:
                 log.info("the %s's vectors by %s are in %s", part, self.backbone.title, file.path)
@@ -146,11 +176,6 @@ class Embedder:
                 vectors[start:stop] = torch.from_numpy(self._make(samples, start, stop))
                 tell(stop)
         return vectors
-
-    def _file(self, samples: Samples, folder: Path) -> VectorFile:
-        on = f"{samples.fingerprint} {self.backbone.fingerprint} {self.mixed_precision}"
-        key = hashlib.blake2b(on.encode(), digest_size=16).hexdigest()
-        return VectorFile(folder, key, len(samples))
 
     def _network(self) -> tuple[nn.Module, int]:
         if self._built is None:

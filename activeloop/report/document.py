@@ -244,7 +244,7 @@ class Duplicates:
         picked: by strategy, the mean share of picks that are near-duplicates of an earlier one.
         leaked: samples of the test set that have a near-duplicate in the pool; None without a test
             set.
-        test: size of the test set.
+        test: samples of the test set that were looked at.
         examples: pairs, pool beside test, as thumbnails.
     """
 

@@ -102,6 +102,13 @@ class Run:
         vars(run).update({n: v for n, v in vars(self).items() if n in ("queries", "answers")})
         return run
 
+    @cached_property
+    def pool_size(self) -> int | None:
+        """How many samples its pool has; None: a run of an earlier version kept no such number."""
+        with _opened(self.directory) as store:
+            size: int | None = store.meta("pool_size")
+        return size
+
     def test_probs(self, round: int) -> npt.NDArray[np.float16] | None:
         """Return the test probabilities of a round, `[T, C]`; None where they are not kept."""
         path = self.directory / "test_probs" / f"round_{round:04d}.npy"

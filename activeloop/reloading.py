@@ -1,0 +1,204 @@
+"""A run's data set once more, for reports: as its config says, from what is on this machine."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from hydra.utils import get_object, instantiate
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from activeloop import embed
+from activeloop.config import STORAGE, cache_dir
+from activeloop.errors import ActiveLoopError, DataError
+from activeloop.report.runs import Run
+from activeloop.report.samples import DataSet, Part, Vectors
+from activeloop.types import Data, HiddenLabels, Indices, Samples
+
+# Settings of data sets that name a file or folder.
+_PATHS = ("root", "path", "x", "y", "test_x", "test_y")
+# Settings of a backbone that its vectors depend on.
+_BACKBONE = ("name", "library", "weights", "size", "seed", "mixed_precision")
+# Above so many bytes, samples are not all read to see whether they are still the same.
+_LARGEST_CHECKED = 4 * 2**30
+_CPU = torch.device("cpu")
+
+
+def reload(run: Run) -> DataSet:
+    """Return the data set of a run: built anew from the config that the run kept.
+
+    Nothing is downloaded, and nothing embedded: vectors are there only where they are in a file.
+    A relative path means one in the directory that the run was started in, if it is there, else
+    in the working directory.
+
+    Raises:
+        DataError: the run kept no config of its data, or what is there now are other data.
+        Exception: whatever building the data set raises, where it is gone, say.
+    """
+    settings = run.identity.get("config", {}).get("data")
+    if not isinstance(settings, Mapping) or "_target_" not in settings:
+        raise DataError(
+            "it was not started from the command line, and kept no settings of its data"
+        )
+    settings = _local(_found(settings, run)) | _storage(run)
+    data, hidden = instantiate(settings, _convert_="all")
+    vectors, embedded = _embeddings(run, data)
+    doubts = _check(run, data, vectors)
+    return as_arrays(data, hidden, embeddings=vectors, embedded=embedded, doubts=doubts)
+
+
+def as_arrays(
+    data: Data,
+    hidden: HiddenLabels | None = None,
+    *,
+    embeddings: Vectors | None = None,
+    embedded: str = "",
+    doubts: tuple[str, ...] = (),
+) -> DataSet:
+    """Return a data set as reports read it; the labels of its pool are those of `hidden`."""
+    return DataSet(
+        classes=data.classes,
+        pool=_part(data.pool),
+        test=None if data.test is None else _part(data.test),
+        labels=None if hidden is None else hidden.pool,
+        embeddings=embeddings,
+        embedded=embedded,
+        doubts=doubts,
+    )
+
+
+def _part(samples: Samples) -> Part:
+    def read(indices: Indices) -> npt.NDArray[Any]:
+        array: npt.NDArray[Any] = samples.raw(indices, _CPU).numpy()
+        return array
+
+    return Part(keys=samples.keys, shape=samples.shape, read=read)
+
+
+# -- settings ---------------------------------------------------------------------------
+
+
+def _local(node: Any) -> Any:
+    """Return settings with every download turned off, those of nested targets too."""
+    if isinstance(node, list):
+        return [_local(each) for each in node]
+    if not isinstance(node, Mapping):
+        return node
+    settings = {name: _local(value) for name, value in node.items()}
+    if "download" in settings or ("_target_" in settings and _downloads(settings["_target_"])):
+        settings["download"] = False
+    return settings
+
+
+def _downloads(target: str) -> bool:
+    """Return whether a target has an option to download."""
+    try:
+        return "download" in inspect.signature(get_object(target)).parameters
+    except (TypeError, ValueError):  # it has no signature
+        return False
+
+
+def _found(node: Any, run: Run) -> Any:
+    """Return settings in which relative paths lead to where the run found its files."""
+    if isinstance(node, list):
+        return [_found(each, run) for each in node]
+    if not isinstance(node, Mapping):
+        return node
+    return {
+        name: str(_place(value, run))
+        if name in _PATHS and isinstance(value, str)
+        else _found(value, run)
+        for name, value in node.items()
+    }
+
+
+def _place(path: str, run: Run) -> Path:
+    """Return a path of the run's as one from here."""
+    started_in = run.environment.get("working_directory")
+    there = Path(started_in or ".") / Path(path).expanduser()
+    return there if there.exists() else Path(path).expanduser()
+
+
+def _storage(run: Run) -> dict[str, Any]:
+    """Return where the run kept its samples, which is no part of what it is."""
+    settings = _kept(run, "data")
+    return {name: settings[name] for name in STORAGE if name in settings}
+
+
+def _kept(run: Run, group: str) -> dict[str, Any]:
+    """Return a group of `config.yaml`, which has the settings of the machine too."""
+    try:
+        config = OmegaConf.load(run.directory / "config.yaml")
+        settings = OmegaConf.to_container(OmegaConf.select(config, group), resolve=True)
+    except (OSError, ValueError, OmegaConfBaseException):
+        return {}
+    return (
+        {str(name): value for name, value in settings.items()} if isinstance(settings, dict) else {}
+    )
+
+
+# -- embeddings -------------------------------------------------------------------------
+
+
+def _embeddings(run: Run, data: Data) -> tuple[Vectors | None, str]:
+    """Return the pool's vectors where they are in a file, and what they are."""
+    from activeloop.backbones import embedding
+
+    settings = dict(run.identity["config"].get("embed") or {})
+    target = settings.pop("_target_", None)
+    try:
+        if target == "activeloop.embed.file":
+            place = _place(str(settings["pool"]), run)
+            vectors = embed.file(data, pool=place, as_input=False).embeddings
+            return _array(vectors), f"the vectors in {place.name}"
+        if target == "activeloop.backbones.embedding.backbone":
+            cache = _kept(run, "embed").get("cache", "auto")
+            known = {name: settings[name] for name in _BACKBONE if name in settings}
+            folder = cache_dir() / "embeddings" if cache == "auto" else cache
+            vectors = embedding.kept(data.pool, cache=folder, **known)
+            return _array(vectors), f"the vectors by {known.get('name', 'the backbone')}"
+    except (ActiveLoopError, OSError):
+        pass  # not at hand: pixels will do
+    return None, ""
+
+
+def _array(vectors: torch.Tensor | None) -> Vectors | None:
+    if vectors is None:
+        return None
+    array: Vectors = vectors.numpy()
+    return array
+
+
+# -- are these the run's data? ----------------------------------------------------------
+
+
+def _check(run: Run, data: Data, vectors: Vectors | None) -> tuple[str, ...]:
+    """Raise `DataError` if these are other data than the run had; return what doubts are left."""
+    before = run.identity["data"]
+    settings = run.identity["config"].get("embed") or {}
+    how = str(settings.get("_target_", "activeloop.embed.none"))
+    if how != "activeloop.embed.none" and settings.get("as_input", True):
+        # Vectors of a backbone are kept by what the images are: where they are, so are these.
+        if how == "activeloop.backbones.embedding.backbone" and vectors is not None:
+            return ()
+        return (
+            "whether the data are still those of the runs cannot be told: what these kept is a "
+            f"fingerprint of vectors (embed={how.rpartition('.')[2]})",
+        )
+    parts = {"pool": data.pool} | ({} if data.test is None else {"test": data.test})
+    if any(len(part) * math.prod(part.shape) > _LARGEST_CHECKED for part in parts.values()):
+        return ("whether the data are still those of the runs was not checked: they are too large",)
+    now = {name: part.fingerprint for name, part in parts.items()}
+    for name in ("pool", "test"):
+        if now.get(name) != before.get(name):
+            raise DataError(
+                f"the data that are there now are not those of the run: the {name}'s fingerprint "
+                f"is {now.get(name)}, the run's was {before.get(name)}"
+            )
+    return ()
