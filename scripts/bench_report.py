@@ -173,16 +173,16 @@ def main() -> None:
         make_sweep(Path(temporary), size)
         made = report(Path(temporary), [])
     runs = size.seeds * len(STRATEGIES)
+    head = ["runs", "seconds", "of processor time", "MiB of memory", "page", "JSON"]
+    cells = [str(runs), bench.seconds(made.seconds), bench.seconds(made.cpu)]
+    cells += [bench.megabytes(each) for each in (made.memory, made.page, made.json)]
     text = (
         f"# The report of {runs} runs\n\n"
         f"`python scripts/bench_report.py`, {bench.machine(1)}\n\n"
         f"{len(STRATEGIES)} strategies with {size.seeds} seeds, {size.rounds} rounds of "
         f"{size.query_size} labels, a test set of {size.test}; the whole of `python -m activeloop "
         "report`, from starting Python to the last file.\n\n"
-        "| runs | seconds | of processor time | memory, MiB | report.html, MiB | report.json, MiB |\n"
-        "| ---: | ---: | ---: | ---: | ---: | ---: |\n"
-        f"| {runs} | {made.seconds:.1f} | {made.cpu:.1f} | {made.memory / 2**20:.0f} | {made.page / 2**20:.1f} | "
-        f"{made.json / 2**20:.1f} |\n"
+        f"{bench.table(head, [cells])}\n"
     )
     print(text)
     if given.out is not None:

@@ -38,6 +38,7 @@ def report(arguments: Sequence[str]) -> None:
     out = common(places) if given.out is None else given.out
     made = make_report(
         places,
+        pictures=not given.no_pictures,
         root=out,
         baseline=given.baseline,
         targets=given.targets,
@@ -112,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--latex", action="store_true", help="also print the table for LaTeX, with booktabs"
+    )
+    parser.add_argument(
+        "--no-pictures",
+        action="store_true",
+        help="leave out what was picked: the data are not loaded, and the page is small",
     )
     return parser
 

@@ -12,6 +12,7 @@ from activeloop.report.differences import differences
 from activeloop.report.document import Comparison, Curve, Difference, Problem, RunLine
 from activeloop.report.grouping import Group, plain_name
 from activeloop.report.pairing import unpaired
+from activeloop.report.pictures import pictures
 from activeloop.report.ranking import Values, penalty_matrix
 from activeloop.report.runs import Run
 from activeloop.report.series import curve, higher_is_better, line, metrics_of
@@ -31,11 +32,13 @@ class Asked:
         baseline: name of the strategy that others are compared with.
         targets: accuracies; None: some that tell something.
         budgets: label counts; None: some of the runs' own.
+        pictures: whether to show what was picked, for which data are loaded again.
     """
 
     baseline: str = BASELINE
     targets: tuple[float, ...] | None = None
     budgets: tuple[int, ...] | None = None
+    pictures: bool = False
 
 
 def compared(
@@ -53,6 +56,7 @@ def compared(
     lines = accuracies(by_strategy)
     strategies = _ordered(by_strategy, areas(lines), baseline)
     lines = {name: lines[name] for name in strategies if name in lines}
+    runs = [run for name in strategies for run in by_strategy[name]]
     targets = round_targets(lines, baseline) if asked.targets is None else asked.targets
     budgets = round_budgets(lines) if asked.budgets is None else asked.budgets
     metrics = metrics_of(runs)
@@ -79,8 +83,8 @@ def compared(
         differences=_differences(areas(lines), strategies, baseline),
         noise_floor=_noise_floor(areas(lines)),
         penalties=penalty_matrix([by_labels(lines)]),
-        stops=stops([run for name in strategies for run in by_strategy[name]]),
-        pictures=None,
+        stops=stops(runs),
+        pictures=pictures(runs) if asked.pictures else None,
         settings=group.settings,
         validation_labels=_validation_labels(runs),
     )

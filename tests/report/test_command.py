@@ -6,7 +6,7 @@ import shutil
 import sys
 
 import pytest
-from made_runs import make_run, make_sweep
+from run_directories import make_run, make_sweep
 
 from activeloop.app import main
 

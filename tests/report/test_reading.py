@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 from fakes import CentroidLearner, blobs
-from made_runs import make_run
+from run_directories import make_run
 
 from activeloop import ActiveLoop, SimulatedOracle, load_strategy
 from activeloop.errors import ConfigError

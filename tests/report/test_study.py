@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made_runs import make_run, make_sweep
+from run_directories import make_run, make_sweep
 from scipy import stats
 
 from activeloop.errors import ConfigError

@@ -7,7 +7,7 @@ import math
 import re
 
 import pytest
-from made_runs import make_run, make_sweep
+from run_directories import make_run, make_sweep
 from PIL import Image
 
 from activeloop.report.document import Estimate
