@@ -61,6 +61,8 @@ class Config:
     query_growth: float = 1.0
     rounds: int | None = None
     budget: int | None = None
+    stop_set: int = 1000
+    audit: float = 0.0
     measures: bool = False
     memory_limit: Any = None
     neighbors: NeighborConfig = field(default_factory=NeighborConfig)

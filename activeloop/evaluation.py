@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from activeloop import measures
 from activeloop.errors import DataError, LearnerError
+from activeloop.metrics import scores
 from activeloop.neighbors import nearest
 from activeloop.types import Data, Indices, Labels, Learner, Prediction, Samples
 
@@ -15,7 +15,7 @@ NEIGHBORS = 5
 
 
 class Evaluation:
-    """Test accuracy, loss and, if wanted, the mean of the six measures over the test set.
+    """Metrics of the test set and, if wanted, the mean of the six measures over it.
 
     Args:
         data: its `test` samples are predicted.
@@ -45,25 +45,10 @@ class Evaluation:
         prediction = learner.predict(self.samples, np.arange(len(self.samples)), needs)
         metrics: dict[str, float] = {}
         if self.labels is not None:
-            metrics |= scores(prediction.probs, self.labels)
+            metrics |= scores(prediction.probs.detach().cpu().numpy(), self.labels)
         if self.measures:
             metrics |= mean_measures(prediction)
         return metrics, prediction.probs
-
-
-def scores(probs: Tensor, labels: Labels) -> dict[str, float]:
-    """Return accuracy and mean negative log likelihood of `probs` `[T, C]` against `labels` `[T]`.
-
-    A probability of 0 for the true class counts as the smallest float32, so that the loss stays
-    finite.
-    """
-    truth = torch.from_numpy(np.asarray(labels)).to(probs.device)
-    correct = (probs.argmax(dim=1) == truth).sum()
-    likelihood = probs.gather(1, truth[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
-    return {
-        "accuracy": int(correct) / len(truth),
-        "loss": float(-likelihood.double().log().mean()),
-    }
 
 
 def mean_measures(prediction: Prediction, m: int = NEIGHBORS) -> dict[str, float]:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from activeloop.checks import plain
+from activeloop.audit import Audit, audited
+from activeloop.checks import plain, whole
 from activeloop.context import before_predictions, check_available, with_predictions
 from activeloop.errors import OrderError, StoreError, StrategyError
 from activeloop.evaluation import Evaluation
@@ -34,6 +35,8 @@ from activeloop.rehearsal import rehearse
 from activeloop.run_files import RunFiles
 from activeloop.schedule import Schedule
 from activeloop.selection import candidates, select
+from activeloop.stop_set import STOP_METRICS, KeptProbs, StopSet
+from activeloop.stopping import check_rules, with_readings
 from activeloop.strategies import described, name_of, needs_of
 from activeloop.streams import Streams
 from activeloop.types import (
@@ -43,12 +46,14 @@ from activeloop.types import (
     Data,
     Epoch,
     Fit,
+    Indices,
     Labels,
     Learner,
     Listener,
     Oracle,
     Query,
     Round,
+    Scores,
     StoppingRule,
     Strategy,
 )
@@ -69,7 +74,12 @@ class ActiveLoop:
         query_growth: each round asks for this factor more than the one before.
         rounds: queries after the initial set; None: as the budget allows, or 10.
         budget: labels in all, the initial set included.
-        stopping: rules `(rounds) -> reason or None`; the first reason ends the run.
+        stopping: rules `(rounds) -> reason or None`, such as those of `activeloop.stopping`; the
+            first reason ends the run.
+        stop_set: size of the stop set, a fixed random part of the pool on which consecutive
+            networks are compared; 0: none.
+        audit: share of each query, at least one sample, that is drawn at random instead of by the
+            strategy, and tells the accuracy on the remaining pool without a test set; 0: none.
         seed: of all chance.
         directory: where the run is kept as it goes; None: in memory. The run that a directory
             holds already goes on from its last whole round.
@@ -86,7 +96,9 @@ class ActiveLoop:
         ended: why the run is over, or None.
 
     Raises:
-        ConfigError: sizes that make no sense or do not fit the pool.
+        ConfigError: sizes that make no sense or do not fit the pool; a stopping rule that needs a
+            stop set where there is none.
+        DataError: a stopping rule needs test labels, and there are none.
         StrategyError: the strategy needs what this run cannot give: members, embeddings.
         LearnerError: the learner can never fit such data.
         StoreError: the directory holds another run, or cannot be used.
@@ -105,6 +117,8 @@ class ActiveLoop:
         rounds: int | None = None,
         budget: int | None = None,
         stopping: Sequence[StoppingRule] = (),
+        stop_set: int = 1000,
+        audit: float = 0.0,
         seed: int = 0,
         directory: Path | str | None = None,
         measures: bool = False,
@@ -116,6 +130,7 @@ class ActiveLoop:
         check_keys(data)
         seed, query_size = plain(seed), plain(query_size)
         rounds, budget, initial = plain(rounds), plain(budget), plain(initial)
+        stop_set = whole("stop_set", plain(stop_set))
         self.data, self.learner, self.strategy = data, learner, strategy
         self.memory_limit = memory_limit
         self.neighbors = neighbors or NeighborSearch()
@@ -136,6 +151,11 @@ class ActiveLoop:
         self.evaluate = Evaluation(data, test_labels, measures=measures)
         self.streams = Streams(seed)
         self.pool = Pool(len(data.pool))
+        self.audit = Audit(audit)
+        self.stop_set = (
+            StopSet(data.pool, stop_set, self.streams.rng("stop_set")) if stop_set else None
+        )
+        check_rules(self.stopping, self._metrics_of_all_rounds())
         learner.on_epoch = self._on_epoch
 
         self.files = RunFiles(None if directory is None else Path(directory))
@@ -143,7 +163,8 @@ class ActiveLoop:
             "strategy": described(strategy),
             "learner": name_of(type(learner)),
         }
-        settings |= {"measures": measures, "seed": seed, **dataclasses.asdict(self.schedule)}
+        settings |= {"measures": measures, "stop_set": stop_set, "audit": self.audit.share}
+        settings |= {"seed": seed, **dataclasses.asdict(self.schedule)}
         self.files.claim(
             {
                 "data": {"name": data.name, "classes": list(data.classes), **data.fingerprints},
@@ -152,6 +173,8 @@ class ActiveLoop:
         )
         self.files.keep_pool_size(len(data.pool))
         self.files.save_test_labels(test_labels)
+        if self.stop_set is not None:
+            self.files.save_stop_indices(self.stop_set.indices)
         state = read_state(self.files.store, data)
         self.data = dataclasses.replace(data, classes=state.classes)
         self.pool.label(state.answers)
@@ -170,6 +193,11 @@ class ActiveLoop:
             check_available(needs_of(self.strategy), self.data, self.learner)
         except StrategyError as error:
             raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
+
+    def _metrics_of_all_rounds(self) -> list[str]:
+        """Return those metrics that stopping rules may count on."""
+        tested = self.evaluate.labels is not None and len(self.evaluate.labels) > 0
+        return ["accuracy"] * tested + [*STOP_METRICS] * (self.stop_set is not None)
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -304,7 +332,8 @@ class ActiveLoop:
             metrics = self._fit(number)
         with self._timed() as test:
             tested, test_probs = self.evaluate(self.learner)
-        metrics = tested | metrics
+        stop_probs, stop = self._compare(number)
+        metrics = tested | stop | metrics | self._audited(number)
         metrics |= {"train_seconds": train[0], "predict_seconds": predict_seconds}
         metrics |= {"select_seconds": select_seconds, "test_seconds": test[0]}
         round = Round(
@@ -313,7 +342,8 @@ class ActiveLoop:
             classes=self.data.n_classes,
             metrics=metrics,
         )
-        self.files.save_round(self.learner, number, test_probs)
+        round = with_readings(self.stopping, [*self.rounds, round])
+        self.files.save_round(self.learner, number, test_probs, stop_probs)
         self.files.store.add_round(round)
         self.rounds.append(round)
         self._fitted = True
@@ -335,6 +365,22 @@ class ActiveLoop:
             metrics["validation_labels"] = float(len(self.data.validation.labels))
         return metrics
 
+    def _compare(self, round: int) -> tuple[KeptProbs | None, dict[str, float]]:
+        """Compare the learner with that of the round before on the stop set, if there is one."""
+        if self.stop_set is None:
+            return None, {}
+        before = self.files.stop_probs(round - 1) if round else None
+        with self._timed() as seconds:
+            metrics, kept = self.stop_set(self.learner, before)
+        return kept, {**metrics, "stop_seconds": seconds[0]}
+
+    def _audited(self, round: int) -> dict[str, float]:
+        """Return what the audit in a round's query says of the network of the round before."""
+        if self.audit.share == 0:
+            return {}
+        store = self.files.store
+        return audited([a for a in store.queries() if a.round == round], store.labels())
+
     def _due(self, round: int) -> Fit:
         return Fit(
             data=self.data,
@@ -348,6 +394,11 @@ class ActiveLoop:
         initial = self._closed == 0
         strategy = self.initial.strategy if initial else self.strategy
         context = self._context(k)
+        audit = np.empty(0, np.int64)
+        if self.audit.share and not initial:
+            audit = self.audit.draw(context.unlabelled, k, self.streams.rng("audit", self._closed))
+            left = np.setdiff1d(context.unlabelled, audit, assume_unique=True)
+            context = dataclasses.replace(context, k=k - len(audit), unlabelled=left)
         needs = needs_of(strategy, context)
         with self._timed() as predict:
             early = before_predictions(context, self.data, needs, self.neighbors)
@@ -373,15 +424,10 @@ class ActiveLoop:
                 indices, scores = np.array(sorted(self.initial.labels), np.int64), None
             else:
                 indices, scores = select(strategy, context)
-        query = Query(
-            round=self._closed,
-            indices=indices,
-            keys=tuple(self.data.pool.keys[index] for index in indices.tolist()),
-            scores=scores,
-        )
+        query = self._query_of(audit, indices, scores)
         if not initial:
             with self._timed() as record:
-                said = opinions(self.data, self.learner, indices, context.probs)
+                said = opinions(self.data, self.learner, query.indices, context.probs)
                 query = dataclasses.replace(query, predicted=said[0], confidence=said[1])
             predict[0] += record[0]
         self._keep_query(query, predict[0], choose[0])
@@ -398,6 +444,19 @@ class ActiveLoop:
             unlabelled=self.pool.unlabelled,
             embeddings=cast(Tensor, self.data.embeddings),
             memory_limit=self.memory_limit or default_limit(),
+        )
+
+    def _query_of(self, audit: Indices, picked: Indices, scores: Scores | None) -> Query:
+        """Return the query of what was drawn for the audit, and then what the strategy picked."""
+        indices = np.concatenate([audit, picked])
+        if scores is not None:
+            scores = np.concatenate([np.full(len(audit), np.nan), scores])
+        return Query(
+            round=self._closed,
+            indices=indices,
+            keys=tuple(self.data.pool.keys[index] for index in indices.tolist()),
+            scores=scores,
+            audit=np.arange(len(indices)) < len(audit) if len(audit) else None,
         )
 
     def _keep_query(self, query: Query, predict_seconds: float, select_seconds: float) -> None:

@@ -95,6 +95,8 @@ class Progress(Silent):
         if "accuracy" in round.metrics:
             parts.append(f"accuracy {round.metrics['accuracy']:.2%}")
             parts.append(f"loss {round.metrics['loss']:.4g}")
+        elif "audit_accuracy" in round.metrics:
+            parts.append(_audit(round))
         seconds = sum(value for name, value in round.metrics.items() if name.endswith("_seconds"))
         parts.append(f"{seconds:.1f} s")
         if left := self._left():
@@ -172,6 +174,16 @@ class Counting:
             self._spoke = now
             self._console.print(text)
             log.info(text)
+
+
+def _audit(round: Round) -> str:
+    """Return what the audit says, in words: it is of the network of the round before."""
+    accuracy, low, high = (round.metrics[f"audit_{part}"] for part in ("accuracy", "low", "high"))
+    labels = int(round.metrics["audit_labels"])
+    return (
+        f"accuracy of round {round.round - 1} by audit {accuracy:.1%} "
+        f"({low:.1%} to {high:.1%}, {labels} labels)"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -13,11 +13,13 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from activeloop.errors import StoreError
+from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
-from activeloop.types import Data, Labels, Learner, Round
+from activeloop.types import Data, Indices, Labels, Learner, Round
 
 try:
     import fcntl
@@ -57,6 +59,9 @@ class RunFiles:
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
         self._lock: int | None = None
+        self._stop_probs: dict[
+            int, KeptProbs | None
+        ] = {}  # of the last rounds, without a directory
         with named_errors(directory):
             if directory is not None:
                 directory.mkdir(parents=True, exist_ok=True)
@@ -119,17 +124,43 @@ class RunFiles:
 
     # -- what a round leaves ----------------------------------------------------------------
 
-    def save_round(self, learner: Learner, round: int, test_probs: Tensor | None) -> None:
-        """Write weights and test probabilities, before the store says that the round is there."""
+    def save_round(
+        self,
+        learner: Learner,
+        round: int,
+        test_probs: Tensor | None,
+        stop_probs: KeptProbs | None,
+    ) -> None:
+        """Write weights and probabilities, before the store says that the round is there."""
         if self.directory is None:
+            self._stop_probs[round] = stop_probs
+            self._stop_probs.pop(round - 2, None)
             return
         with named_errors(self.directory):
             learner.save(self._weights(round))
             if test_probs is not None:
-                path = self.directory / "test_probs" / f"round_{round:04d}.npy"
-                path.parent.mkdir(exist_ok=True)
-                with replacing(path) as temporary, temporary.open("wb") as handle:
-                    np.save(handle, test_probs.cpu().numpy().astype(np.float16))
+                kept = test_probs.cpu().numpy().astype(np.float16)
+                write_array(self._probs("test_probs", round), kept)
+            if stop_probs is not None:
+                write_array(self._probs("stop_probs", round), stop_probs)
+
+    def stop_probs(self, round: int) -> KeptProbs | None:
+        """Return what the network of one of the last rounds said of the stop set, `[S, C]`.
+
+        None where it is not kept.
+        """
+        if self.directory is None:
+            return self._stop_probs.get(round)
+        path = self._probs("stop_probs", round)
+        return np.load(path, allow_pickle=False) if path.exists() else None
+
+    def save_stop_indices(self, indices: Indices) -> None:
+        """Write which samples of the pool the rows of the stop set's predictions are of."""
+        if self.directory is not None:
+            with named_errors(self.directory):
+                path = self.directory / "stop_probs" / "indices.npy"
+                if not path.exists():
+                    write_array(path, indices)
 
     def load_weights(self, learner: Learner, round: int, data: Data) -> bool:
         """Give `learner` the weights of a round; False where it must be fitted again."""
@@ -152,10 +183,8 @@ class RunFiles:
             return
         path = self.directory / "test_probs" / "labels.npy"
         with named_errors(self.directory):
-            path.parent.mkdir(exist_ok=True)
             if not path.exists():
-                with replacing(path) as temporary, temporary.open("wb") as handle:
-                    np.save(handle, np.asarray(labels, np.int64))
+                write_array(path, np.asarray(labels, np.int64))
 
     def write_tables(self) -> None:
         """Write `curve.csv` and `queries.csv` anew from the store."""
@@ -175,6 +204,10 @@ class RunFiles:
     def _weights(self, round: int) -> Path:
         assert self.directory is not None
         return self.directory / f"weights_{round:04d}.safetensors"
+
+    def _probs(self, part: str, round: int) -> Path:
+        assert self.directory is not None
+        return self.directory / part / f"round_{round:04d}.npy"
 
     def _query_rows(self) -> Iterator[Sequence[object]]:
         labels = self.store.labels()
@@ -207,6 +240,13 @@ def curve_rows(rounds: Sequence[Round]) -> Iterator[Sequence[object]]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else repr(value)
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write an array at once, in a directory that is made if it is not there."""
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, array)
 
 
 def write_csv(path: Path, rows: Iterator[Sequence[object]]) -> None:

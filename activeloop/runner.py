@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from activeloop import models, strategies, torchrun
+from activeloop import models, stopping, strategies, torchrun
 from activeloop.checks import bytes_of, whole
 from activeloop.config import Config, cache_dir, strategy_name, variant, without_storage
 from activeloop.distributed import ALONE, Ranks, joined
@@ -133,8 +133,9 @@ def build(
     """
     check_complete(config)
     seed = whole("seed", config.seed)
-    # First, so that a strategy that does not exist is found before the data is loaded.
+    # First, so that what does not exist is found before the data is loaded.
     strategy = strategies.from_config(_plain(config.strategy))
+    rule = stopping.from_config(_plain(config.stopping))
     data, hidden = loaded(config) if loaded else shared_data(config, ranks)
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)
@@ -149,7 +150,9 @@ def build(
         query_growth=config.query_growth,
         rounds=config.rounds,
         budget=config.budget,
-        stopping=instantiate(config.stopping.rules, _convert_="all"),
+        stopping=[rule],
+        stop_set=config.stop_set,
+        audit=config.audit,
         seed=seed,
         directory=directory,
         measures=config.measures,

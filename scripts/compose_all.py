@@ -1,4 +1,4 @@
-"""Compose every option of every config group with the installed activeloop, and build strategies.
+"""Compose every option of every group with the installed activeloop; build strategies and rules.
 
 python scripts/compose_all.py
 """
@@ -10,6 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from activeloop import stopping
 from activeloop.config import config_dir, register
 from activeloop.strategies import from_config
 
@@ -28,6 +29,8 @@ def main() -> None:
                 )
                 if group == "strategy" and "???" not in config["strategy"].values():
                     from_config(config["strategy"])
+                if group == "stopping" and "???" not in config["stopping"].values():
+                    stopping.from_config(config["stopping"])
                 composed += 1
             print(f"{group}: {', '.join(options)}")
     print(f"{composed} options composed from {config_dir()}")

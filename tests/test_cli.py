@@ -78,6 +78,7 @@ def test_a_run_leaves_what_was_promised(cli, tmp_path):
         "model.safetensors",
         "queries.csv",
         "run.db",
+        "stop_probs",
         "test_probs",
     }
     assert f"files in {directory.relative_to(tmp_path)}" in out
@@ -554,6 +555,14 @@ def test_an_initial_set_by_a_strategy_on_embeddings(cli, tmp_path):
         (["device=gpu"], ["gpu"]),
         (["oracle=noisy", "oracle.rate=2"], ["oracle.rate must be a number", "got 2"]),
         (["stopping=target", "stopping.accuracy=95"], ["stopping.accuracy", "at most 1, got 95"]),
+        (["stopping=kapa"], ["stopping/kapa"]),
+        (["stopping=kappa", "stopping.treshold=0.9"], ["treshold"]),
+        (["stopping=any"], ["stopping.rules has no value"]),
+        (["stopping=any", "stopping.rules=[kapa]"], ["did you mean 'kappa'?"]),
+        (["stopping=all", "stopping.rules=[{name: kappa, windw: 2}]"], ["did you mean 'window'?"]),
+        (["stopping=kappa", "stop_set=0"], ["stopping=kappa needs kappa", "set stop_set=1000"]),
+        (["stop_set=-1"], ["stop_set must be a whole number of at least 0, got -1"]),
+        (["audit=2"], ["audit must be a number", "got 2"]),
         (["strategy=l2_diversity", "strategy.space=embeddings"], ["embed=pca"]),
         (["model=lenet5", "data.size=8"], ["lenet5", "8x8"]),
         (["data.pool_size=5000"], ["pool_size", "5000"]),

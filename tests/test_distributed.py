@@ -229,10 +229,11 @@ def picks(folder):
 
 
 def test_two_processes_leave_one_run_with_the_picks_of_one(tmp_path):
+    words = [*SHORT, "audit=0.3"]
     one = tmp_path / "alone"
-    ((code, _, err),) = together(command, tmp_path, [*SHORT, f"hydra.run.dir={one}"], size=1)
+    ((code, _, err),) = together(command, tmp_path, [*words, f"hydra.run.dir={one}"], size=1)
     assert (code, err) == (0, "")
-    (code, out, err), helper = together(command, tmp_path, SHORT)
+    (code, out, err), helper = together(command, tmp_path, words)
     assert (code, err, helper) == (0, "", (0, "", ""))
     assert "round 3 of 3: 50 labels" in out
     (two,) = (tmp_path / "outputs").glob("*/*")
@@ -240,10 +241,11 @@ def test_two_processes_leave_one_run_with_the_picks_of_one(tmp_path):
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
     assert picks(two) == picks(one)
     for ours, theirs in zip(queries(two), queries(one), strict=True):
+        assert (ours["predicted"], ours["audit"]) == (theirs["predicted"], theirs["audit"])
         if ours["score"]:
             assert float(ours["score"]) == pytest.approx(float(theirs["score"]), abs=1e-4)
     # It is one run whoever made it: one process takes it for its own, and finds it finished.
-    ((code, out, _),) = together(command, tmp_path, [*SHORT, f"hydra.run.dir={two}"], size=1)
+    ((code, out, _),) = together(command, tmp_path, [*words, f"hydra.run.dir={two}"], size=1)
     assert (code, "nothing to do" in out) == (0, True)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import CentroidLearner, blobs
+from sklearn.metrics import cohen_kappa_score
 
 from activeloop import SKIP, ActiveLoop, Initial, SimulatedOracle, Stratified, load_strategy
 from activeloop.errors import (
@@ -24,10 +25,16 @@ from activeloop.errors import (
     StrategyError,
 )
 from activeloop.listeners import Silent
-from activeloop.stopping import Target
+from activeloop.stopping import AllOf, Target
 from activeloop.strategies import needs
 
-TIMES = ("train_seconds", "predict_seconds", "select_seconds", "test_seconds")
+TIMES = (
+    "train_seconds",
+    "predict_seconds",
+    "select_seconds",
+    "test_seconds",
+    "stop_seconds",
+)
 
 
 def make(strategy="entropy", directory=None, learner=None, **options):
@@ -138,10 +145,9 @@ def test_a_target_ends_the_run():
 
 
 def test_a_target_without_test_labels_is_an_error():
-    data, hidden = blobs()
-    loop = ActiveLoop(data, CentroidLearner(), load_strategy("random"), stopping=[Target(0.5)])
+    data, _ = blobs()
     with pytest.raises(DataError, match="test samples with labels"):
-        loop.run(SimulatedOracle(hidden.pool))
+        ActiveLoop(data, CentroidLearner(), load_strategy("random"), stopping=[Target(0.5)])
 
 
 def test_without_test_labels_a_run_has_no_accuracy():
@@ -173,8 +179,11 @@ def test_initial_sets_by_strategy_and_by_labels_already_owned():
 
 def test_only_what_a_strategy_needs_is_predicted():
     learner = CentroidLearner()
-    run("random", learner=learner, rounds=2)
+    run("random", learner=learner, rounds=2, stop_set=0)
     assert learner.predicted == [60, 5, 60, 5, 60]  # the test set, and what was picked
+    learner.predicted.clear()
+    run("random", learner=learner, rounds=1, stop_set=30)
+    assert learner.predicted == [60, 30, 5, 60, 30]
 
 
 class Nearby:
@@ -224,9 +233,68 @@ def test_a_network_that_says_nothing_finite_of_a_pick_stops_no_run_that_does_not
     query = loop.ask()
     odd = query.indices % 2 == 1
     assert 0 < odd.sum() < 5
-    for each in (query, make("random", directory=tmp_path)[0].ask()):  # also after a restart
+    restarted, _ = make("random", directory=tmp_path, learner=Diverged())
+    for each in (query, restarted.ask()):
         assert ((each.predicted >= 0) == odd).all()
         assert (np.isfinite(each.confidence) == odd).all()
+
+
+def test_networks_are_compared_on_the_stop_set(tmp_path):
+    loop = run("margin", directory=tmp_path, stop_set=50)
+    names = ("kappa", "classification_change", "performance_difference")
+    assert not any(name in loop.rounds[0].metrics for name in names)
+    said = [np.load(tmp_path / "stop_probs" / f"round_000{n}.npy") for n in range(5)]
+    for n, round in enumerate(loop.rounds):
+        entropies = -(said[n].astype(float) * np.log(said[n].astype(float) + 1e-9)).sum(axis=1)
+        assert round.metrics["overall_uncertainty"] == pytest.approx(entropies.mean(), abs=1e-2)
+        assert round.metrics["stop_seconds"] > 0
+        if n:
+            before, now = said[n - 1].argmax(axis=1), said[n].argmax(axis=1)
+            assert round.metrics["classification_change"] == (before != now).mean()
+            assert round.metrics["kappa"] == pytest.approx(cohen_kappa_score(before, now))
+            assert 0 <= round.metrics["performance_difference"] <= 1
+    assert "overall_uncertainty" not in run("margin", stop_set=0).rounds[1].metrics
+
+
+def test_seconds_count_what_they_say():
+    class Clocked(CentroidLearner):
+        seconds = 0.0
+
+        def clock(self):
+            return self.seconds
+
+        def fit(self, *args):
+            self.seconds += 10
+            return super().fit(*args)
+
+        def predict(self, *args):
+            self.seconds += 1
+            return super().predict(*args)
+
+    expected = {"train": 10, "predict": 1, "select": 0, "test": 1, "stop": 1}
+    loop = run("random", learner=Clocked(), rounds=1)  # predicted: what it picked
+    assert {p: loop.rounds[1].metrics[f"{p}_seconds"] for p in expected} == expected
+    loop = run("margin", learner=Clocked(), rounds=1)  # one for shapes, and the pool: no more
+    assert loop.rounds[1].metrics["predict_seconds"] == 2
+
+
+def test_what_a_stop_set_holds_depends_on_the_seed_only(tmp_path):
+    def samples(name, **options):
+        run(directory=tmp_path / name, rounds=0, stop_set=10, **options)
+        return np.load(tmp_path / name / "stop_probs" / "indices.npy").tolist()
+
+    assert samples("a") == samples("b", strategy="random", initial=9) != samples("c", seed=2)
+
+
+def test_without_what_was_kept_of_the_stop_set_a_run_goes_on_and_compares_later(tmp_path):
+    whole = run(directory=tmp_path / "whole")
+    loop, oracle = make(directory=tmp_path / "run")
+    for _ in range(2):
+        loop.step(oracle)
+    (tmp_path / "run" / "stop_probs" / "round_0000.npy").unlink()
+    resumed = run(directory=tmp_path / "run")
+    assert "kappa" not in resumed.rounds[1].metrics
+    assert resumed.rounds[2].metrics["kappa"] == whole.rounds[2].metrics["kappa"]
 
 
 def test_measures_are_logged_when_wanted():
@@ -559,7 +627,7 @@ class FillsOut(CentroidLearner):
 
 def test_candidates_alone_are_predicted():
     strategy, learner = Nearest(), CentroidLearner()
-    run(strategy, learner=learner, rounds=1)
+    run(strategy, learner=learner, rounds=1, stop_set=0)
     (context,) = strategy.contexts
     assert len(context.unlabelled) == 21  # every fourth of 84
     assert learner.predicted == [60, 1, 27, 60]  # test, for shapes, candidates and labelled, test
@@ -681,6 +749,8 @@ def test_a_directory_holds_the_whole_run(tmp_path):
         "test_seconds",
     ]
     assert [float(r["accuracy"]) for r in rows] == [r.metrics["accuracy"] for r in loop.rounds]
+    for name in ("macro_f1", "worst_class_accuracy", "calibration_error"):
+        assert [float(r[name]) for r in rows] == [r.metrics[name] for r in loop.rounds]
     queries = list(csv.DictReader((tmp_path / "run" / "queries.csv").open()))
     assert list(queries[0])[:6] == ["round", "position", "index", "key", "label", "score"]
     assert list(queries[0])[6:] == ["predicted", "confidence", "audit"]
@@ -699,6 +769,11 @@ def test_a_directory_holds_the_whole_run(tmp_path):
     assert (probs.argmax(axis=1) == truth).mean() == pytest.approx(
         loop.rounds[2].metrics["accuracy"], abs=0.02
     )
+    said = np.load(tmp_path / "run" / "stop_probs" / "round_0002.npy")
+    samples = np.load(tmp_path / "run" / "stop_probs" / "indices.npy")
+    assert sorted(samples.tolist()) == list(range(90))
+    again = loop.learner.predict(loop.data.pool, samples, frozenset()).probs
+    np.testing.assert_array_equal(said, again.numpy().astype(np.float16))
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert not list((tmp_path / "run").glob("weights_*"))
     assert not list((tmp_path / "run").rglob("*.tmp"))
@@ -737,14 +812,24 @@ def crash_at(call):
     return left, counted
 
 
+KEPT = [f"{part}_probs/round_000{number}.npy" for part in ("test", "stop") for number in range(5)]
+
+
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize("calls", range(1, 30))
 def test_a_run_stopped_anywhere_goes_on_to_the_same_end(tmp_path, monkeypatch, calls, warm_start):
     """Stop before the n-th write of any kind; nothing that follows may depend on it."""
-    whole = run(directory=tmp_path / "whole", learner=CentroidLearner(warm_start=warm_start))
+    rule = AllOf(["kappa", "plateau", {"name": "budget", "labels": 90}])  # reads, and never stops
+
+    def options(name):
+        learner = CentroidLearner(warm_start=warm_start)
+        return {"directory": tmp_path / name, "learner": learner, "audit": 0.3, "stopping": [rule]}
+
+    whole = run(**options("whole"))
+    assert {"audit_accuracy", "kappa_mean_3"} < set(whole.rounds[4].metrics)
     left, counted = crash_at(calls)
 
-    loop, oracle = make(directory=tmp_path / "run", learner=CentroidLearner(warm_start=warm_start))
+    loop, oracle = make(**options("run"))
     for name in ("add_query", "add_labels", "add_round"):
         monkeypatch.setattr(loop.files.store, name, counted(getattr(loop.files.store, name)))
     for name in ("save_round", "drop_older_weights", "write_tables", "end"):
@@ -754,10 +839,9 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_end(tmp_path, monkeypatch, c
         assert left[0] > 0  # fewer writes than calls: nothing was stopped
     except Crash:
         pass
-    resumed = run(directory=tmp_path / "run", learner=CentroidLearner(warm_start=warm_start))
+    resumed = run(**options("run"))
     assert history(resumed) == history(whole)
-    names = ("queries.csv", "model.safetensors", "test_probs/round_0004.npy")
-    for name in names:
+    for name in ("queries.csv", "model.safetensors", *KEPT):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 

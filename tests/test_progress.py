@@ -31,6 +31,18 @@ def test_plain_lines_without_a_terminal_say_round_accuracy_and_time_left():
     assert "\x1b" not in screen.file.getvalue()
 
 
+def test_without_test_labels_the_audit_is_shown():
+    screen = console()
+    audit = {"audit_accuracy": 0.75, "audit_low": 0.5, "audit_high": 0.9, "audit_labels": 8.0}
+    blind = Round(round=1, labels=30, classes=2, metrics={"train_seconds": 1.0, **audit})
+    with Progress([20, 30], console=screen) as progress:
+        progress.on_round(blind, None)
+        progress.on_round(done(1, **audit), None)
+    one, other = screen.file.getvalue().splitlines()
+    assert "30 labels, accuracy of round 0 by audit 75.0% (50.0% to 90.0%, 8 labels), 1.0 s" in one
+    assert "audit" not in other
+
+
 def test_a_terminal_sees_epochs_as_they_go():
     screen = console(force_terminal=True)
     with Progress([20, 30], console=screen) as progress:

@@ -162,8 +162,8 @@ def test_only_what_the_strategy_in_turn_needs_is_computed():
         assert needs_of(strategy, context(size=9, labelled=[0, 1, 2])) == {"members"}
     learner = CentroidLearner()
     run(load_strategy("switch", first="random", then="margin", round=3), learner=learner, rounds=4)
-    # The pool is predicted for queries 3 and 4 only; 60 are the test set.
-    assert predicted(learner) == [60, 60, 60, 90, 60, 90, 60]
+    # The pool is predicted for queries 3 and 4 only; 60 are the test set, 5 what was picked.
+    assert predicted(learner) == [60, 5, 60, 5, 60, 90, 60, 90, 60]
 
 
 def test_candidates_of_a_switch_are_those_of_the_strategy_in_turn():
@@ -445,7 +445,7 @@ def test_balance_cannot_be_better(predicted, data):
 
 def make_loop(strategy, data=None, learner=None, directory=None, **options):
     data = data or blobs()[0]
-    options = {"initial": 6, "query_size": 5, "rounds": 4, "seed": 1} | options
+    options = {"stop_set": 0, "initial": 6, "query_size": 5, "rounds": 4, "seed": 1} | options
     return ActiveLoop(
         data,
         learner or CentroidLearner(),
@@ -471,7 +471,7 @@ def test_replay_asks_for_the_same_round_by_round(tmp_path):
     learner = CentroidLearner()
     again = run(load_strategy("replay", path=tmp_path / "a"), learner=learner)
     assert asked(again) == asked(first)
-    assert predicted(learner) == [60] * 5  # the pool is never predicted
+    assert predicted(learner) == [60, 5] * 4 + [60]  # of the pool, only what was picked
     halves = run(load_strategy("replay", path=str(tmp_path / "a" / "queries.csv")), rounds=2)
     assert asked(halves) == asked(first)[: 6 + 10]
 
