@@ -135,7 +135,17 @@ def test_of_many_large_samples_fewer_seeds_are_read(tmp_path, monkeypatch):
     runs = [made_run(tmp_path, "a", seed, [[0], [1, 2 + seed]], CLASSES) for seed in range(4)]
     found = duplicates(shared(runs), data_of(pool))
     assert found.picked == {"a": 0.5}  # of seed 0 alone, whose picks are one image twice
-    assert "the first 1 seeds" in found.how
+    assert "the runs of 1 of 4 seeds" in found.how
+
+
+def test_of_many_labels_the_first_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_LABELS", 5)
+    pool = photos(50)
+    pool[[2, 7, 8, 9]] = pool[1]
+    run = made_run(tmp_path, "a", 0, [[0], [1, 2, 3, 4], [7, 8, 9]], CLASSES)
+    found = duplicates(shared([run]), data_of(pool))
+    assert found.picked == {"a": 0.25}
+    assert "the first 5 labels of a run" in found.how
 
 
 @pytest.mark.slow

@@ -67,6 +67,15 @@ def test_features_of_vectors_count_alike_whatever_their_units(tmp_path):
     assert np.allclose(one, other, atol=1e-3)
 
 
+def test_the_map_is_of_the_seed_that_most_strategies_have(tmp_path):
+    runs = {
+        name: made_run(tmp_path, name, seed, [[0], [point]], CLASSES)
+        for name, seed, point in (("a", 3, 1), ("b", 0, 2), ("c", 0, 4))
+    }
+    found = pool_map(runs, data_of(photos(40)), ("cat", "dog"))
+    assert (found.seed, list(found.picks)) == (0, ["b", "c"])
+
+
 def test_classes_are_the_hidden_ones_or_the_answers(tmp_path):
     pool = photos(40)
     labels = np.arange(40) % 2
