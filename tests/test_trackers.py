@@ -339,15 +339,19 @@ def test_configs_list_the_options_of_the_trackers():
 
 
 def test_a_grid_has_the_images_row_by_row():
-    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1) * np.ones((5, 2, 3, 1), np.uint8)
+    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1) * np.ones((5, 48, 40, 1), np.uint8)
     sheet = grid(images)
-    assert sheet.shape == (2 * 2 + 2, 3 * 3 + 2 * 2, 3)
-    assert [sheet[0, 0, 0], sheet[1, 5, 2], sheet[0, 12, 1]] == [0, 1, 2]
-    assert [sheet[4, 2, 0], sheet[5, 7, 0], sheet[4, 10, 0], sheet[2, 0, 0]] == [3, 4, 255, 255]
+    assert sheet.shape == (2 * 96 + 2, 3 * 80 + 2 * 2, 3)
+    assert [sheet[0, 0, 0], sheet[95, 82, 2], sheet[0, 243, 1]] == [0, 1, 2]
+    assert [sheet[98, 79, 0], sheet[193, 161, 0]] == [3, 4]
+    assert [sheet[98, 162, 0], sheet[96, 0, 0], sheet[0, 81, 0]] == [255, 255, 255]
 
 
-def test_large_images_are_made_smaller_and_keep_their_shape():
+def test_large_images_are_made_smaller_and_small_ones_larger():
     assert grid(np.zeros((1, 300, 200, 3), np.uint8)).shape == (96, 64, 3)
+    checked = np.array([[0, 200], [100, 0]], np.uint8)
+    expected = checked.repeat(48, axis=0).repeat(48, axis=1)
+    np.testing.assert_array_equal(grid(checked.reshape(1, 2, 2, 1))[:, :, 1], expected)
 
 
 def test_images_of_any_scale_and_samples_that_are_none():
@@ -403,8 +407,8 @@ def test_tensorboard_shows_the_run(cli, tmp_path, tensorboard):
     index = [int(row["index"]) for row in rows(tmp_path / "run" / "queries.csv")]
     pool = load_data("digits")[0].pool.raw(np.array(index[10:14]), torch.device("cpu"))
     sheet = decoded(picks[1])
-    assert sheet.shape == (58, 58, 3)
-    np.testing.assert_array_equal(sheet[30:, 30:, 0], pool[3, 0])
+    assert sheet.shape == (170, 170, 3)
+    np.testing.assert_array_equal(sheet[86::3, 86::3, 0], pool[3, 0])
     (curve_image,) = found.Images("curve")
     written = np.asarray(Image.open(tmp_path / "run" / "curve.png").convert("RGB"))
     np.testing.assert_array_equal(decoded(curve_image), written)
@@ -449,8 +453,8 @@ def test_tensorboard_shows_images_where_the_learner_has_vectors(cli, tmp_path, t
     assert cli("tracker=tensorboard", *words)[0] == 0
     for run in (tmp_path / "study").glob("margin-seed*"):
         assert [decoded(image).shape for image in events(run).Images("picks")] == [
-            (3 * 28 + 4, 4 * 28 + 6, 3),
-            (2 * 28 + 2, 3 * 28 + 4, 3),
+            (3 * 84 + 4, 4 * 84 + 6, 3),
+            (2 * 84 + 2, 3 * 84 + 4, 3),
         ]
 
 
@@ -541,7 +545,7 @@ def test_mlflow_shows_the_run(cli, tmp_path, store):
     picks = artifacts(client, run, "picks")
     assert list(picks) == [f"picks/round_000{n}.png" for n in range(3)]
     kept = tmp_path / "run" / "mlflow" / run.info.run_id / "artifacts"
-    assert np.asarray(Image.open(kept / "picks" / "round_0001.png")).shape == (58, 58, 3)
+    assert np.asarray(Image.open(kept / "picks" / "round_0001.png")).shape == (170, 170, 3)
     for name in ("config.yaml", "curve.png"):
         assert (kept / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 

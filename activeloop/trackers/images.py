@@ -11,7 +11,7 @@ from PIL import Image
 
 from activeloop.types import Indices, Pixels, Samples
 
-SIDE = 96  # pixels; larger images are shown smaller
+SIDE = 96  # pixels, about, of an image's longer side as it is shown
 GAP = 2
 
 
@@ -45,7 +45,8 @@ class PoolImages:
 def grid(images: Pixels) -> Pixels:
     """Return images `[n, height, width, channels]` side by side as one, `[H, W, 3]`.
 
-    They lie row by row in a square, those larger than 96 pixels made smaller.
+    They lie row by row in a square, each of about 96 pixels: larger ones are made smaller, and the
+    pixels of small ones whole squares.
     """
     thumbnails = [_thumbnail(image) for image in images]
     height, width = thumbnails[0].shape[:2]
@@ -60,6 +61,8 @@ def grid(images: Pixels) -> Pixels:
 
 def _thumbnail(image: Pixels) -> Pixels:
     """Return `[height, width, channels]` as `[at most 96, at most 96, 3]`."""
-    picture = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).convert("RGB")
+    factor = max(1, SIDE // max(image.shape[:2]))
+    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    picture = Image.fromarray(large.squeeze(2) if large.shape[2] == 1 else large).convert("RGB")
     picture.thumbnail((SIDE, SIDE))
     return np.asarray(picture)
