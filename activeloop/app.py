@@ -129,8 +129,9 @@ class Task:
         except Exception as error:
             # A sweep's job raises, in whichever process it is; a single run's error is raised
             # by `dispatch`, past Hydra's own words about it.
-            if self._sent and not isinstance(error, RunsFailed):
-                # It goes back in a pickle, which not every error survives.
+            if self._sent:  # it goes back in a pickle, which not every error survives
+                if isinstance(error, RunsFailed):
+                    raise
                 raise ActiveLoopError(one_line(error)) from None
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise

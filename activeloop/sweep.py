@@ -83,6 +83,12 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the sweep, in the process that starts it."""
+        if any(word.startswith("hydra.run.dir=") for word in config.hydra.overrides.hydra):
+            print(
+                f"warning: this is a sweep, which goes to {config.hydra.sweep.dir}: choose another "
+                "directory for it with hydra.sweep.dir=, for hydra.run.dir is that of a single run",
+                file=sys.stderr,
+            )
         self._begin(config, "hydra.sweep.dir", config.hydra.sweep.dir)
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:

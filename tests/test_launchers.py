@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from activeloop.app import Task, main
 from activeloop.config import config_dir
-from activeloop.errors import ActiveLoopError
+from activeloop.errors import ActiveLoopError, RunsFailed
 
 ROOT = Path(__file__).parent.parent
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=1", "initial.size=10"]
@@ -108,6 +108,18 @@ def test_any_error_survives_the_way_back_from_another_process(monkeypatch):
     with pytest.raises(ActiveLoopError) as raised:
         sent(OmegaConf.create())
     assert "StrangeError: this and that" in str(pickle.loads(pickle.dumps(raised.value)))
+
+
+def test_which_runs_of_a_job_failed_survives_it_too(monkeypatch):
+    def fails(config):
+        raise RunsFailed({"a/x-seed1": "no idea", "a/x-seed2": "none either"})
+
+    monkeypatch.setattr("activeloop.runner.run_config", fails)
+    with pytest.raises(RunsFailed) as raised:
+        pickle.loads(pickle.dumps(Task()))(OmegaConf.create())
+    error = pickle.loads(pickle.dumps(raised.value))
+    assert error.reasons == {"a/x-seed1": "no idea", "a/x-seed2": "none either"}
+    assert str(error) == "no idea"
 
 
 @pytest.mark.slow
