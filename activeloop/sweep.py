@@ -27,6 +27,8 @@ from activeloop.errors import IN_USE, ConfigError, RunsFailed
 from activeloop.messages import one_line
 
 _JOBS = ".jobs"
+# Pictures of what was picked take seconds: not where all runs together took hardly more.
+_WORTH_PICTURES = 60.0
 _NO_END = "it did not end: its process was killed, or the launcher gave up waiting"
 
 
@@ -220,10 +222,13 @@ def finish(failure: Exception | None) -> int:
 
 def _report(runs: Sequence[Path]) -> None:
     """Report on `runs`, and on what lies beside them; what goes wrong with it harms no run."""
+    from activeloop.run_files import shown
+
     folders = sorted({run.parent for run in runs})
     beside = {path.parent for folder in folders for path in folder.glob("*/run.db")}
     if not beside:
         return
+    again = " ".join(shlex.quote(shown(folder)) for folder in folders)
     try:
         from activeloop.report.command import write_and_tell
         from activeloop.report.reading import common
@@ -231,11 +236,11 @@ def _report(runs: Sequence[Path]) -> None:
 
         there = beside | {run for run in runs if run.is_dir()}
         out = common([folder.resolve() for folder in folders])
-        write_and_tell(make_report(sorted(there), root=out), out)
+        made = make_report(sorted(there), pictures_from=_WORTH_PICTURES, root=out)
+        write_and_tell(made, out)
+        if any(each.pictures is None for each in made.comparisons):
+            print(f"with pictures of what was picked: python -m activeloop report {again}")
     except Exception as error:
-        from activeloop.run_files import shown
-
-        again = " ".join(shlex.quote(shown(folder)) for folder in folders)
         print(
             f"warning: there is no report: {one_line(error)}; to make it: "
             f"python -m activeloop report {again}",

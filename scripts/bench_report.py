@@ -2,9 +2,9 @@
 
     python scripts/bench_report.py --out scripts/results/report.md
 
-The runs are made up, but written by what writes real ones: their stores, weights, tables and test
-probabilities are those of a run. The report is made by `python -m activeloop report` in a process
-of its own, which starts with importing all that it needs.
+The runs are made up, on scikit-learn's digits, but written by what writes real ones: their stores,
+tables and test probabilities are those of a run. The report is made by `python -m activeloop
+report`, with pictures, in a process of its own, which starts with importing all that it needs.
 """
 
 from __future__ import annotations
@@ -19,53 +19,56 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import benchmarking as bench
 import numpy as np
 
+import activeloop
 from activeloop.environment import write_environment
 from activeloop.metrics import scores
 from activeloop.run_files import RunFiles
 from activeloop.stop_set import STOP_METRICS
 from activeloop.store import Asked
-from activeloop.types import Round
+from activeloop.types import Data, HiddenLabels, Round
 
 STRATEGIES = (
     *("random", "random_again", "margin", "entropy", "badge", "typiclust", "k_center"),
     *("bald", "coverage", "least_confidence"),
 )
-POOL, CLASSES = 60_000, 10
 _PARTS = ("train_seconds", "predict_seconds", "select_seconds", "test_seconds")
+
+
+Digits = tuple[Data, HiddenLabels]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How large a sweep is: its seeds, and the rounds, labels a round and test set of each run."""
+    """How large a sweep is: its seeds, and the rounds and labels a round of each run."""
 
     seeds: int
     rounds: int
     query_size: int
-    test: int
 
 
 def make_sweep(folder: Path, size: Size) -> None:
     """Leave a run of each strategy and seed in `folder`."""
-    labels = np.random.default_rng(0).integers(CLASSES, size=size.test)
+    digits = activeloop.load_data("digits")
     for seed in range(size.seeds):
         for number, strategy in enumerate(STRATEGIES):
-            make_run(folder / f"{strategy}-seed{seed}", strategy, (seed, number), labels, size)
+            make_run(folder / f"{strategy}-seed{seed}", strategy, (seed, number), digits, size)
 
 
 def make_run(
-    directory: Path, strategy: str, where: tuple[int, int], labels: Any, size: Size
+    directory: Path, strategy: str, where: tuple[int, int], digits: Digits, size: Size
 ) -> None:
     """Leave a run whose accuracy rises with its labels, and with the strategy's number."""
-    seed, number = where
+    (data, hidden), (seed, number) = digits, where
+    assert hidden.pool is not None
+    assert hidden.test is not None
     rng = np.random.default_rng(where)
     files = RunFiles(directory)
     config = {
-        "data": {"_target_": "activeloop.data.mnist", "root": "data"},
+        "data": {"_target_": "activeloop.data.digits"},
         "model": {"_target_": "activeloop.models.lenet5"},
         "learner": {"_target_": "activeloop.learners.TorchLearner", "lr": 0.001},
         "strategy": {"_target_": f"activeloop.strategies.{strategy}"},
@@ -73,16 +76,16 @@ def make_run(
         "seed": seed,
         "budget": size.query_size * size.rounds,
     }
-    classes = [str(digit) for digit in range(CLASSES)]
-    identity = {"data": {"name": "mnist", "classes": classes, "pool": "60000", "test": "10000"}}
-    files.claim(identity | {"config": config})
+    identity = {"name": data.name, "classes": list(data.classes), **data.fingerprints}
+    files.claim({"data": identity, "config": config})
+    files.keep_pool_size(len(data.pool))
     files.store.set_meta(
-        "run", {"strategy": strategy, "variant": "", "seed": seed, "data": "mnist"}
+        "run", {"strategy": strategy, "variant": "", "seed": seed, "data": "digits"}
     )
     write_environment(directory, "cpu", files.store)
-    files.save_test_labels(labels)
+    files.save_test_labels(hidden.test)
     # With one seed the same initial set.
-    first = np.random.default_rng(seed).permutation(POOL)
+    first = np.random.default_rng(seed).permutation(len(data.pool))
     picked = np.concatenate([first[: size.query_size], rng.permutation(first[size.query_size :])])
     for round in range(size.rounds):
         query = picked[round * size.query_size :][: size.query_size]
@@ -90,28 +93,32 @@ def make_run(
             Asked(
                 round=round,
                 position=position,
-                key=f"train/{index:05d}",
+                key=data.pool.keys[index],
                 index=int(index),
                 score=float(rng.random()) if round else None,
-                predicted=classes[index % CLASSES] if round else None,
+                predicted=data.classes[hidden.pool[index]] if round else None,
                 confidence=float(rng.random()) if round else None,
             )
             for position, index in enumerate(query)
         ]
         files.store.add_query(round, asked, 0.1, 0.1)
-        answers: dict[str, str | None] = {a.key: classes[a.index % CLASSES] for a in asked}
+        answers: dict[str, str | None] = {a.key: data.classes[hidden.pool[a.index]] for a in asked}
         files.store.add_labels(round, answers, "SimulatedOracle", closes=True)
         # Random numbers of round 0 depend on the seed alone, as its network does.
         chance = np.random.default_rng(seed) if round == 0 else rng
-        logits = chance.normal(size=(size.test, CLASSES))
-        logits[np.arange(size.test), labels] += 1.5 + (0.5 + 0.05 * number) * np.log1p(round)
+        logits = chance.normal(size=(len(hidden.test), data.n_classes))
+        logits[np.arange(len(hidden.test)), hidden.test] += 1.5 + (0.5 + 0.05 * number) * np.log1p(
+            round
+        )
         probs = bench.softmax(logits)
-        metrics = scores(probs, labels) | dict.fromkeys(_PARTS, 1.0) | {"train_loss": 0.1}
+        metrics = scores(probs, hidden.test) | dict.fromkeys(_PARTS, 1.0) | {"train_loss": 0.1}
         metrics |= {name: float(rng.random()) for name in STOP_METRICS}
         done = (round + 1) * size.query_size
         path = directory / "test_probs" / f"round_{round:04d}.npy"
         np.save(path, probs.astype(np.float16))
-        files.store.add_round(Round(round=round, labels=done, classes=CLASSES, metrics=metrics))
+        files.store.add_round(
+            Round(round=round, labels=done, classes=data.n_classes, metrics=metrics)
+        )
     files.write_tables()
     files.end(f"budget of {config['budget']} labels spent", size.rounds - 1)
     files.close()
@@ -163,12 +170,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--query-size", type=int, default=50)
-    parser.add_argument("--test", type=int, default=1000)
     parser.add_argument("--out", type=Path, help="a Markdown file for the table")
     given = parser.parse_args()
-    size = Size(
-        seeds=given.seeds, rounds=given.rounds, query_size=given.query_size, test=given.test
-    )
+    size = Size(seeds=given.seeds, rounds=given.rounds, query_size=given.query_size)
     with tempfile.TemporaryDirectory() as temporary:
         make_sweep(Path(temporary), size)
         made = report(Path(temporary), [])
@@ -180,8 +184,8 @@ def main() -> None:
         f"# The report of {runs} runs\n\n"
         f"`python scripts/bench_report.py`, {bench.machine(1)}\n\n"
         f"{len(STRATEGIES)} strategies with {size.seeds} seeds, {size.rounds} rounds of "
-        f"{size.query_size} labels, a test set of {size.test}; the whole of `python -m activeloop "
-        "report`, from starting Python to the last file.\n\n"
+        f"{size.query_size} labels; the whole of `python -m activeloop report`, pictures and all, "
+        "from starting Python to the last file.\n\n"
         f"{bench.table(head, [cells])}\n"
     )
     print(text)

@@ -38,7 +38,7 @@ def report(arguments: Sequence[str]) -> None:
     out = common(places) if given.out is None else given.out
     made = make_report(
         places,
-        pictures=not given.no_pictures,
+        pictures_from=None if given.no_pictures else 0,
         root=out,
         baseline=given.baseline,
         targets=given.targets,

@@ -9,7 +9,7 @@ from statistics import fmean
 from activeloop.report.ceiling import ceiling
 from activeloop.report.comparability import holes, other_ends, other_versions
 from activeloop.report.differences import differences
-from activeloop.report.document import Comparison, Curve, Difference, Problem, RunLine
+from activeloop.report.document import Comparison, Curve, Difference, Pictures, Problem, RunLine
 from activeloop.report.grouping import Group, plain_name
 from activeloop.report.pairing import unpaired
 from activeloop.report.pictures import pictures
@@ -32,13 +32,13 @@ class Asked:
         baseline: name of the strategy that others are compared with.
         targets: accuracies; None: some that tell something.
         budgets: label counts; None: some of the runs' own.
-        pictures: whether to show what was picked, for which data are loaded again.
+        pictures_from: seconds that runs must have taken for a look at what they picked; None: none.
     """
 
     baseline: str = BASELINE
     targets: tuple[float, ...] | None = None
     budgets: tuple[int, ...] | None = None
-    pictures: bool = False
+    pictures_from: float | None = None
 
 
 def compared(
@@ -84,7 +84,7 @@ def compared(
         noise_floor=_noise_floor(areas(lines)),
         penalties=penalty_matrix([by_labels(lines)]),
         stops=stops(runs),
-        pictures=pictures(runs) if asked.pictures else None,
+        pictures=_pictures(runs, asked.pictures_from),
         settings=group.settings,
         validation_labels=_validation_labels(runs),
     )
@@ -163,6 +163,12 @@ def _words(floor: Difference) -> str:
         f"area (95% {low:+.1f} to {high:+.1f}, {estimate.n} seeds)"
     )
     return f"{text}, as one of twenty such checks does by chance" if floor.settled else text
+
+
+def _pictures(runs: Sequence[Run], least: float | None) -> Pictures | None:
+    if least is None or sum(run.seconds for run in runs) < least:
+        return None
+    return pictures(runs)
 
 
 def _validation_labels(runs: Sequence[Run]) -> int:

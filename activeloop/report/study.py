@@ -39,7 +39,7 @@ def make_report(
     targets: Sequence[float] | None = None,
     budgets: Sequence[int] | None = None,
     ceiling: Path | None = None,
-    pictures: bool = False,
+    pictures_from: float | None = None,
     root: Path | None = None,
 ) -> Report:
     """Read all runs in and below `directories`, compare those that can be, and say what is wrong.
@@ -51,8 +51,8 @@ def make_report(
         budgets: label counts to give the accuracy at; None: some of the runs' own.
         ceiling: where runs on the whole pool are; None: `outputs/ceiling`, if that is there. Those
             among `directories` count as well.
-        pictures: whether to show what was picked. The data are loaded again for it, if they are
-            still there; the report says what could not be had.
+        pictures_from: show what was picked where the runs of a comparison took so many seconds or
+            more. The data are loaded again for it; what cannot be had is named. None: nowhere.
         root: where the report will lie, from which it names directories; None: the deepest
             directory that all of `directories` share.
 
@@ -72,7 +72,7 @@ def make_report(
         baseline=BASELINE if baseline is None else baseline,
         targets=None if targets is None else tuple(sorted(targets)),
         budgets=None if budgets is None else tuple(sorted(budgets)),
-        pictures=pictures,
+        pictures_from=pictures_from,
     )
     on_all += _ceilings(ceiling, root)
     comparisons = []

@@ -25,7 +25,7 @@ def cli(tmp_path, monkeypatch, capfd):
 
     def call(*words):
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-        fast = [] if words[0] == "report" else FAST
+        fast = ["--no-pictures"] if words[0] == "report" else FAST
         monkeypatch.setattr(sys, "argv", ["activeloop", *map(str, words), *fast])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:

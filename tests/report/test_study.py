@@ -7,7 +7,7 @@ import pytest
 from run_directories import make_run, make_sweep
 from scipy import stats
 
-from activeloop.errors import ConfigError
+from activeloop.errors import ConfigError, DataError
 from activeloop.report.document import RunLine
 from activeloop.report.study import make_report
 from activeloop.report.table import round_budgets
@@ -101,7 +101,7 @@ def test_areas_are_of_the_labels_that_all_runs_have(tmp_path):
     areas = {row.strategy: row.area.mean for row in report.comparisons[0].table}
     assert areas["entropy"] == pytest.approx(0.65)
     assert areas["random"] == pytest.approx((0.55 + 0.56 + 0.54) / 3)
-    expected = "runs end at 8 (entropy with seed 0) to 12 labels (margin with seed 0)"
+    expected = "runs end at 8 (entropy with seed 0) to 12 labels (random with seed 0)"
     (text,) = texts(report, "warning")
     assert text.startswith(expected)
     assert text.endswith("areas are of what all have in common: budget is 8 and 12")
@@ -267,7 +267,7 @@ def test_other_versions_are_named(tmp_path):
     make_run(tmp_path / "a", "random", 0)
     make_run(tmp_path / "b", "margin", 0, torch="2.12.0")
     (text,) = texts(make_report([tmp_path]))
-    assert text.endswith("torch 2.12.0 (margin) and 2.11.0 (random)")
+    assert text.endswith("torch 2.11.0 (random) and 2.12.0 (margin)")
 
 
 # -- which runs are compared -----------------------------------------------------------------------
@@ -402,3 +402,17 @@ def test_the_same_runs_elsewhere_and_later_give_the_same_report(tmp_path):
     assert as_json(dataclasses.replace(again, **made)) == as_json(
         dataclasses.replace(first, **made)
     )
+
+
+def test_stops_and_pictures_are_of_the_runs_that_count(tmp_path, monkeypatch):
+    def gone(run):
+        raise DataError("the disk is gone")
+
+    monkeypatch.setattr("activeloop.reloading.reload", gone)
+    sweep(tmp_path)
+    make_run(tmp_path / "random-seed3", "random", 3, [0.5, 0.9], ended=None)
+    (comparison,) = make_report([tmp_path], pictures_from=36.0).comparisons  # 6 runs of 6 seconds
+    assert {(stop.strategy, stop.of) for stop in comparison.stops} == {("random", 3), ("margin", 3)}
+    assert comparison.pictures.missing[0].endswith("the disk is gone")
+    assert comparison.pictures.overlap.strategies == ("random", "margin")
+    assert make_report([tmp_path], pictures_from=36.1).comparisons[0].pictures is None
