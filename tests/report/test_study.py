@@ -300,6 +300,14 @@ def test_runs_that_were_meant_to_be_compared_and_cannot_be_are_named(tmp_path):
     )
 
 
+def test_seeds_that_were_run_with_another_setting_are_named(tmp_path):
+    for seed, lr in ((0, 0.01), (1, 0.1)):
+        for strategy in ("random", "margin"):
+            make_run(tmp_path / f"{strategy}{seed}", strategy, seed, learner__lr=lr)
+    (text,) = texts(make_report([tmp_path]))
+    assert "margin and random with seed 0 cannot be compared with margin and random with" in text
+
+
 def test_another_model_is_told_by_its_name_alone(tmp_path):
     make_sweep(tmp_path / "a", {"random": RANDOM})
     more = {"model___target_": "activeloop.models.lenet5", "model__width": 3}
