@@ -217,7 +217,10 @@ def curve(
         strategy=strategy,
         metric=metric,
         labels=labels,
-        estimates=tuple(estimate(float(mean), 0.012, seeds) for mean in values.mean(axis=0)),
+        estimates=tuple(
+            estimate(float(mean), 0.008 + 0.001 * (n % 3), seeds)
+            for n, mean in enumerate(values.mean(axis=0))
+        ),
         runs=tuple(
             RunLine(
                 seed=seed,

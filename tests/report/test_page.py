@@ -252,6 +252,16 @@ class Reader:
             )
         )
 
+    def texts_of(self, selector: str, attribute: str) -> list[str]:
+        return list(
+            self.do(
+                "return [...document.querySelectorAll(arguments[0])]"
+                ".map((e) => e.getAttribute(arguments[1]))",
+                selector,
+                attribute,
+            )
+        )
+
     def click(self, selector: str) -> None:
         self.do("document.querySelector(arguments[0]).click()", selector)
 
@@ -362,6 +372,46 @@ def test_the_numbers_are_those_of_the_report(rich):
     assert "✗ failed: LearnerError: out of <memory>" in rich.text("#ran .failed-row")
     stop = rich.texts("#comparison-digits > section:nth-of-type(6) tbody tr:nth-child(2) td")
     assert stop[1:2] + stop[3:] == ["4 of 5", "6557 to 73", "35%29% to 41%", "0.400.20 to 0.60"]
+
+
+def proportional(places: list[float], values: list[float]) -> bool:
+    """Whether places on the screen, to a tenth of a pixel, are a linear picture of values."""
+    slope, start = np.polyfit(values, places, 1)
+    return abs(slope) > 1 and np.abs(slope * np.array(values) + start - places).max() < 0.2
+
+
+def test_marks_stand_where_the_numbers_say(rich):
+    digits = rich_report().comparisons[0]
+    at = (
+        "return [...document.querySelectorAll(arguments[0])]"
+        ".map((e) => e.transform.baseVal[0].matrix[arguments[1]])"
+    )
+    size = (
+        "return [...document.querySelectorAll(arguments[0])]"
+        ".map((e) => e[arguments[1]].baseVal.value)"
+    )
+    section = "#comparison-digits > section:nth-of-type({})"
+    curves = [c for c in digits.curves if c.metric == "accuracy"]
+    means = [estimate.mean for c in curves for estimate in c.estimates]
+    heights = rich.do(at, "#comparison-digits .chart .series > .marker", "f")
+    assert proportional(heights, means)
+    assert heights[0] > heights[8]  # up is more
+    differences = [d.estimate.mean for d in (*digits.differences, digits.noise_floor)]
+    forest = section.format(4) + " tbody .interval "
+    places = rich.do(at, forest + ".marker", "e")
+    (zero,) = set(rich.texts_of(forest + ".zero", "d"))
+    assert proportional([*places, float(zero[1:].split()[0])], [*differences, 0])
+    assert places[0] > places[1]
+    lows = [d.estimate.low for d in (*digits.differences, digits.noise_floor)]
+    ends = [float(d[1:].split()[0]) for d in rich.texts_of(forest + ".whisker", "d")]
+    assert proportional([*ends, *places], [*lows, *differences])
+    seconds = [value for row in digits.table for value in row.seconds.values()]
+    assert proportional([*rich.do(size, section.format(7) + " .stacked .piece", "width"), 0],
+                        [*seconds, 0])  # fmt: skip
+    bars = rich.do(size, "#comparison-digits .bar rect", "height")
+    assert proportional([*bars, 0], [*[0.2] * len(bars), 0])
+    labels = [stop.labels.mean for stop in digits.stops]
+    assert proportional(rich.do(at, section.format(6) + " .interval .marker", "e"), labels)
 
 
 def test_only_wrong_predictions_are_marked_and_not_by_colour_alone(rich):
@@ -658,11 +708,12 @@ def test_paper_shows_all_parts_and_no_controls(fresh):
         "return [...document.querySelectorAll('h2, h3')].filter(e => e.checkVisibility()).length"
     )
     on_screen = fresh.do(titles)
+    setting = "return document.querySelector('.settings td').checkVisibility()"
+    assert not fresh.do(setting)
     fresh.look(width=720, media="print", scheme="dark")
     assert fresh.do(titles) == on_screen > 20
     assert fresh.do(SHOWN, ".controls, .numbers, .tip") == 0
-    setting = "return document.querySelector('.settings td').getBoundingClientRect().height"
-    assert fresh.do(setting) > 5
+    assert fresh.do(setting)
     assert fresh.do(RATIOS + "return luminance(behind(document.body))") > 0.9
     assert fresh.do(TEXT_RATIOS)[0][0] >= 4.5
     assert fresh.do(
