@@ -256,6 +256,28 @@ def test_networks_are_compared_on_the_stop_set(tmp_path):
     assert "overall_uncertainty" not in run("margin", stop_set=0).rounds[1].metrics
 
 
+def test_seconds_count_what_they_say():
+    class Clocked(CentroidLearner):
+        seconds = 0.0
+
+        def clock(self):
+            return self.seconds
+
+        def fit(self, *args):
+            self.seconds += 10
+            return super().fit(*args)
+
+        def predict(self, *args):
+            self.seconds += 1
+            return super().predict(*args)
+
+    expected = {"train": 10, "predict": 1, "select": 0, "test": 1, "stop": 1}
+    loop = run("random", learner=Clocked(), rounds=1)  # predicted: what it picked
+    assert {p: loop.rounds[1].metrics[f"{p}_seconds"] for p in expected} == expected
+    loop = run("margin", learner=Clocked(), rounds=1)  # one for shapes, and the pool: no more
+    assert loop.rounds[1].metrics["predict_seconds"] == 2
+
+
 def test_what_a_stop_set_holds_depends_on_the_seed_only(tmp_path):
     def samples(name, **options):
         run(directory=tmp_path / name, rounds=0, stop_set=10, **options)

@@ -56,6 +56,7 @@ def test_kappa_is_a_mean_over_a_window(options, stop):
 def test_rules_wait_for_a_full_window():
     agreements = rounds(kappa=[None, 1.0, 1.0, 1.0])
     assert stops_at(Kappa(), agreements) == 4
+    assert stops_at(Kappa(threshold=1.0), agreements) == 4
     assert stops_at(Kappa(window=4), agreements) is None
     # A round without the metric, or with none that is a number, breaks the window.
     for hole in (None, float("nan")):
@@ -223,9 +224,10 @@ def test_what_a_rule_compares_is_logged_each_round(caplog, monkeypatch):
     logger = logging.getLogger("activeloop.run")
     monkeypatch.setattr(logger, "propagate", True)  # a command line run before may have changed it
     monkeypatch.setattr(logger, "disabled", False)
-    rule = AnyOf([Kappa(threshold=1.0), Plateau(gain=0.0, window=2), "classification_change"])
+    budget = {"name": "budget", "labels": 90}
+    rules = [Kappa(threshold=1.0), Plateau(gain=0.0, window=2), "classification_change", budget]
     with caplog.at_level("INFO", logger="activeloop.run"):
-        loop = run([rule, patient], count=5)
+        loop = run([AnyOf(rules), patient], count=5)
     assert len(loop.rounds) == 4  # a rule that is a plain function works beside them
     for n, round in enumerate(loop.rounds):
         agreements = [r.metrics["kappa"] for r in loop.rounds[n - 2 : n + 1]] if n > 2 else []
@@ -235,10 +237,13 @@ def test_what_a_rule_compares_is_logged_each_round(caplog, monkeypatch):
             assert "kappa_mean_3" not in round.metrics
         gain = round.metrics["accuracy"] - loop.rounds[n - 2].metrics["accuracy"]
         assert round.metrics.get("accuracy_gain_2") == (gain if n > 1 else None)
+        assert "labels" not in round.metrics  # it is beside them
     value = loop.rounds[3].metrics["kappa_mean_3"]
-    assert f"stopping: kappa_mean_3 is {value:.4g}, to stop: at least 1" in caplog.text
-    assert "stopping: kappa_mean_3 is not known yet" in caplog.text
-    assert "stopping: classification_change is " in caplog.text
+    assert (
+        f"stopping after round 3: kappa_mean_3 is {value:.4g}, to stop: at least 1" in caplog.text
+    )
+    assert "stopping after round 2: kappa_mean_3 is not known yet" in caplog.text
+    assert "stopping after round 1: classification_change is " in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def with_readings(rules: Sequence[StoppingRule], rounds: Sequence[Round]) -> Rou
     last = rounds[-1]
     read = [each for rule in rules if isinstance(rule, Rule) for each in rule.readings(rounds)]
     for reading in read:
-        log.info("stopping: %s", reading)
+        log.info("stopping after round %d: %s", last.round, reading)
     there = {"labels", *last.metrics}
     more = {r.name: r.value for r in read if r.value is not None and r.name not in there}
     return replace(last, metrics={**last.metrics, **more})
