@@ -17,10 +17,16 @@ def balance(picks: ByStrategy, classes: Sequence[str], data: DataSet | None) -> 
 
     A class's share is of the answers, as they are now, wrong ones included. The pool's shares are
     of its hidden labels: a report comes after the fact, and nothing that picks or learns sees it.
+
+    Args:
+        picks: by strategy and seed.
+        classes: names of the classes, those of the data set first.
+        data: the data set; None: not at hand.
     """
     pool = None
     if data is not None and data.labels is not None:
-        pool = _shares([data.classes[label] for label in data.labels.tolist()], classes)
+        counts = np.bincount(data.labels, minlength=len(classes))
+        pool = tuple((counts / len(data.labels)).tolist())
     means = {
         strategy: np.mean([_shares(p.labels, classes) for p in seeds.values()], axis=0)
         for strategy, seeds in picks.items()

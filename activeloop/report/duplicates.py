@@ -12,9 +12,12 @@ from activeloop.report.likeness import HOW, LARGEST, Pairs, near_duplicates
 from activeloop.report.picks import ByStrategy, Picks
 from activeloop.report.samples import DataSet, Part, reduced
 from activeloop.report.thumbnails import thumbnails
+from activeloop.store import Asked
 from activeloop.types import Indices
 
 _READ_BYTES = 2**31  # most bytes of samples that are read
+_MOST_LABELS = 5000  # first labels of a run that are compared
+_COMPARED = 10**9  # most pairs of labels that are, of all runs together
 _HELD_BYTES = 2**28  # most bytes of reduced images that are held
 _MOST = 100_000  # samples of the pool that are compared
 _MOST_TEST = 10_000  # samples of the test set that are compared
@@ -26,11 +29,9 @@ def duplicates(picks: ByStrategy, data: DataSet) -> Duplicates:
 
     What counts as one is told in `activeloop.report.likeness`; of vectors, those that are equal.
     Of near-duplicates that a run labelled, all but the first count, whether or not that was in the
-    initial set. Where samples are too many or too large, runs of fewer seeds are looked at, and
-    random samples of pool and test set.
+    initial set. Where samples are too many or too large, fewer are looked at, and `how` says which.
     """
-    picked, seeds = _picked(picks, data.pool)
-    notes = [f"the first {seeds} seeds"] if seeds < max(map(len, picks.values()), default=0) else []
+    picked, notes = _picked(picks, data.pool)
     leaked: int | None = None
     tested, examples = 0, tuple[tuple[Thumbnail, Thumbnail], ...]()
     if data.test is not None:
@@ -54,35 +55,41 @@ def duplicates(picks: ByStrategy, data: DataSet) -> Duplicates:
 # -- among the picks --------------------------------------------------------------------
 
 
-def _picked(picks: ByStrategy, pool: Part) -> tuple[dict[str, float], int]:
-    """Return the mean share of repeated picks by strategy, and the seeds that were looked at."""
+def _picked(picks: ByStrategy, pool: Part) -> tuple[dict[str, float], list[str]]:
+    """Return the mean share of repeated picks by strategy, and what that is of if not of all."""
     seeds = sorted({seed for runs in picks.values() for seed in runs})
     shares: dict[str, list[float]] = {strategy: [] for strategy in picks}
-    read, looked_at = 0, 0
+    samples = compared = looked_at = longest = 0
     for seed in seeds:
         runs = {strategy: by_seed[seed] for strategy, by_seed in picks.items() if seed in by_seed}
-        read += sum(len(p.run.queries) for p in runs.values()) * pool.sample_bytes
-        if looked_at and read > _READ_BYTES:
+        labelled = {strategy: _labelled(p) for strategy, p in runs.items()}
+        sizes = [min(len(each), _MOST_LABELS) for each in labelled.values()]
+        samples, compared = samples + sum(sizes), compared + sum(size**2 for size in sizes)
+        if looked_at and (samples * pool.sample_bytes > _READ_BYTES or compared > _COMPARED):
             break
         looked_at += 1
+        longest = max(longest, *map(len, labelled.values()))
         for strategy, p in runs.items():
-            shares[strategy].append(_repeated(p, pool))
-    return {name: float(np.mean(each)) for name, each in shares.items() if each}, looked_at
+            shares[strategy].append(_repeated(p, labelled[strategy][:_MOST_LABELS], pool))
+    notes = [f"the runs of {looked_at} of {len(seeds)} seeds"] if looked_at < len(seeds) else []
+    notes += [f"the first {_MOST_LABELS:,} labels of a run"] if longest > _MOST_LABELS else []
+    return {name: float(np.mean(each)) for name, each in shares.items() if each}, notes
 
 
-def _repeated(picks: Picks, pool: Part) -> float:
+def _labelled(picks: Picks) -> list[Asked]:
+    """Return all that a run had labelled when the last of `picks` was, in order."""
+    last, answers = picks.asked[-1], picks.run.answers
+    before = (a for a in picks.run.queries if (a.round, a.position) <= (last.round, last.position))
+    return [a for a in before if answers.get(a.key) is not None]
+
+
+def _repeated(picks: Picks, labelled: Sequence[Asked], pool: Part) -> float:
     """Return the share of picks that are near-duplicates of something labelled before them."""
-    last = picks.asked[-1]
-    labelled = [
-        a
-        for a in picks.run.queries
-        if (a.round, a.position) <= (last.round, last.position)
-        and picks.run.answers.get(a.key) is not None
-    ]
     indices = np.array([a.index for a in labelled], np.int64)
-    again = _again(_like(pool, indices), len(indices))
-    keys = {a.key for a, repeat in zip(labelled, again.tolist(), strict=True) if repeat}
-    return len(keys & {a.key for a in picks.asked}) / len(picks.asked)
+    again = _again(_like(pool, indices), len(indices)).tolist()
+    chosen = {a.key for a in picks.asked}
+    repeats = [repeat for a, repeat in zip(labelled, again, strict=True) if a.key in chosen]
+    return float(np.mean(repeats)) if repeats else 0.0
 
 
 def _again(pairs: Pairs, n: int) -> npt.NDArray[np.bool_]:

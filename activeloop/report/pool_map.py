@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,11 +35,11 @@ def pool_map(runs: Mapping[str, Run], data: DataSet, classes: Sequence[str]) -> 
     the same map. Distances between far points mean little on it.
 
     Args:
-        runs: by strategy, of one seed; those of another are left out.
+        runs: by strategy; those of another seed than most are left out.
         data: the data set.
         classes: names of the classes, those of the data set first.
     """
-    seed = next(iter(runs.values())).seed
+    seed = Counter(run.seed for run in runs.values()).most_common(1)[0][0]
     picks = {name: _some(run, len(runs)) for name, run in runs.items() if run.seed == seed}
     n = len(data.pool)
     sample = np.random.default_rng(0).choice(n, min(n, _SAMPLE), replace=False)

@@ -34,16 +34,13 @@ def made_run(
     if pool_size is not None:
         store.set_meta("pool_size", pool_size)
     for number, indices in enumerate(rounds):
-        asked = [
-            Asked(
-                round=number,
-                position=position,
-                **({"key": f"k{i}", "index": i, "score": None} | dict((more or {}).get(i, {}))),
-            )
-            for position, i in enumerate(indices)
-        ]
+        asked = []
+        for position, i in enumerate(indices):
+            fields = {"key": f"k{i}", "index": i, "score": None} | dict((more or {}).get(i, {}))
+            asked.append(Asked(round=number, position=position, **fields))
         store.add_query(number, asked, 0.0, 0.0)
-        store.add_labels(number, {f"k{i}": labels[i] for i in indices}, "oracle", closes=True)
+        answers = {a.key: labels[a.index] for a in asked}
+        store.add_labels(number, answers, "oracle", closes=True)
     if ended is not None:
         store.set_meta("ended", ended)
     store.close()
