@@ -54,6 +54,7 @@ def test_area_is_scikit_learns_over_the_width():
 
 def test_of_rounds_with_the_same_labels_the_last_counts():
     assert area([10, 20, 20], [0, 0.4, 1], 10, 20) == 0.5
+    assert area([20, 10] * 20, np.arange(40), 10, 20) == 38.5
     assert labels_to_reach([10, 20, 20, 30], [0.1, 0.9, 0.2, 1.0], 0.6) == 25
 
 

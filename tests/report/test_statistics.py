@@ -229,6 +229,7 @@ def test_seeds_needed_give_a_power_of_about_80_percent(d):
 
 def test_seeds_needed_are_not_known_without_a_difference():
     assert seeds_needed([-1, 1]) is None
+    assert seeds_needed([0.1, 0.7, 0.3, -0.1, -0.7, -0.3]) is None  # though float64 sums to 1e-17
     assert seeds_needed([0, 0, 0]) is None
     assert seeds_needed([0.1]) is None
     assert seeds_needed([]) is None
