@@ -7,8 +7,8 @@ import math
 import re
 
 import pytest
-from run_directories import make_run, make_sweep
 from PIL import Image
+from run_directories import make_run, make_sweep
 
 from activeloop.report.document import Estimate
 from activeloop.report.drawing import draw_figures
