@@ -355,6 +355,15 @@ def test_a_path_that_is_another_for_each_seed_is_no_other_strategy(tmp_path):
     assert make_report([tmp_path]).comparisons[0].strategies == ("random", "replay")
 
 
+def test_an_option_that_is_another_for_each_seed_is_another_strategy(tmp_path):
+    for seed in range(2):
+        make_run(tmp_path / f"{seed}", "margin", seed, strategy__temperature=1.0 + seed)
+    assert set(make_report([tmp_path]).comparisons[0].strategies) == {
+        "margin, strategy.temperature=1.0",
+        "margin, strategy.temperature=2.0",
+    }
+
+
 def test_initial_sets_of_one_strategy_are_compared_and_of_several_kept_apart(tmp_path):
     for size in (4, 2):
         make_sweep(tmp_path / f"{size}", {"random": RANDOM}, initial__size=size)
