@@ -32,6 +32,16 @@ def cells(text, first):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+@pytest.mark.slow
+def test_the_report_of_a_large_sweep_is_timed(tmp_path):
+    out = tmp_path / "report.md"
+    done = run("bench_report.py", "--seeds", 2, "--rounds", 3, "--query-size", 10, "--out", out)
+    assert done.returncode == 0, done.stderr
+    ((runs, seconds, *rest),) = cells(out.read_text(), "20 ")
+    assert (runs, len(rest)) == ("20", 4)
+    assert number(seconds) > 0
+
+
 def number(cell):
     return float(re.match(r"[\d.e+-]+", cell)[0])
 

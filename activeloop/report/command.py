@@ -14,8 +14,8 @@ from activeloop.report.drawing import FORMATS, draw_figures
 from activeloop.report.latex import tables
 from activeloop.report.reading import common, existing
 from activeloop.report.study import make_report
-from activeloop.report.writing import write_report
-from activeloop.run_files import named_errors, shown
+from activeloop.report.writing import report_errors, write_report
+from activeloop.run_files import shown
 
 # Of problems that are printed; the report has all.
 _MOST_PRINTED = 10
@@ -47,11 +47,11 @@ def report(arguments: Sequence[str]) -> None:
     )
     write_and_tell(made, out)
     if given.figures is not None:
-        with named_errors(out):
+        with report_errors(out):
             figures = draw_figures(made.comparisons, out / "figures", given.figures)
         print(f"{len(figures)} figures: {shown(out / 'figures')}")
     if given.latex:
-        with named_errors(out):
+        with report_errors(out):
             (out / "table.tex").write_text(tables(made), "utf-8")
         print(f"table: {shown(out / 'table.tex')}\n\n{tables(made)}", end="")
 

@@ -6,13 +6,15 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from activeloop.errors import StoreError
 from activeloop.report.document import Comparison, Estimate, Report
 from activeloop.report.drawing import draw_comparisons
 from activeloop.report.page import write_page
-from activeloop.run_files import named_errors, replacing, write_csv
+from activeloop.run_files import replacing, write_csv
 
 Rows = Iterator[tuple[object, ...]]
 
@@ -23,7 +25,7 @@ def write_report(report: Report, directory: Path) -> list[Path]:
     Raises:
         StoreError: it cannot be written.
     """
-    with named_errors(directory):
+    with report_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         with replacing(directory / "report.json", durable=False) as temporary:
             temporary.write_text(as_json(report), "utf-8")
@@ -37,6 +39,18 @@ def write_report(report: Report, directory: Path) -> list[Path]:
         drawn = draw_comparisons(report.comparisons, picture)
         write_page(report, page)
     return [picture, page] if drawn else [page]
+
+
+@contextmanager
+def report_errors(directory: Path) -> Iterator[None]:
+    """Turn the operating system's refusal into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the report in {directory}: {error.strerror or error}; --out chooses "
+            "another directory"
+        ) from error
 
 
 def as_json(report: Report) -> str:

@@ -101,7 +101,7 @@ def test_options_of_the_command(cli, tmp_path):
         (["run", "--figures", "gif"], ["--figures", "gif", "pdf"]),
         (["run", "--ceiling", "nowhere"], ["there is no directory nowhere"]),
         (["run", "--nonsense"], ["--nonsense"]),
-        (["run", "--out", "run/run.db"], ["run/run.db"]),
+        (["run", "--out", "run/run.db"], ["cannot write the report in run/run.db", "--out"]),
     ],
 )
 def test_what_makes_no_sense_is_one_line(cli, tmp_path, words, parts):

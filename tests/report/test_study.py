@@ -300,6 +300,14 @@ def test_runs_that_were_meant_to_be_compared_and_cannot_be_are_named(tmp_path):
     )
 
 
+def test_seeds_that_were_run_with_another_setting_are_named(tmp_path):
+    for seed, lr in ((0, 0.01), (1, 0.1)):
+        for strategy in ("random", "margin"):
+            make_run(tmp_path / f"{strategy}{seed}", strategy, seed, learner__lr=lr)
+    (text,) = texts(make_report([tmp_path]))
+    assert "margin and random with seed 0 cannot be compared with margin and random with" in text
+
+
 def test_another_model_is_told_by_its_name_alone(tmp_path):
     make_sweep(tmp_path / "a", {"random": RANDOM})
     more = {"model___target_": "activeloop.models.lenet5", "model__width": 3}
@@ -345,6 +353,15 @@ def test_a_path_that_is_another_for_each_seed_is_no_other_strategy(tmp_path):
     for seed in range(3):
         make_run(tmp_path / f"r{seed}", "replay", seed, MARGIN[seed], strategy__path=f"m{seed}")
     assert make_report([tmp_path]).comparisons[0].strategies == ("random", "replay")
+
+
+def test_an_option_that_is_another_for_each_seed_is_another_strategy(tmp_path):
+    for seed in range(2):
+        make_run(tmp_path / f"{seed}", "margin", seed, strategy__temperature=1.0 + seed)
+    assert set(make_report([tmp_path]).comparisons[0].strategies) == {
+        "margin, strategy.temperature=1.0",
+        "margin, strategy.temperature=2.0",
+    }
 
 
 def test_initial_sets_of_one_strategy_are_compared_and_of_several_kept_apart(tmp_path):
