@@ -100,6 +100,7 @@ def test_a_run_leaves_what_was_promised(cli, tmp_path):
     environment = json.loads((directory / "environment.json").read_text())
     assert environment["versions"]["torch"] == importlib.metadata.version("torch")
     assert environment["hardware"]["device"] == "cpu"
+    assert environment["working_directory"] == str(tmp_path)
     typed = ["strategy=entropy", "seed=3", "measures=true", "rounds=2"]
     assert environment["command"][1:5] == typed
     assert not any(word.startswith("hydra.job") for word in environment["command"])

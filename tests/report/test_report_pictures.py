@@ -157,10 +157,10 @@ def test_large_thumbnails_are_reduced_and_stay_small(tmp_path):
 )
 def test_floating_point_images_are_shown_from_black_to_white(tmp_path, black, white):
     pool = np.full((10, 1, 8, 8), black, np.float32)
-    pool[3, 0, :4] = white
+    pool[3, 0, :4], pool[3, 0, 4] = white, (white + black) / 2
     run = made_run(tmp_path, "a", 0, [[0], [3]], CLASSES)
     (shown,) = pictures([run], load=lambda run: data_of(pool)).galleries[0].rounds[1]
-    assert np.array_equal(np.asarray(decoded(shown.image))[:, 0], [255] * 4 + [0] * 4)
+    assert np.array_equal(np.asarray(decoded(shown.image))[:, 0], [255] * 4 + [128] + [0] * 3)
 
 
 def test_vectors_have_no_thumbnails_but_a_map(tmp_path):

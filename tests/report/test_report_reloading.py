@@ -138,6 +138,21 @@ def test_nothing_is_downloaded(saved, offline, settings):
     assert not (saved / "nowhere").exists()
 
 
+def test_a_builder_that_takes_any_option_is_told_not_to_download(saved, monkeypatch):
+    module, told = ModuleType("their_data"), {}
+
+    def build(**options):
+        told.update(options)
+        return loaded(saved / "x.npz")
+
+    build.__module__ = "their_data"
+    module.build = build
+    monkeypatch.setitem(sys.modules, "their_data", module)
+    data, _ = loaded(saved / "x.npz")
+    reload(run_of(saved, data, {"_target_": "their_data.build", "download": True}))
+    assert told == {"download": False}
+
+
 def test_a_folder_of_images_is_found_where_it_was_decoded_to(saved):
     folder = saved / "folder"
     for i, image in enumerate(photos(12, 8)):
