@@ -17,7 +17,7 @@ from activeloop.types import Indices
 
 _SAMPLE = 1500  # samples of the pool, drawn at random
 _PICKS = 150  # most picks of a strategy
-_ALL_PICKS = 1000  # most picks of all strategies together
+_ALL_PICKS = 800  # most picks of all strategies together
 _COMPONENTS = 50  # principal components that t-SNE is given
 _PERPLEXITY = 30.0
 _ENOUGH = 100  # points, below which there are too few for t-SNE
