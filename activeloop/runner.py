@@ -110,9 +110,10 @@ def is_finished(directory: Path, config: DictConfig) -> bool:
     Raises:
         ConfigError: the settings have no meaning.
     """
-    if config.tracker._target_ is not None or not (directory / "run.db").exists():
+    if not (directory / "run.db").exists():
         return False
-    return finished(directory, _identity(config))
+    check_complete(config)
+    return config.tracker._target_ is None and finished(directory, _identity(config))
 
 
 def leave_alone(directory: Path, labels: Mapping[str, Any]) -> None:

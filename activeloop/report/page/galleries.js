@@ -7,14 +7,10 @@ function thumbnail({ image, key, label, score, predicted, confidence }) {
   const sure = isNumber(confidence) ? ` ${percent(confidence, 0)}` : "";
   const said = predicted === null ? "" : `network said ${predicted}${sure}`;
   const alt = [`sample ${key}`, answer, said, wrong ? "wrong" : ""].filter(Boolean).join(", ");
-  const picture =
-    image !== null && image.startsWith("data:image/")
-      ? h("img", { src: image, alt, title: key, decoding: "async", onload: sharpen })
-      : h("span", { class: "no-image", title: key }, key);
   return h(
     "figure",
     { class: wrong ? "thumbnail wrong" : "thumbnail" },
-    picture,
+    picture(image, key, alt),
     h(
       "figcaption",
       {},
@@ -23,6 +19,12 @@ function thumbnail({ image, key, label, score, predicted, confidence }) {
       isNumber(score) ? h("span", { class: "score" }, `score ${plain(score)}`) : null,
     ),
   );
+}
+
+function picture(image, key, alt) {
+  return image !== null && image.startsWith("data:image/")
+    ? h("img", { src: image, alt, title: key, decoding: "async", onload: sharpen })
+    : h("span", { class: "no-image", title: key }, key);
 }
 
 /** Small images are enlarged by whole pixels. */

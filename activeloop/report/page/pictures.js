@@ -181,11 +181,16 @@ function duplicatesPart({ how, picked, leaked, test, examples }) {
           "div",
           { class: "pairs" },
           examples.map(([pool, other]) =>
-            h("div", { class: "pair" }, h("div", {}, h("span", { class: "side" }, "pool"), thumbnail(pool)), h("div", {}, h("span", { class: "side" }, "test"), thumbnail(other))),
+            h("div", { class: "pair" }, sideOf("pool", pool), sideOf("test", other)),
           ),
         )
       : null,
   );
+}
+
+function sideOf(name, { image, key }) {
+  const shown = h("figure", { class: "thumbnail" }, picture(image, key, `${name} sample ${key}`), h("figcaption", {}, h("span", { class: "said" }, key)));
+  return h("div", {}, h("span", { class: "side" }, name), shown);
 }
 
 function missingPart(missing) {
