@@ -316,8 +316,8 @@ def test_runs_that_fail_are_listed_one_by_one_and_run_again(cli, tmp_path):
 
 def test_strategies_with_one_seed_differ_by_what_they_pick_alone(cli, tmp_path):
     strategies = SWEEPS["compare"]["hydra"]["sweeper"]["params"]["strategy"].split(",")
-    words = ("model=cnn", "seeds=2", "oracle=noisy", "oracle.rate=0.4", "budget=40")
-    code, _, err = cli("experiment=compare", *words, "query_size=30")
+    words = ("model=cnn", "seeds=2", "oracle=noisy", "oracle.rate=0.4", "budget=50")
+    code, _, err = cli("experiment=compare", *words, "query_size=20")
     assert (code, err) == (0, "")
     found = runs(tmp_path)
     assert set(found) == names(strategies, [0, 1])
