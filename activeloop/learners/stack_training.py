@@ -97,7 +97,7 @@ class StackTraining:
             torch.randperm(size, device=device, generator=each[device.type])
             for each in self._generators
         ]
-        return list(torch.split(torch.stack(orders), self._settings.batch_size, dim=1))
+        return list(self._settings.split(torch.stack(orders), dim=1))
 
     def _run_epoch(
         self, batches: Sequence[Tensor], rates: Sequence[float]

@@ -97,8 +97,8 @@ class TorchLearner:
         steps: gradient steps in all, instead of `epochs`.
         min_steps: least gradient steps in all, for few labels: 20 at `batch_size=64` make one
             step an epoch. Early stopping may still end a training sooner.
-        batch_size: samples a gradient step. The last, smaller batch of an epoch is used; for a
-            batch of one, batch normalisation keeps its running statistics.
+        batch_size: samples a gradient step, at most: the batches of an epoch are as even as can
+            be. For a batch of one, batch normalisation keeps its running statistics.
         optimizer: "adam", "adamw" or "sgd".
         lr: learning rate at the start.
         momentum: of "sgd".

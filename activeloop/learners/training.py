@@ -73,7 +73,7 @@ def train(
     taken = 0
     for number in range(1, of + 1):
         order = ranks.agree(_shuffled(examples))
-        batches = list(torch.split(order, settings.batch_size))[: total - taken]
+        batches = list(settings.split(order))[: total - taken]
         rates = [settings.lr_at(taken + each, total) for each in range(len(batches))]
         loss, accuracy = _run_epoch(
             module, forward, examples, batches, rates, optimizer, settings, augment, ranks

@@ -17,6 +17,7 @@ FORMATS = ("pdf", "png", "svg")
 # Of one picture with all comparisons: more are not to be told apart.
 _MOST_PANELS = 12
 _MARKERS = "osD^vPX*<>hp"
+# Ten lines are told apart by colour and marker, further ones by their dashes too.
 _DASHES: tuple[Any, ...] = ("-", (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (4, 1, 1, 1, 1, 1)))
 
 
@@ -71,16 +72,19 @@ def draw(axes: Axes, comparison: Comparison, metric: str) -> None:
         low = [each.mean if each.low is None else each.low for each in curve.estimates]
         high = [each.mean if each.high is None else each.high for each in curve.estimates]
         axes.fill_between(curve.labels, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    if metric == "accuracy":
-        _fit_shares(axes, curves)
     if comparison.ceiling is not None and metric in comparison.ceiling:
         axes.axhline(
-            comparison.ceiling[metric], color="0.35", linewidth=0.8, label="all labels of the pool"
+            comparison.ceiling[metric],
+            color="0.35",
+            linestyle=(0, (1, 2)),
+            label="all labels of the pool",
         )
+    if metric == "accuracy":
+        _fit_shares(axes)
     axes.legend(frameon=False, fontsize=9)
 
 
-def _fit_shares(axes: Axes, curves: Sequence[Curve]) -> None:
+def _fit_shares(axes: Axes) -> None:
     """Keep intervals that reach beyond 0 or 1 from making room for what cannot be."""
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -0.02), min(high, 1.02))
@@ -98,7 +102,7 @@ def _style(number: int, is_baseline: bool) -> dict[str, Any]:
         return {"color": "0.35", "linestyle": (0, (6, 2)), "marker": "."}
     return {
         "color": f"C{number % 10}",
-        "linestyle": _DASHES[(number + number // 10) % len(_DASHES)],
+        "linestyle": _DASHES[number // 10 % len(_DASHES)],
         "marker": _MARKERS[number % len(_MARKERS)],
     }
 
