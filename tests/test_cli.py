@@ -796,7 +796,9 @@ def test_a_probe_on_a_frozen_backbone_and_its_vectors_for_other_runs(cli, tmp_pa
     code, out, _ = cli(*again, fast=False)
     assert code == 0
     assert "finished already" in out
-    assert not (tmp_path / "c").exists()  # found over from its file alone
+    assert not (tmp_path / "c").exists()  # and nothing is embedded for a run that is finished
+    assert cli("embed", *small[: -len(PROBE)], "embed.cache=c", fast=False)[0] == 0
+    assert len(list((tmp_path / "c").glob("*.npy"))) == 2
 
 
 def test_embedding_without_a_run(cli, tmp_path, cache):

@@ -240,8 +240,11 @@ def test_a_sweep_killed_half_way_goes_on_to_the_same_end(cli, tmp_path):
     for seed, file in before.items():
         assert (whole[f"random-seed{seed}"] / "run.db").read_bytes() == file
 
+    command[2] = "strategy=fatal,margin"
     assert cli(*command, "hydra.sweep.dir=uninterrupted")[0] == 0
-    for name, other in runs(tmp_path / "uninterrupted").items():
+    uninterrupted = runs(tmp_path / "uninterrupted")
+    assert len(uninterrupted) == 4
+    for name, other in uninterrupted.items():
         assert without_seconds(whole[name] / "curve.csv") == without_seconds(other / "curve.csv")
         assert (whole[name] / "queries.csv").read_bytes() == (other / "queries.csv").read_bytes()
         assert len(rows(other / "curve.csv")) == 4
@@ -257,18 +260,18 @@ def test_an_interrupted_experiment_says_that_the_same_command_goes_on(cli, tmp_p
     own(tmp_path, "strategy/stopped.yaml", f"_target_: {name}.fatal\n")
     text = FATAL.replace("os.kill(os.getpid(), signal.SIGKILL)", "raise KeyboardInterrupt")
     (tmp_path / f"{name}.py").write_text(text)
-    command = ("--config-dir=mine", "experiment=compare", "strategy=stopped,margin", "seeds=2")
+    command = ("--config-dir=mine", "experiment=compare", "strategy=stopped", "seeds=2")
     code, _, err = cli(*command)
     assert code == 130
     assert "interrupted; the same command goes on\n" in err
     code, out, err = cli(*command)
     assert (code, err) == (0, "")
     assert out.count("going on with") == 2
-    assert set(runs(tmp_path)) == names(["stopped", "margin"], [0, 1])
+    assert set(runs(tmp_path)) == names(["stopped"], [0, 1])
 
 
 def test_a_run_that_another_process_is_at_is_left_to_it(cli, tmp_path):
-    command = ("-m", "strategy=random,margin", "seeds=2", "hydra.sweep.dir=sweep")
+    command = ("-m", "strategy=margin", "seeds=2", "hydra.sweep.dir=sweep")
     busy = tmp_path / "sweep" / "margin-seed0"
     busy.mkdir(parents=True)
     lock = os.open(busy, os.O_RDONLY)
@@ -278,14 +281,14 @@ def test_a_run_that_another_process_is_at_is_left_to_it(cli, tmp_path):
     finally:
         os.close(lock)
     assert code == 1
-    assert "error: 1 of 4 runs were left to another process; once it is over, the same" in err
+    assert "error: 1 of 2 runs were left to another process; once it is over, the same" in err
     assert "  sweep/margin-seed0: " in err
     assert "runs failed" not in err
-    assert set(runs(tmp_path)) == names(["random"], [0, 1]) | {"margin-seed1"}
+    assert set(runs(tmp_path)) == {"margin-seed1"}
     code, out, err = cli(*command)
     assert (code, err) == (0, "")
-    assert out.count("nothing to do") == 3
-    assert set(runs(tmp_path)) == names(["random", "margin"], [0, 1])
+    assert out.count("nothing to do") == 1
+    assert set(runs(tmp_path)) == names(["margin"], [0, 1])
 
 
 def test_runs_that_fail_are_listed_one_by_one_and_run_again(cli, tmp_path):
@@ -298,16 +301,16 @@ def test_runs_that_fail_are_listed_one_by_one_and_run_again(cli, tmp_path):
         "        raise ValueError('no idea')\n"
         "    return context.unlabelled[: context.k]\n"
     )
-    command = ("--config-dir=mine", "experiment=compare", "strategy=fails,random", "seeds=3")
+    command = ("--config-dir=mine", "experiment=compare", "strategy=fails,random", "seeds=2")
     code, _, err = cli(*command)
     assert code == 1
-    assert "error: 1 of 6 runs failed" in err
+    assert "error: 1 of 4 runs failed" in err
     (line,) = [line for line in err.splitlines() if line.startswith("  ")]
     assert "fails-seed1: " in line
     assert "no idea" in line
     code, out, err = cli(*command)
     assert (code, err) == (0, "")
-    assert out.count("nothing to do") == 5
+    assert out.count("nothing to do") == 3
     assert not list(tmp_path.rglob("error.txt"))
 
 
@@ -315,9 +318,15 @@ def test_runs_that_fail_are_listed_one_by_one_and_run_again(cli, tmp_path):
 
 
 def test_strategies_with_one_seed_differ_by_what_they_pick_alone(cli, tmp_path):
-    strategies = SWEEPS["compare"]["hydra"]["sweeper"]["params"]["strategy"].split(",")
-    words = ("model=cnn", "seeds=2", "oracle=noisy", "oracle.rate=0.4", "budget=50")
-    code, _, err = cli("experiment=compare", *words, "query_size=20")
+    strategies = ["random", "margin", "badge", "typiclust"]  # need more and more of the network
+    words = (
+        f"strategy={','.join(strategies)}",
+        "model=cnn",
+        "seeds=2",
+        "oracle=noisy",
+        "oracle.rate=0.4",
+    )
+    code, _, err = cli("experiment=compare", *words, "query_size=20", "budget=50")
     assert (code, err) == (0, "")
     found = runs(tmp_path)
     assert set(found) == names(strategies, [0, 1])
