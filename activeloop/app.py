@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from activeloop import sweep, torchrun
 from activeloop.config import EXCLUDED_KEYS, config_dir, register
 from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
+from activeloop.experiments import multirun_option
 from activeloop.messages import one_line
 
 
@@ -89,6 +90,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     options = [word for word in arguments if not _is_override(word)]
     overrides += experiments_seeds_left_out(overrides)
     own = torchrun.overrides(torchrun.place(), options, overrides)
+    options += multirun_option(_parsed([*overrides, *own]), options, config_folders(arguments))
     sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *own, *options]
     task = Task()
     hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
@@ -210,11 +212,16 @@ def _is_override(word: str) -> bool:
     return "=" in word and not word.startswith("-")
 
 
-def warn_of_hidden_configs(arguments: Sequence[str]) -> None:
-    """Say which files of `--config-dir` Hydra ignores, because a config of ours has that name."""
+def config_folders(arguments: Sequence[str]) -> list[Path]:
+    """Return the folders of `--config-dir`."""
     folders = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
     folders += [b for a, b in itertools.pairwise(arguments) if a in ("--config-dir", "-cd")]
-    for folder in map(Path, folders):
+    return [Path(folder) for folder in folders]
+
+
+def warn_of_hidden_configs(arguments: Sequence[str]) -> None:
+    """Say which files of `--config-dir` Hydra ignores, because a config of ours has that name."""
+    for folder in config_folders(arguments):
         for path in sorted(folder.rglob("*.yaml")):
             name = path.relative_to(folder)
             if (config_dir() / name).is_file():

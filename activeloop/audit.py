@@ -8,12 +8,15 @@ probabilities: they say nothing of that accuracy, and are not used.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import betaincinv
 
 from activeloop.checks import real
+from activeloop.errors import ConfigError
+from activeloop.schedule import Schedule
 from activeloop.store import Asked
 from activeloop.types import Indices
 
@@ -30,6 +33,15 @@ class Audit:
 
     def __init__(self, share: float) -> None:
         self.share = real("audit", share, least=0, most=1)
+
+    def check(self, schedule: Schedule) -> None:
+        """Raise `ConfigError` if no query is large enough for an audit beside a pick."""
+        sizes = [after - before for before, after in itertools.pairwise(schedule.planned)]
+        if self.share and sizes and max(sizes) == 1:
+            raise ConfigError(
+                f"audit={self.share:g} needs queries of at least 2 samples, one of them for the "
+                "strategy, and query_size is 1"
+            )
 
     def size(self, k: int) -> int:
         """Return how many of `k` samples are drawn: at least one, and not all, where `k` > 1."""

@@ -152,6 +152,7 @@ class ActiveLoop:
         self.streams = Streams(seed)
         self.pool = Pool(len(data.pool))
         self.audit = Audit(audit)
+        self.audit.check(self.schedule)
         self.stop_set = (
             StopSet(data.pool, stop_set, self.streams.rng("stop_set")) if stop_set else None
         )

@@ -199,6 +199,7 @@ class RunFiles:
         with named_errors(self.directory):
             if self.directory is not None and self._weights(round).exists():
                 self._weights(round).replace(self.directory / "model.safetensors")
+        self.drop_older_weights(round)  # left where the run was interrupted just before that
         self.store.set_meta("ended", reason)
 
     def _weights(self, round: int) -> Path:

@@ -74,6 +74,7 @@ def write_error(directory: Path, error: Exception) -> None:
     path = directory / ERROR_FILE
     try:
         trace = "".join(traceback.format_exception(error))
+        directory.mkdir(parents=True, exist_ok=True)  # it may have failed before it had one
         path.write_text(f"{one_line(error)}\n\n{trace}", "utf-8")
     except OSError:
         log.warning("cannot write %s", path)

@@ -258,3 +258,8 @@ def test_side_by_side_each_run_is_as_alone():
         assert loop.files.store.queries() == alone.files.store.queries()
         for one, other in zip(loop.rounds, alone.rounds, strict=True):
             assert one.metrics.get("audit_accuracy") == other.metrics.get("audit_accuracy")
+
+
+def test_queries_of_one_sample_leave_nothing_to_audit_with():
+    with pytest.raises(ConfigError, match=r"audit=0.5 needs .* at least 2 .* is 1"):
+        make(audit=0.5, query_size=1)

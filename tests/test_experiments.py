@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import fcntl
+import json
 import os
 import signal
 import sqlite3
@@ -381,3 +382,32 @@ def test_test_labels_change_the_curve_and_nothing_else(cli, tmp_path, monkeypatc
 
 def curve_of(run, name):
     return [row[name] for row in rows(run / "curve.csv")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["experiment=compar"], "there is no experiment 'compar': did you mean 'compare'?"),
+        (["-m", "experiment=compare,imbalnced"], "did you mean 'imbalanced'?"),
+        (["experiment=compare", "bugdet=40"], "bugdet"),
+        (["experiment=compare", "data=digts", "strategy=random,margin"], "data/digts"),
+        (["experiment=low_budget", "learner.epochs=2", "strategy=random,margin"], "epochs"),
+    ],
+)
+def test_what_is_misspelt_in_an_experiment_is_named(cli, tmp_path, words, said):
+    code, _, err = cli(*words)
+    assert code == 1
+    assert said in err
+    assert "--multirun" not in err
+    assert not runs(tmp_path)
+
+
+def test_a_job_that_fails_before_it_has_directories_is_in_the_report(cli, tmp_path):
+    own(tmp_path, "experiment/tiny.yaml", TINY)
+    code, _, err = cli("--config-dir=mine", "experiment=tiny", "strategy=random,bald", "seeds=2")
+    assert code == 1
+    assert "2 of 4 runs failed" in err
+    (report,) = (tmp_path / "outputs").rglob("report.json")
+    said = [each["text"] for each in json.loads(report.read_text())["problems"]]
+    for seed in (0, 1):
+        assert any(f"bald-seed{seed}" in text and "needs members" in text for text in said)

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +18,11 @@ from activeloop.listeners import Silent
 from activeloop.run_files import flat, replacing
 from activeloop.trackers.images import grid
 from activeloop.types import Query, Round, TrackedRun
+
+try:
+    from fcntl import LOCK_EX, flock
+except ImportError:  # Windows: nothing keeps two processes apart there
+    flock = None  # type: ignore[assignment]  # the other branch is the function
 
 # Parameters of one request, and characters of one, that every MLflow takes.
 _BATCH = 100
@@ -54,8 +60,12 @@ class MLflow(Silent):
     def on_begin(self, run: TrackedRun) -> int:
         """Go on with the run of MLflow that this run has there, or make one."""
         self._run = run
-        uri = self._uri or f"sqlite:///{run.home.absolute() / 'mlflow.db'}"
-        self._client = self._open(uri)
+        if self._uri is None:
+            # Processes that make one store at the same time would each leave half of it.
+            with _alone(run.home / ".mlflow.lock"):
+                self._client = self._open(f"sqlite:///{run.home.absolute() / 'mlflow.db'}")
+        else:
+            self._client = self._open(self._uri)
         note = run.directory / "mlflow.json"
         now = {"uri": self._uri, "experiment": self._experiment}
         kept = json.loads(note.read_text("utf-8")) if note.exists() else {}
@@ -175,6 +185,15 @@ def _imported() -> Any:
         ) from error
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     return mlflow
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes out meanwhile; those that wait come one after another."""
+    with path.open("a+b") as file:
+        if flock is not None:
+            flock(file, LOCK_EX)
+        yield
 
 
 @contextmanager
