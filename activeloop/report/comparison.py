@@ -109,11 +109,16 @@ def accuracies(by_strategy: Mapping[str, Sequence[Run]]) -> dict[str, dict[int, 
     return {strategy: each for strategy, each in lines.items() if each}
 
 
+def only_chance(strategy: str) -> bool:
+    """Return whether a strategy is there to show chance, which takes no part against others."""
+    return strategy.partition(", ")[0] == AGAIN
+
+
 def by_labels(lines: Mapping[str, Mapping[int, RunLine]]) -> Values:
     """Return accuracies by strategy, label count and seed, without what only shows chance."""
     values: dict[str, dict[int, dict[int, float]]] = {}
     for strategy, each in lines.items():
-        if strategy == AGAIN:
+        if only_chance(strategy):
             continue
         for seed, course in each.items():
             for labels, value in zip(course.labels, course.values, strict=True):

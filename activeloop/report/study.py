@@ -8,21 +8,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean
 
 from activeloop import __version__
 from activeloop.errors import ConfigError
 from activeloop.report.ceiling import CEILINGS, is_ceiling
 from activeloop.report.comparability import not_comparable
 from activeloop.report.comparison import (
-    AGAIN,
     BASELINE,
     Asked,
     accuracies,
     baseline_of,
     by_labels,
     compared,
+    only_chance,
 )
+from activeloop.report.data_sets import corresponding, labels
 from activeloop.report.document import Comparison, Penalties, Problem, Ran, Ranks, Report
 from activeloop.report.findings import findings
 from activeloop.report.grouping import Group, grouped
@@ -85,16 +85,18 @@ def make_report(
     if ceiling is not None and not any(each.ceiling for each in comparisons):
         text = f"no run in {ceiling} is of the same data, model and learner on the whole pool"
         problems.append(Problem(level="warning", text=text))
-    over_data = _ranks(comparisons)
+    over_data, more = corresponding(groups)
+    problems += more
+    mean_ranks = _ranks(over_data, comparisons)
     return Report(
         title=_title(comparisons),
         version=__version__,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        findings=findings(comparisons, over_data),
+        findings=findings(comparisons, mean_ranks),
         problems=tuple(sorted(problems, key=lambda problem: problem.level != "error")),
         comparisons=tuple(comparisons),
-        penalties=_penalties(groups),
-        ranks=over_data,
+        penalties=_penalties(over_data),
+        ranks=mean_ranks,
         runs=_ran(runs, groups, root),
     )
 
@@ -127,22 +129,29 @@ def _title(comparisons: Sequence[Comparison]) -> str:
     return f"{shown} on {listed(list(dict.fromkeys(each.data for each in comparisons)))}"
 
 
-def _ranks(comparisons: Sequence[Comparison]) -> Ranks | None:
-    """Return mean ranks over data sets, each strategy by its mean area on one."""
-    areas: dict[str, dict[str, list[float]]] = {}
-    for comparison in comparisons:
-        of_data = areas.setdefault(comparison.data, {})
-        for row in comparison.table:
-            if row.area is not None and row.strategy != AGAIN:
-                of_data.setdefault(row.strategy, []).append(row.area.mean)
+def _ranks(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> Ranks | None:
+    """Return mean ranks over data sets, each strategy by its mean area on one.
+
+    Args:
+        groups: that differ by their data alone.
+        comparisons: of these groups, and others.
+    """
+    tables = {comparison.name: comparison.table for comparison in comparisons}
     return ranks(
-        {data: {name: fmean(each) for name, each in found.items()} for data, found in areas.items()}
+        {
+            label: {
+                row.strategy: row.area.mean
+                for row in tables[group.name]
+                if row.area is not None and not only_chance(row.strategy)
+            }
+            for label, group in zip(labels(groups), groups, strict=True)
+        }
     )
 
 
 def _penalties(groups: Sequence[Group]) -> Penalties | None:
-    """Return the penalty matrix over data sets; None where there is only one."""
-    if len({group.data for group in groups}) < 2:
+    """Return the penalty matrix over data sets, of groups that differ by these alone."""
+    if not groups:
         return None
     values = []
     for group in groups:

@@ -407,6 +407,34 @@ def test_several_data_sets_give_ranks_and_one_penalty_matrix(tmp_path):
     )
 
 
+def test_two_data_sets_of_one_name_are_two(tmp_path):
+    sweep(tmp_path / "a", data__imbalance=1.0)
+    sweep(tmp_path / "b", data__imbalance=10.0, pool="bbbb")
+    report = make_report([tmp_path])
+    assert report.ranks.data_sets == ("digits, data.imbalance=1.0", "digits, data.imbalance=10.0")
+    assert report.penalties.data_sets == 2
+
+
+def test_ranks_and_penalties_are_of_comparisons_that_differ_by_data_alone(tmp_path):
+    for data in ("digits", "mnist"):
+        of_data = {"data": data, "pool": data}
+        courses = {"random": MARGIN, "margin": RANDOM, "random_again": RANDOM}
+        make_sweep(tmp_path / f"{data}-a", courses, **of_data)
+    # Random does badly with the other learner, which does not make it worse than margin.
+    bad = {"random": [(0.1, 0.2, 0.2)] * 3, "margin": [(0.1, 0.1, 0.2)] * 3}
+    make_sweep(tmp_path / "digits-b", bad | {"entropy": RANDOM}, pool="digits", learner__lr=0.1)
+    report = make_report([tmp_path])
+    assert (report.ranks.strategies, report.ranks.ranks) == (("random", "margin"), (1.0, 2.0))
+    assert len(report.ranks.data_sets) == report.penalties.data_sets == 2
+    assert set(report.penalties.strategies) == {"random", "margin"}
+    # Where the other learner was on both, no data set may count twice.
+    make_sweep(tmp_path / "mnist-b", bad, data="mnist", pool="mnist", learner__lr=0.1)
+    report = make_report([tmp_path])
+    assert (report.ranks, report.penalties) == (None, None)
+    (text,) = [each for each in texts(report, "warning") if "no ranks" in each]
+    assert "digits, learner.lr=0.01 and mnist, learner.lr=0.01; digits" in text
+
+
 # -- the same again --------------------------------------------------------------------------------
 
 
