@@ -30,6 +30,8 @@ from activeloop.run_files import flat
 _APART_FROM_NONE = ("strategy", "seed", "stopping", "rounds", "budget", "measures", "stop_set")
 # Data are told apart by their fingerprints, wherever they lie; initial sets are looked at later.
 _FREE = (*_APART_FROM_NONE, "data", "initial")
+# Settings of how many labels a run starts with; made in Python, a run may have that number alone.
+_HOW_MANY = ("initial", "initial.size", "initial.path")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def _called_by_strategy(runs: Sequence[Run]) -> Iterator[Run]:
         by_name.setdefault(plain_name(run), []).append(run)
     for name, same in by_name.items():
         options = [_options(run) for run in same]
-        swept = [each for each in differing(options) if not _follows_seed(each, same)]
+        swept = [each for each in differing(options) if not _follows_seed(each, same, options)]
         for run, own in zip(same, options, strict=True):
             more = [f"{each}={shown(own[each])}" for each in swept if each in own]
             yield run.called(", ".join([name, *more]))
@@ -103,9 +105,9 @@ def _options(run: Run) -> dict[str, Any]:
     return flat({"strategy": own}) if isinstance(own, Mapping) else {}
 
 
-def _follows_seed(option: str, runs: Sequence[Run]) -> bool:
+def _follows_seed(option: str, runs: Sequence[Run], settings: Sequence[Settings]) -> bool:
     """Return whether an option is a path that is another for each seed, as that of `replay`."""
-    pairs = {(run.seed, shown(_options(run).get(option))) for run in runs}
+    pairs = {(run.seed, shown(own.get(option))) for run, own in zip(runs, settings, strict=True)}
     return option.endswith(".path") and len(pairs) == len({seed for seed, _ in pairs})
 
 
@@ -113,29 +115,34 @@ def _follows_seed(option: str, runs: Sequence[Run]) -> bool:
 
 
 def _by_initial(runs: list[Run]) -> list[list[Run]]:
-    """Split runs by their settings of the initial set, unless those belong to the strategies.
+    """Split runs that start with other numbers of labels, or from other files.
 
-    One strategy from several initial sets is a comparison of those.
+    Another kind of initial set may be the strategy's own affair: runs are split by it where one
+    strategy has several. If that is the only strategy, it is a comparison of initial sets.
     """
-    settings = {run.directory: key(run.config.get("initial")) for run in runs}
-    ways: dict[tuple[str, int], set[str]] = {}
-    for run in runs:
-        ways.setdefault((run.strategy, run.seed), set()).add(settings[run.directory])
-    if all(len(each) == 1 for each in ways.values()):
-        return [runs]
+    settings = [flat({"initial": run.config.get("initial")}) for run in runs]
+    names = [n for n in differing(settings) if not _follows_seed(n, runs, settings)]
     if len({run.strategy for run in runs}) == 1:
-        initial = [flat({"initial": run.config.get("initial")}) for run in runs]
-        names = without_consequences(differing(initial))
+        shown_names = without_consequences(names)
         return [
             [
-                run.called(", ".join([run.strategy, *assigned(own, names)]))
-                for run, own in zip(runs, initial, strict=True)
+                run.called(", ".join([run.strategy, *assigned(own, shown_names)]))
+                for run, own in zip(runs, settings, strict=True)
             ]
         ]
+    apart = [n for n in names if n in _HOW_MANY] or (names if _several_ways(runs) else [])
+    if not apart:
+        return [runs]
     parts: dict[str, list[Run]] = {}
-    for run in runs:
-        parts.setdefault(settings[run.directory], []).append(run)
-    return list(parts.values())
+    for run, own in zip(runs, settings, strict=True):
+        parts.setdefault(key({n: own[n] for n in apart if n in own}), []).append(run)
+    return [each for part in parts.values() for each in _by_initial(part)]
+
+
+def _several_ways(runs: Sequence[Run]) -> bool:
+    """Return whether a strategy was run from several initial sets with one seed."""
+    ways = {(run.strategy, run.seed, key(run.config.get("initial"))) for run in runs}
+    return len(ways) > len({way[:2] for way in ways})
 
 
 def _of_one(runs: Sequence[Run]) -> dict[tuple[str, int], list[Run]]:

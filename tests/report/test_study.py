@@ -228,7 +228,7 @@ def test_strategies_that_are_not_paired_are_named_with_their_seeds(tmp_path):
     ]
 
 
-def test_an_initial_set_that_is_the_strategys_own_is_no_mistake(tmp_path):
+def test_an_initial_set_that_is_the_strategys_own_is_compared_with_a_warning(tmp_path):
     make_sweep(tmp_path, {"random": RANDOM})
     own = {"initial___target_": "activeloop.initial.by_strategy"}
     for seed in range(3):
@@ -236,8 +236,41 @@ def test_an_initial_set_that_is_the_strategys_own_is_no_mistake(tmp_path):
             tmp_path / f"t-{seed}", "typiclust", seed, MARGIN[seed], initial=[7, 8, 9, 6], **own
         )
     report = make_report([tmp_path])
-    assert texts(report) == []
+    assert problems(report) == [
+        (
+            "warning",
+            "typiclust starts from another kind of initial set than random with seeds 0 to 2 "
+            "(initial is by_strategy and random): what they differ by may come from that",
+        )
+    ]
     assert report.comparisons[0].strategies == ("random", "typiclust")
+
+
+def test_runs_that_start_with_other_numbers_of_labels_are_not_compared(tmp_path):
+    make_sweep(tmp_path, {"random": RANDOM, "margin": MARGIN})
+    for seed in range(3):
+        make_run(tmp_path / f"b{seed}", "badge", seed, MARGIN[seed], initial__size=8)
+    report = make_report([tmp_path])
+    assert [set(each.strategies) for each in report.comparisons] == [
+        {"random", "margin"},
+        {"badge"},
+    ]
+    assert texts(report) == [
+        "digits: margin and random with seeds 0 to 2 cannot be compared with badge with seeds 0 to "
+        "2: initial.size is 4 and 8"
+    ]
+
+
+def test_files_of_initial_labels_are_compared_seed_by_seed(tmp_path):
+    for seed in range(2):
+        for strategy in ("random", "margin"):
+            path = f"{seed}.csv"
+            make_run(tmp_path / f"{strategy}{seed}", strategy, seed, initial__path=path)
+    assert len(make_report([tmp_path]).comparisons) == 1
+    make_run(tmp_path / "badge", "badge", 0, initial__path="mine.csv")
+    report = make_report([tmp_path])
+    assert {"badge"} in [set(each.strategies) for each in report.comparisons]
+    assert "initial.path" in texts(report, "warning")[0]
 
 
 def test_other_answers_other_test_labels_and_other_weights_are_named(tmp_path):
