@@ -80,8 +80,8 @@ def grouped(runs: Sequence[Run], root: Path) -> tuple[list[Group], list[Problem]
         conditions = key([run.data, fingerprints(run), settings_of(run, without=_FREE)])
         alike.setdefault(conditions, []).append(run)
     parts = [part for each in alike.values() for part in _by_initial(each)]
-    problems = [problem for part in parts for problem in _found_twice(part, root)]
-    return _titled([_newest(part) for part in parts]), problems
+    problems = list(_found_twice(parts, root))
+    return _titled([_counting(part) for part in parts]), problems
 
 
 # -- names of strategies -----------------------------------------------------------------------
@@ -146,26 +146,53 @@ def _several_ways(runs: Sequence[Run]) -> bool:
 
 
 def _of_one(runs: Sequence[Run]) -> dict[tuple[str, int], list[Run]]:
-    """Return the runs by strategy and seed, what counts first: finished, then new."""
+    """Return the runs by strategy and seed, what counts first: finished, then long, then new."""
     found: dict[tuple[str, int], list[Run]] = {}
     for run in sorted(runs, key=lambda run: str(run.directory)):
         found.setdefault((run.strategy, run.seed), []).append(run)
     for same in found.values():
-        same.sort(key=lambda run: (run.finished, run.environment.get("at", "")), reverse=True)
+        same.sort(
+            key=lambda run: (run.finished, _length(run), run.environment.get("at", "")),
+            reverse=True,
+        )
     return found
 
 
-def _newest(runs: Sequence[Run]) -> list[Run]:
+def _length(run: Run) -> int:
+    """Return at how many labels a run ended; of those under way, the newest is what is wanted."""
+    return run.rounds[-1].labels if run.finished and run.rounds else 0
+
+
+def _counting(runs: Sequence[Run]) -> list[Run]:
     return [same[0] for _, same in sorted(_of_one(runs).items())]
 
 
-def _found_twice(runs: Sequence[Run], root: Path) -> Iterator[Problem]:
-    for (strategy, seed), same in sorted(_of_one(runs).items()):
-        if len(same) == 1:
-            continue
-        names = [short(run.directory, root) for run in same]
-        kind = "newest that is finished" if same[0].finished else "newest"
-        text = f"{listed(names)} are {strategy} with seed {seed}: {names[0]} counts, the {kind}"
+def _found_twice(parts: Sequence[Sequence[Run]], root: Path) -> Iterator[Problem]:
+    """Yield what is there twice; runs that only ended earlier than one that counts, all in one."""
+    shorter = []
+    for (strategy, seed), same in (
+        item for part in parts for item in sorted(_of_one(part).items())
+    ):
+        counts, *others = same
+        ended_early = [run for run in others if run.finished and _length(run) < _length(counts)]
+        shorter += [(counts, run) for run in ended_early]
+        twice = [run for run in same if run not in ended_early]
+        if len(twice) > 1:
+            names = [short(run.directory, root) for run in twice]
+            kind = "newest" + (" that is finished" if counts.finished else "")
+            if ended_early:
+                kind += " of the longest"
+            text = f"{listed(names)} are {strategy} with seed {seed}: {names[0]} counts, the {kind}"
+            yield Problem(level="warning", text=text)
+    if shorter:
+        counts, run = shorter[0]
+        names = [short(run.directory, root) for _, run in shorter]
+        verb = "is" if len(names) == 1 else "are"
+        text = (
+            f"{listed(names, 4)} {verb} left out, for there are longer finished runs of the same "
+            f"strategies and seeds: {names[0]} ends at {_length(run)} labels, "
+            f"{short(counts.directory, root)} at {_length(counts)}"
+        )
         yield Problem(level="warning", text=text)
 
 

@@ -218,6 +218,21 @@ def test_of_two_runs_with_one_strategy_and_seed_the_newest_finished_one_counts(t
     assert [run.comparison for run in report.runs] == ["digits", None, None]
 
 
+def test_of_two_finished_runs_the_longer_one_counts_though_it_is_older(tmp_path):
+    make_sweep(tmp_path / "old", {"random": RANDOM, "margin": MARGIN})
+    for strategy in ("random", "margin"):
+        for seed in range(3):
+            name, at = f"{strategy}-seed{seed}", "2026-02-01T00:00:00+00:00"
+            make_run(tmp_path / "new" / name, strategy, seed, [0.1, 0.1], budget=8, at=at)
+    report = make_report([tmp_path])
+    assert report.comparisons[0].curves[0].labels == (4, 8, 12)
+    assert texts(report) == [
+        "new/margin-seed0, new/margin-seed1, new/margin-seed2 and 3 more are left out, for there "
+        "are longer finished runs of the same strategies and seeds: new/margin-seed0 ends at 8 "
+        "labels, old/margin-seed0 at 12"
+    ]
+
+
 def test_strategies_that_are_not_paired_are_named_with_their_seeds(tmp_path):
     make_sweep(tmp_path, {"random": RANDOM})
     for seed, first in ((0, None), (1, [1, 2, 3, 4]), (2, [5, 6, 7, 8])):
