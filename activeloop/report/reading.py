@@ -12,7 +12,7 @@ from activeloop.report.runs import Run, failure, find_runs, read_run
 
 
 def existing(directories: Iterable[Path]) -> list[Path]:
-    """Return `directories` as absolute paths.
+    """Return where `directories` really are, each once: links and `..` are resolved.
 
     Raises:
         ConfigError: one is not there, or is a file, or there are none.
@@ -23,10 +23,10 @@ def existing(directories: Iterable[Path]) -> list[Path]:
             raise ConfigError(f"{directory} is a file: give a run's directory, or one above it")
         if not directory.is_dir():
             raise ConfigError(f"there is no directory {directory}")
-        found.append(directory.absolute())
+        found.append(directory.resolve())
     if not found:
         raise ConfigError("a report needs at least one directory with runs")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def common(directories: Sequence[Path]) -> Path:
@@ -47,11 +47,18 @@ def read_runs(directories: Sequence[Path], root: Path) -> tuple[list[Run], list[
     Raises:
         ConfigError: there is no run, or none that can be read.
     """
-    paths = find_runs(directories)
+    paths, unread = find_runs(directories)
+    problems = [
+        Problem(
+            level="error", text=f"{short(path, root)} cannot be read: what is in it is left out"
+        )
+        for path in unread
+    ]
     if not paths:
         where = " or ".join(map(str, directories))
-        raise ConfigError(f"there is no run in {where}: a run's directory has a file run.db")
-    runs, problems = [], []
+        but = f" ({problems[0].text})" if problems else ""
+        raise ConfigError(f"there is no run in {where}{but}: a run's directory has a file run.db")
+    runs = []
     for path in paths:
         run, text = _read(path, short(path, root))
         if run is not None:
