@@ -8,7 +8,7 @@ from typing import Any
 from activeloop.report.document import Problem
 from activeloop.report.grouping import Group, set_apart
 from activeloop.report.settings import fingerprints, key
-from activeloop.report.wording import listed
+from activeloop.report.wording import named
 
 # Settings that say which data, or that name files made for them.
 _OF_DATA = ("data.", "pool", "embed.pool", "embed.test", "embed.validation", "initial.path")
@@ -30,7 +30,7 @@ def corresponding(groups: Sequence[Group]) -> tuple[list[Group], list[Problem]]:
     several = [list(of_data.values()) for of_data in alike.values() if len(of_data) > 1]
     if len(several) < 2:
         return [group for each in several for group in each], []
-    titles = [listed([group.title for group in each], 4) for each in several]
+    titles = [named([group.title for group in each], 4) for each in several]
     text = (
         "no ranks and no penalties over data sets, for the same were compared several times, with "
         f"other settings ({'; '.join(titles)}): make a report of each on its own"

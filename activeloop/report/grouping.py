@@ -22,7 +22,7 @@ from activeloop.report.settings import (
     shown,
     without_consequences,
 )
-from activeloop.report.wording import listed
+from activeloop.report.wording import named
 from activeloop.run_files import flat
 
 # What does not set runs apart from others: what is compared, where they end, and what is measured
@@ -182,14 +182,14 @@ def _found_twice(parts: Sequence[Sequence[Run]], root: Path) -> Iterator[Problem
             kind = "newest" + (" that is finished" if counts.finished else "")
             if ended_early:
                 kind += " of the longest"
-            text = f"{listed(names)} are {strategy} with seed {seed}: {names[0]} counts, the {kind}"
+            text = f"{named(names)} are {strategy} with seed {seed}: {names[0]} counts, the {kind}"
             yield Problem(level="warning", text=text)
     if shorter:
         counts, run = shorter[0]
         names = [short(run.directory, root) for _, run in shorter]
         verb = "is" if len(names) == 1 else "are"
         text = (
-            f"{listed(names, 4)} {verb} left out, for there are longer finished runs of the same "
+            f"{named(names, 4)} {verb} left out, for there are longer finished runs of the same "
             f"strategies and seeds: {names[0]} ends at {_length(run)} labels, "
             f"{short(counts.directory, root)} at {_length(counts)}"
         )

@@ -11,7 +11,7 @@ from activeloop.report.document import Problem
 from activeloop.report.grouping import Group
 from activeloop.report.runs import Run
 from activeloop.report.settings import contrasted, key
-from activeloop.report.wording import listed, numbered
+from activeloop.report.wording import named, numbered
 from activeloop.run_files import flat
 
 # Rounding differs between machines, and between networks that train alone or stacked.
@@ -102,7 +102,7 @@ def _other_tests(group: Group) -> Iterator[Problem]:
         if digest is not None and digest != common[0][0]
     ]
     if others:
-        text = f"not tested against the same labels as the other runs: {listed(others)}"
+        text = f"not tested against the same labels as the other runs: {named(others)}"
         yield Problem(level="error", text=text)
 
 

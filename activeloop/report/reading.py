@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from activeloop.errors import ConfigError, StoreError
@@ -83,10 +83,23 @@ def _read(path: Path, name: str) -> tuple[Run | None, str | None]:
         return None, f"{name} was begun, and stopped before it asked for anything"
     if run.error is not None:
         return run, f"{name} failed: {run.error}"
-    if not run.finished:
-        labels = run.rounds[-1].labels if run.rounds else 0
-        return run, f"{name} is not finished: it has come to {labels} labels so far"
     return run, None
+
+
+def unfinished(runs: Iterable[Run], counted: Container[Path], root: Path) -> Iterator[Problem]:
+    """Yield the runs that are under way, or were stopped; `counted` ones are in the numbers."""
+    for run in runs:
+        if run.finished or run.error is not None:
+            continue
+        labels = run.rounds[-1].labels if run.rounds else 0
+        text = (
+            f"{short(run.directory, root)} is not finished: it has come to {labels} labels so far"
+        )
+        if run.directory in counted:
+            text += ", and counts that far, for no run beside it is finished"
+        else:
+            text += ", and is left out of the numbers"
+        yield Problem(level="error", text=text)
 
 
 def without_damaged(runs: Sequence[Run], root: Path) -> tuple[list[Run], list[Problem]]:

@@ -27,9 +27,9 @@ from activeloop.report.document import Comparison, Penalties, Problem, Ran, Rank
 from activeloop.report.findings import findings
 from activeloop.report.grouping import Group, grouped
 from activeloop.report.ranking import penalty_matrix, ranks
-from activeloop.report.reading import common, existing, read_runs, without_damaged
+from activeloop.report.reading import common, existing, read_runs, unfinished, without_damaged
 from activeloop.report.runs import Run
-from activeloop.report.wording import listed
+from activeloop.report.wording import named
 
 
 def make_report(
@@ -76,7 +76,8 @@ def make_report(
     )
     on_all += _ceilings(ceiling, root)
     comparisons = []
-    problems += [*damaged, *not_comparable(groups), *twice]
+    counted = {run.directory for group in groups for run in group.counted}
+    problems += [*unfinished(runs, counted, root), *damaged, *not_comparable(groups), *twice]
     for group in groups:
         comparison, more = compared(group, asked, on_all)
         comparisons.append(comparison)
@@ -106,7 +107,7 @@ def _check_baseline(groups: Sequence[Group], wanted: str | None) -> None:
         return
     names = list(dict.fromkeys(name for group in groups for name in group.strategies))
     close = difflib.get_close_matches(wanted, names, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there is {listed(names, 20)}"
+    hint = f"did you mean {close[0]!r}?" if close else f"there is {named(names, 20)}"
     raise ConfigError(f"no runs of a strategy {wanted!r} to compare with: {hint}")
 
 
@@ -125,8 +126,8 @@ def _ceilings(directory: Path | None, root: Path) -> list[Run]:
 
 def _title(comparisons: Sequence[Comparison]) -> str:
     strategies = list(dict.fromkeys(name for each in comparisons for name in each.strategies))
-    shown = f"{len(strategies)} strategies" if len(strategies) > 4 else listed(strategies)
-    return f"{shown} on {listed(list(dict.fromkeys(each.data for each in comparisons)))}"
+    shown = f"{len(strategies)} strategies" if len(strategies) > 4 else named(strategies)
+    return f"{shown} on {named(dict.fromkeys(each.data for each in comparisons))}"
 
 
 def _ranks(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> Ranks | None:

@@ -165,7 +165,6 @@ def test_each_kind_of_damage_is_named_and_costs_no_other_run(tmp_path):
     texts = [problem.text for problem in problems]
     for expected in (
         "broke failed: training diverged",
-        "slow is not finished: it has come to 8 labels so far",
         "failed failed: query_size is 0",
         "left out: garbage/run.db: is not a run of activeloop",
         "left out: empty/run.db is empty: the run was stopped as it began",
@@ -175,7 +174,7 @@ def test_each_kind_of_damage_is_named_and_costs_no_other_run(tmp_path):
         "nameless was begun, and stopped before it asked for anything",
     ):
         assert len([text for text in texts if text.startswith(expected)]) == 1, expected
-    assert len(texts) == 9
+    assert len(texts) == 8
     assert state(tmp_path) == before
 
 

@@ -1,6 +1,7 @@
 """From directories of runs to a report: what is compared, what is found, and what is wrong."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +120,10 @@ def test_noise_floor_is_in_no_family_and_in_no_penalty(tmp_path):
     floor = comparison.noise_floor
     assert (floor.strategy, floor.baseline) == ("random_again", "random")
     assert floor.estimate.mean == pytest.approx(np.mean([0.005, -0.01, 0.0025]))
+    shutil.rmtree(tmp_path / "random_again-seed1")
+    shutil.rmtree(tmp_path / "random_again-seed2")
+    (one,) = make_report([tmp_path]).comparisons
+    assert one.noise_floor.words == "noise floor: not known with 1 seed in common"
     assert floor.words.startswith("noise floor: random against itself with other draws differs by")
 
 
@@ -181,7 +186,11 @@ def test_holes_failures_and_what_is_not_over_come_first(tmp_path):
     report = make_report([tmp_path])
     assert problems(report)[:4] == [
         ("error", "entropy-seed1 failed: diverged"),
-        ("error", "random-seed3 is not finished: it has come to 8 labels so far"),
+        (
+            "error",
+            "random-seed3 is not finished: it has come to 8 labels so far, and is left out of the "
+            "numbers",
+        ),
         ("error", "entropy has no runs with seeds 2 and 3, which others have"),
         ("error", "margin has no run with seed 3, which others have"),
     ]
@@ -198,7 +207,11 @@ def test_runs_of_which_none_is_over_are_compared_as_far_as_they_are(tmp_path):
         make_run(tmp_path / strategy, strategy, 0, accuracy, ended=None)
     report = make_report([tmp_path])
     assert [row.area.mean for row in report.comparisons[0].table] == pytest.approx([0.55, 0.6])
-    assert len(texts(report, "error")) == 2
+    assert texts(report, "error") == [
+        f"{strategy} is not finished: it has come to {labels} labels so far, and counts that far, "
+        "for no run beside it is finished"
+        for strategy, labels in (("margin", 12), ("random", 8))
+    ]
 
 
 def test_of_two_runs_with_one_strategy_and_seed_the_newest_finished_one_counts(tmp_path):
@@ -393,6 +406,8 @@ def test_swept_options_of_a_strategy_are_in_its_name(tmp_path):
         "margin, strategy.temperature=2.0",
     )
     (comparison,) = make_report([tmp_path], baseline="margin, strategy.temperature=2.0").comparisons
+    title = make_report([tmp_path]).title
+    assert title.startswith("random, 'margin, strategy.temperature=1.0' and 'margin, strategy")
     assert comparison.strategies[0] == comparison.baseline == "margin, strategy.temperature=2.0"
 
 
@@ -450,9 +465,17 @@ def test_several_data_sets_give_ranks_and_one_penalty_matrix(tmp_path):
     # Worse at 8 and at 12 of 3 label counts, on both data sets.
     assert report.penalties.matrix[random][margin] == pytest.approx(4 / 3)
     assert report.penalties.matrix[margin][random] == 0
-    assert (
-        report.findings[0] == "mean ranks over digits and mnist, 1 is best: margin 1.0, random 2.0"
+    # With two strategies on two data sets: 1.96 * sqrt(2 * 3 / (6 * 2)).
+    assert report.findings[0].startswith("digits: margin beats random")
+    assert report.findings[-1] == (
+        "mean ranks over digits and mnist, 1 is best: margin 1.0, random 2.0; their greatest "
+        "difference, 1.00, does not exceed the critical one of 1.39, so that they tell none from "
+        "another"
     )
+    for number in range(2):
+        sweep(tmp_path / f"c{number}", data=f"cifar{number}", pool=f"dddd{number}")
+    first = make_report([tmp_path]).findings[0]
+    assert first.endswith("their greatest difference, 1.00, exceeds the critical one of 0.98")
 
 
 def test_two_data_sets_of_one_name_are_two(tmp_path):
@@ -480,7 +503,7 @@ def test_ranks_and_penalties_are_of_comparisons_that_differ_by_data_alone(tmp_pa
     report = make_report([tmp_path])
     assert (report.ranks, report.penalties) == (None, None)
     (text,) = [each for each in texts(report, "warning") if "no ranks" in each]
-    assert "digits, learner.lr=0.01 and mnist, learner.lr=0.01; digits" in text
+    assert "('digits, learner.lr=0.01' and 'mnist, learner.lr=0.01'; 'digits" in text
 
 
 # -- the same again --------------------------------------------------------------------------------
