@@ -26,6 +26,7 @@ from activeloop.report.data_sets import corresponding, labels
 from activeloop.report.document import Comparison, Penalties, Problem, Ran, Ranks, Report
 from activeloop.report.findings import findings
 from activeloop.report.grouping import Group, grouped
+from activeloop.report.plans import never_begun
 from activeloop.report.ranking import penalty_matrix, ranks
 from activeloop.report.reading import common, existing, read_runs, unfinished, without_damaged
 from activeloop.report.runs import Run
@@ -78,6 +79,7 @@ def make_report(
     comparisons = []
     counted = {run.directory for group in groups for run in group.counted}
     problems += [*unfinished(runs, counted, root), *damaged, *not_comparable(groups), *twice]
+    problems += never_begun(runs, places, root)
     for group in groups:
         comparison, more = compared(group, asked, on_all)
         comparisons.append(comparison)

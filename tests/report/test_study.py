@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from run_directories import make_run, make_sweep
 from scipy import stats
 
@@ -244,6 +245,26 @@ def test_of_two_finished_runs_the_longer_one_counts_though_it_is_older(tmp_path)
         "are longer finished runs of the same strategies and seeds: new/margin-seed0 ends at 8 "
         "labels, old/margin-seed0 at 12"
     ]
+
+
+def test_strategies_that_a_killed_sweep_never_began_are_named(tmp_path):
+    folder = tmp_path / "sweep" / "digits-0123"
+    make_sweep(folder, {"random": RANDOM, "margin": MARGIN})
+    (folder / "entropy-seed0").mkdir()  # failed at once
+    (folder / "entropy-seed0" / "error.txt").write_text("boom\n\nTraceback\n")
+    plan = {"overrides": {"task": ["data=digits"]}}
+    plan["sweeper"] = {"params": {"strategy": "random,margin,entropy,badge,k_center"}}
+    file = tmp_path / "sweep" / "multirun.yaml"
+    file.write_text(yaml.safe_dump({"hydra": plan}))
+    expected = ["entropy-seed0 failed: boom", "was to have runs of badge and k_center, none of"]
+    found = texts(make_report([tmp_path]))
+    assert [part in text for part, text in zip(expected, found, strict=True)] == [True, True]
+    assert texts(make_report([folder / "random-seed0"])) == []  # a part, as asked for
+    plan["overrides"]["task"].append("strategy=choice(random, margin),custom")
+    file.write_text(yaml.safe_dump({"hydra": plan}))
+    assert len(texts(make_report([tmp_path / "sweep"]))) == 1
+    file.write_text("{")
+    assert len(texts(make_report([tmp_path / "sweep"]))) == 1
 
 
 def test_strategies_that_are_not_paired_are_named_with_their_seeds(tmp_path):
