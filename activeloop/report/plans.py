@@ -35,7 +35,10 @@ def never_begun(runs: Sequence[Run], places: Sequence[Path], root: Path) -> Iter
             if name not in begun and not _has_directory(sweep, name)
         ]
         if missing:
-            text = f"the sweep in {short(sweep, root)} was to have runs of {named(missing)}, none of which began"
+            text = (
+                f"the sweep in {short(sweep, root)} was to have runs of {named(missing)}, none of "
+                "which began"
+            )
             yield Problem(level="error", text=text)
 
 
