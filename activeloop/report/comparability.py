@@ -8,7 +8,7 @@ from activeloop.report.document import Problem
 from activeloop.report.grouping import Group, set_apart
 from activeloop.report.runs import Run
 from activeloop.report.settings import contrasted, differing, fingerprints, settings_of
-from activeloop.report.wording import listed, numbered
+from activeloop.report.wording import listed, named, numbered
 
 # Settings of where a run ends, which may differ within a comparison.
 _ENDS = ("budget", "rounds", "stopping")
@@ -35,7 +35,7 @@ def not_comparable(groups: Sequence[Group]) -> Iterator[Problem]:
 
 
 def _both(other: Group, one: Group) -> str:
-    names = [f"{listed(each.strategies, 4)} with {numbered(_seeds(each))}" for each in (other, one)]
+    names = [f"{named(each.strategies, 4)} with {numbered(_seeds(each))}" for each in (other, one)]
     return f"{one.data}: {names[0]} cannot be compared with {names[1]}"
 
 
@@ -90,7 +90,7 @@ def other_versions(runs: Sequence[Run]) -> Iterator[Problem]:
         for name, value in _made_by(run).items():
             found.setdefault(name, {}).setdefault(value, set()).add(run.strategy)
     parts = [
-        f"{name} {listed([f'{value} ({listed(sorted(who), 3)})' for value, who in each.items()])}"
+        f"{name} {listed([f'{value} ({named(sorted(who), 3)})' for value, who in each.items()])}"
         for name, each in found.items()
         if len(each) > 1
     ]

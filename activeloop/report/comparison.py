@@ -18,6 +18,7 @@ from activeloop.report.runs import Run
 from activeloop.report.series import curve, higher_is_better, line, metrics_of
 from activeloop.report.stops import stops
 from activeloop.report.table import areas, round_budgets, round_targets, rows
+from activeloop.report.wording import named
 
 BASELINE = "random"
 # Random with other draws: what chance alone makes of random against random.
@@ -109,11 +110,16 @@ def accuracies(by_strategy: Mapping[str, Sequence[Run]]) -> dict[str, dict[int, 
     return {strategy: each for strategy, each in lines.items() if each}
 
 
+def only_chance(strategy: str) -> bool:
+    """Return whether a strategy is there to show chance, which takes no part against others."""
+    return strategy.partition(", ")[0] == AGAIN
+
+
 def by_labels(lines: Mapping[str, Mapping[int, RunLine]]) -> Values:
     """Return accuracies by strategy, label count and seed, without what only shows chance."""
     values: dict[str, dict[int, dict[int, float]]] = {}
     for strategy, each in lines.items():
-        if strategy == AGAIN:
+        if only_chance(strategy):
             continue
         for seed, course in each.items():
             for labels, value in zip(course.labels, course.values, strict=True):
@@ -156,7 +162,8 @@ def _noise_floor(found: Mapping[str, Mapping[int, float]]) -> Difference | None:
 def _words(floor: Difference) -> str:
     estimate = floor.estimate
     if estimate.low is None or estimate.high is None:
-        return f"noise floor: not known with {estimate.n} seeds in common"
+        seeds = "seed" if estimate.n == 1 else "seeds"
+        return f"noise floor: not known with {estimate.n} {seeds} in common"
     mean, low, high = (100 * value for value in (estimate.mean, estimate.low, estimate.high))
     text = (
         f"noise floor: random against itself with other draws differs by {mean:+.1f} points of "
@@ -184,7 +191,7 @@ def _problems(
     yield from other_ends(runs)
     yield from other_versions(runs)
     if comparison.baseline is None and len(comparison.strategies) > 1:
-        names = ", ".join(comparison.strategies)
+        names = named(comparison.strategies)
         text = f"there is no baseline {asked.baseline!r} to compare {names} with: see --baseline"
         yield Problem(level="warning", text=text)
     accuracy: Sequence[Curve] = [c for c in comparison.curves if c.metric == "accuracy"]

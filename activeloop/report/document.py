@@ -344,7 +344,7 @@ class Report:
 
     Attributes:
         findings: in plain words, the most telling first.
-        penalties, ranks: over all comparisons, where there are several data sets.
+        penalties, ranks: over several data sets, of comparisons that are the same otherwise.
     """
 
     title: str

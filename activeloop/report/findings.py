@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from activeloop.report.document import Comparison, Difference, Estimate, Ranks, Reach, Row
-from activeloop.report.wording import listed
+from activeloop.report.wording import named, quoted
 
 
 def findings(comparisons: Sequence[Comparison], ranks: Ranks | None) -> tuple[str, ...]:
     """Return sentences, the most telling first, with their comparison where there are several."""
-    found = list(_of_ranks(ranks))
+    found = []
     for comparison in comparisons:
         where = f"{comparison.title}: " if len(comparisons) > 1 else ""
         found += [f"{where}{text}" for text in _of(comparison)]
+    if ranks is not None:
+        # What cannot be told apart is no news.
+        found.insert(0 if _told_apart(ranks) else len(found), _of_ranks(ranks))
     return tuple(found)
 
 
@@ -87,11 +90,25 @@ def _area(row: Row) -> float:
     return -1.0 if row.area is None else row.area.mean
 
 
-def _of_ranks(ranks: Ranks | None) -> Iterator[str]:
-    if ranks is None:
-        return
-    names = [f"{s} {r:.1f}" for s, r in zip(ranks.strategies, ranks.ranks, strict=True)]
-    yield f"mean ranks over {listed(ranks.data_sets)}, 1 is best: {', '.join(names)}"
+def _of_ranks(ranks: Ranks) -> str:
+    names = [f"{quoted(s)} {r:.1f}" for s, r in zip(ranks.strategies, ranks.ranks, strict=True)]
+    text = f"mean ranks over {named(ranks.data_sets)}, 1 is best: {', '.join(names)}"
+    if ranks.critical_difference is None:
+        return text
+    verb = "exceeds" if _told_apart(ranks) else "does not exceed"
+    end = "" if _told_apart(ranks) else ", so that they tell none from another"
+    return (
+        f"{text}; their greatest difference, {_spread(ranks):.2f}, {verb} the critical one of "
+        f"{ranks.critical_difference:.2f}{end}"
+    )
+
+
+def _told_apart(ranks: Ranks) -> bool:
+    return ranks.critical_difference is not None and _spread(ranks) > ranks.critical_difference
+
+
+def _spread(ranks: Ranks) -> float:
+    return max(ranks.ranks) - min(ranks.ranks)
 
 
 def _percent(share: float) -> str:

@@ -22,7 +22,7 @@ from activeloop.report.settings import (
     shown,
     without_consequences,
 )
-from activeloop.report.wording import listed
+from activeloop.report.wording import named
 from activeloop.run_files import flat
 
 # What does not set runs apart from others: what is compared, where they end, and what is measured
@@ -30,6 +30,8 @@ from activeloop.run_files import flat
 _APART_FROM_NONE = ("strategy", "seed", "stopping", "rounds", "budget", "measures", "stop_set")
 # Data are told apart by their fingerprints, wherever they lie; initial sets are looked at later.
 _FREE = (*_APART_FROM_NONE, "data", "initial")
+# Settings of how many labels a run starts with; made in Python, a run may have that number alone.
+_HOW_MANY = ("initial", "initial.size", "initial.path")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +80,8 @@ def grouped(runs: Sequence[Run], root: Path) -> tuple[list[Group], list[Problem]
         conditions = key([run.data, fingerprints(run), settings_of(run, without=_FREE)])
         alike.setdefault(conditions, []).append(run)
     parts = [part for each in alike.values() for part in _by_initial(each)]
-    problems = [problem for part in parts for problem in _found_twice(part, root)]
-    return _titled([_newest(part) for part in parts]), problems
+    problems = list(_found_twice(parts, root))
+    return _titled([_counting(part) for part in parts]), problems
 
 
 # -- names of strategies -----------------------------------------------------------------------
@@ -92,7 +94,7 @@ def _called_by_strategy(runs: Sequence[Run]) -> Iterator[Run]:
         by_name.setdefault(plain_name(run), []).append(run)
     for name, same in by_name.items():
         options = [_options(run) for run in same]
-        swept = [each for each in differing(options) if not _follows_seed(each, same)]
+        swept = [each for each in differing(options) if not _follows_seed(each, same, options)]
         for run, own in zip(same, options, strict=True):
             more = [f"{each}={shown(own[each])}" for each in swept if each in own]
             yield run.called(", ".join([name, *more]))
@@ -103,9 +105,9 @@ def _options(run: Run) -> dict[str, Any]:
     return flat({"strategy": own}) if isinstance(own, Mapping) else {}
 
 
-def _follows_seed(option: str, runs: Sequence[Run]) -> bool:
+def _follows_seed(option: str, runs: Sequence[Run], settings: Sequence[Settings]) -> bool:
     """Return whether an option is a path that is another for each seed, as that of `replay`."""
-    pairs = {(run.seed, shown(_options(run).get(option))) for run in runs}
+    pairs = {(run.seed, shown(own.get(option))) for run, own in zip(runs, settings, strict=True)}
     return option.endswith(".path") and len(pairs) == len({seed for seed, _ in pairs})
 
 
@@ -113,52 +115,84 @@ def _follows_seed(option: str, runs: Sequence[Run]) -> bool:
 
 
 def _by_initial(runs: list[Run]) -> list[list[Run]]:
-    """Split runs by their settings of the initial set, unless those belong to the strategies.
+    """Split runs that start with other numbers of labels, or from other files.
 
-    One strategy from several initial sets is a comparison of those.
+    Another kind of initial set may be the strategy's own affair: runs are split by it where one
+    strategy has several. If that is the only strategy, it is a comparison of initial sets.
     """
-    settings = {run.directory: key(run.config.get("initial")) for run in runs}
-    ways: dict[tuple[str, int], set[str]] = {}
-    for run in runs:
-        ways.setdefault((run.strategy, run.seed), set()).add(settings[run.directory])
-    if all(len(each) == 1 for each in ways.values()):
-        return [runs]
+    settings = [flat({"initial": run.config.get("initial")}) for run in runs]
+    names = [n for n in differing(settings) if not _follows_seed(n, runs, settings)]
     if len({run.strategy for run in runs}) == 1:
-        initial = [flat({"initial": run.config.get("initial")}) for run in runs]
-        names = without_consequences(differing(initial))
+        shown_names = without_consequences(names)
         return [
             [
-                run.called(", ".join([run.strategy, *assigned(own, names)]))
-                for run, own in zip(runs, initial, strict=True)
+                run.called(", ".join([run.strategy, *assigned(own, shown_names)]))
+                for run, own in zip(runs, settings, strict=True)
             ]
         ]
+    apart = [n for n in names if n in _HOW_MANY] or (names if _several_ways(runs) else [])
+    if not apart:
+        return [runs]
     parts: dict[str, list[Run]] = {}
-    for run in runs:
-        parts.setdefault(settings[run.directory], []).append(run)
-    return list(parts.values())
+    for run, own in zip(runs, settings, strict=True):
+        parts.setdefault(key({n: own[n] for n in apart if n in own}), []).append(run)
+    return [each for part in parts.values() for each in _by_initial(part)]
+
+
+def _several_ways(runs: Sequence[Run]) -> bool:
+    """Return whether a strategy was run from several initial sets with one seed."""
+    ways = {(run.strategy, run.seed, key(run.config.get("initial"))) for run in runs}
+    return len(ways) > len({way[:2] for way in ways})
 
 
 def _of_one(runs: Sequence[Run]) -> dict[tuple[str, int], list[Run]]:
-    """Return the runs by strategy and seed, what counts first: finished, then new."""
+    """Return the runs by strategy and seed, what counts first: finished, then long, then new."""
     found: dict[tuple[str, int], list[Run]] = {}
     for run in sorted(runs, key=lambda run: str(run.directory)):
         found.setdefault((run.strategy, run.seed), []).append(run)
     for same in found.values():
-        same.sort(key=lambda run: (run.finished, run.environment.get("at", "")), reverse=True)
+        same.sort(
+            key=lambda run: (run.finished, _length(run), run.environment.get("at", "")),
+            reverse=True,
+        )
     return found
 
 
-def _newest(runs: Sequence[Run]) -> list[Run]:
+def _length(run: Run) -> int:
+    """Return at how many labels a run ended; of those under way, the newest is what is wanted."""
+    return run.rounds[-1].labels if run.finished and run.rounds else 0
+
+
+def _counting(runs: Sequence[Run]) -> list[Run]:
     return [same[0] for _, same in sorted(_of_one(runs).items())]
 
 
-def _found_twice(runs: Sequence[Run], root: Path) -> Iterator[Problem]:
-    for (strategy, seed), same in sorted(_of_one(runs).items()):
-        if len(same) == 1:
-            continue
-        names = [short(run.directory, root) for run in same]
-        kind = "newest that is finished" if same[0].finished else "newest"
-        text = f"{listed(names)} are {strategy} with seed {seed}: {names[0]} counts, the {kind}"
+def _found_twice(parts: Sequence[Sequence[Run]], root: Path) -> Iterator[Problem]:
+    """Yield what is there twice; runs that only ended earlier than one that counts, all in one."""
+    shorter = []
+    for (strategy, seed), same in (
+        item for part in parts for item in sorted(_of_one(part).items())
+    ):
+        counts, *others = same
+        ended_early = [run for run in others if run.finished and _length(run) < _length(counts)]
+        shorter += [(counts, run) for run in ended_early]
+        twice = [run for run in same if run not in ended_early]
+        if len(twice) > 1:
+            names = [short(run.directory, root) for run in twice]
+            kind = "newest" + (" that is finished" if counts.finished else "")
+            if ended_early:
+                kind += " of the longest"
+            text = f"{named(names)} are {strategy} with seed {seed}: {names[0]} counts, the {kind}"
+            yield Problem(level="warning", text=text)
+    if shorter:
+        counts, run = shorter[0]
+        names = [short(run.directory, root) for _, run in shorter]
+        verb = "is" if len(names) == 1 else "are"
+        text = (
+            f"{named(names, 4)} {verb} left out, for there are longer finished runs of the same "
+            f"strategies and seeds: {names[0]} ends at {_length(run)} labels, "
+            f"{short(counts.directory, root)} at {_length(counts)}"
+        )
         yield Problem(level="warning", text=text)
 
 

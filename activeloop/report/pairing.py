@@ -10,8 +10,9 @@ from typing import Literal
 from activeloop.report.document import Problem
 from activeloop.report.grouping import Group
 from activeloop.report.runs import Run
-from activeloop.report.settings import key
-from activeloop.report.wording import listed, numbered
+from activeloop.report.settings import contrasted, key
+from activeloop.report.wording import named, numbered
+from activeloop.run_files import flat
 
 # Rounding differs between machines, and between networks that train alone or stacked.
 _SAME_LOSS = 0.05
@@ -36,6 +37,7 @@ def unpaired(group: Group, first: str) -> Iterator[Problem]:
         for (one, other), seeds in _found(list(by_seed.values()), differs).items():
             text = f"{one} {words} {other} with {numbered(seeds)}: there they are not paired"
             yield Problem(level=level, text=text)
+    yield from _other_kinds(list(by_seed.values()))
     yield from _other_tests(group)
 
 
@@ -56,9 +58,26 @@ def _initial_set(run: Run) -> frozenset[str]:
 
 def _other_start(one: Run, other: Run) -> bool:
     if key(one.config.get("initial")) != key(other.config.get("initial")):
-        return False  # the initial set is the strategy's own affair, and meant to be another
+        return False  # meant to be another: see `_other_kinds`
     sets = _initial_set(one), _initial_set(other)
     return all(sets) and sets[0] != sets[1]
+
+
+def _other_kinds(of_seeds: Sequence[Sequence[Run]]) -> Iterator[Problem]:
+    """Yield strategies whose initial sets are meant to be others: a part of what is compared."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for reference, *others in of_seeds:
+        for run in others:
+            kinds = [flat({"initial": each.config.get("initial")}) for each in (run, reference)]
+            if _initial_set(run) != _initial_set(reference) and (how := contrasted(*kinds)):
+                names = run.strategy, reference.strategy, how
+                found.setdefault(names, []).append(run.seed)
+    for (one, other, how), seeds in found.items():
+        text = (
+            f"{one} starts from another kind of initial set than {other} with {numbered(seeds)} "
+            f"({how}): what they differ by may come from that"
+        )
+        yield Problem(level="warning", text=text)
 
 
 def _other_answers(one: Run, other: Run) -> bool:
@@ -83,7 +102,7 @@ def _other_tests(group: Group) -> Iterator[Problem]:
         if digest is not None and digest != common[0][0]
     ]
     if others:
-        text = f"not tested against the same labels as the other runs: {listed(others)}"
+        text = f"not tested against the same labels as the other runs: {named(others)}"
         yield Problem(level="error", text=text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from activeloop.errors import ConfigError, StoreError
@@ -12,7 +12,7 @@ from activeloop.report.runs import Run, failure, find_runs, read_run
 
 
 def existing(directories: Iterable[Path]) -> list[Path]:
-    """Return `directories` as absolute paths.
+    """Return where `directories` really are, each once: links and `..` are resolved.
 
     Raises:
         ConfigError: one is not there, or is a file, or there are none.
@@ -23,10 +23,10 @@ def existing(directories: Iterable[Path]) -> list[Path]:
             raise ConfigError(f"{directory} is a file: give a run's directory, or one above it")
         if not directory.is_dir():
             raise ConfigError(f"there is no directory {directory}")
-        found.append(directory.absolute())
+        found.append(directory.resolve())
     if not found:
         raise ConfigError("a report needs at least one directory with runs")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def common(directories: Sequence[Path]) -> Path:
@@ -47,11 +47,18 @@ def read_runs(directories: Sequence[Path], root: Path) -> tuple[list[Run], list[
     Raises:
         ConfigError: there is no run, or none that can be read.
     """
-    paths = find_runs(directories)
+    paths, unread = find_runs(directories)
+    problems = [
+        Problem(
+            level="error", text=f"{short(path, root)} cannot be read: what is in it is left out"
+        )
+        for path in unread
+    ]
     if not paths:
         where = " or ".join(map(str, directories))
-        raise ConfigError(f"there is no run in {where}: a run's directory has a file run.db")
-    runs, problems = [], []
+        but = f" ({problems[0].text})" if problems else ""
+        raise ConfigError(f"there is no run in {where}{but}: a run's directory has a file run.db")
+    runs = []
     for path in paths:
         run, text = _read(path, short(path, root))
         if run is not None:
@@ -76,10 +83,23 @@ def _read(path: Path, name: str) -> tuple[Run | None, str | None]:
         return None, f"{name} was begun, and stopped before it asked for anything"
     if run.error is not None:
         return run, f"{name} failed: {run.error}"
-    if not run.finished:
-        labels = run.rounds[-1].labels if run.rounds else 0
-        return run, f"{name} is not finished: it has come to {labels} labels so far"
     return run, None
+
+
+def unfinished(runs: Iterable[Run], counted: Container[Path], root: Path) -> Iterator[Problem]:
+    """Yield the runs that are under way, or were stopped; `counted` ones are in the numbers."""
+    for run in runs:
+        if run.finished or run.error is not None:
+            continue
+        labels = run.rounds[-1].labels if run.rounds else 0
+        text = (
+            f"{short(run.directory, root)} is not finished: it has come to {labels} labels so far"
+        )
+        if run.directory in counted:
+            text += ", and counts that far, for no run beside it is finished"
+        else:
+            text += ", and is left out of the numbers"
+        yield Problem(level="error", text=text)
 
 
 def without_damaged(runs: Sequence[Run], root: Path) -> tuple[list[Run], list[Problem]]:

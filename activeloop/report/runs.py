@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -123,15 +123,63 @@ def seconds_of(round: Round) -> float:
     return sum(value for name, value in round.metrics.items() if name.endswith("_seconds"))
 
 
-def find_runs(directories: Iterable[Path]) -> list[Path]:
-    """Return the directories of all runs in and below `directories`, those that failed included."""
-    found = {
-        Path(folder)
-        for directory in directories
-        for folder, _, files in os.walk(directory)
-        if "run.db" in files or ERROR_FILE in files
-    }
-    return sorted(found)
+def find_runs(directories: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the directories of all runs in and below `directories`, those that failed included.
+
+    Links are followed, but for those that lead back up. Directories are called by where they
+    really are: each is there once.
+
+    Returns:
+        The runs, and the directories that cannot be read; both sorted.
+    """
+    runs, seen, unread = set(), set(), set()
+    waiting = [directory.resolve() for directory in directories]
+    while waiting:
+        folder = waiting.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        try:
+            with os.scandir(folder) as entries:
+                found = {entry.name: _inside(entry, folder) for entry in entries}
+        except OSError:
+            unread.add(folder)
+            continue
+        if "run.db" in found or _failed_early(folder, found):
+            runs.add(folder)
+        waiting += [inside for inside in found.values() if inside is not None]
+    return sorted(runs), sorted(unread)
+
+
+def _inside(entry: os.DirEntry[str], folder: Path) -> Path | None:
+    """Return where an entry of `folder` really is, if that is a directory to look into."""
+    try:
+        if not entry.is_dir():
+            return None
+    except PermissionError:
+        pass  # a link to what may not be seen: to be named
+    except OSError:
+        return None
+    if not entry.is_symlink():
+        return folder / entry.name
+    target = Path(entry.path).resolve()
+    return None if target in folder.parents else target
+
+
+def _failed_early(folder: Path, names: Container[str]) -> bool:
+    """Return whether a run failed there before it had a store, and not just anybody left a file.
+
+    There are its log, its config, or at least the traceback.
+    """
+    if ERROR_FILE not in names:
+        return False
+    if "config.yaml" in names or "activeloop.log" in names:
+        return True
+    try:
+        text = (folder / ERROR_FILE).read_text("utf-8", errors="replace")
+    except OSError:
+        return True  # whatever it is, a reader should know
+    return "\n\nTraceback" in text or "\n\n  + Exception Group Traceback" in text
 
 
 def read_run(directory: Path) -> Run | None:

@@ -8,28 +8,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean
 
 from activeloop import __version__
 from activeloop.errors import ConfigError
 from activeloop.report.ceiling import CEILINGS, is_ceiling
 from activeloop.report.comparability import not_comparable
 from activeloop.report.comparison import (
-    AGAIN,
     BASELINE,
     Asked,
     accuracies,
     baseline_of,
     by_labels,
     compared,
+    only_chance,
 )
+from activeloop.report.data_sets import corresponding, labels
 from activeloop.report.document import Comparison, Penalties, Problem, Ran, Ranks, Report
 from activeloop.report.findings import findings
 from activeloop.report.grouping import Group, grouped
+from activeloop.report.plans import never_begun
 from activeloop.report.ranking import penalty_matrix, ranks
-from activeloop.report.reading import common, existing, read_runs, without_damaged
+from activeloop.report.reading import common, existing, read_runs, unfinished, without_damaged
 from activeloop.report.runs import Run
-from activeloop.report.wording import listed
+from activeloop.report.wording import named
 
 
 def make_report(
@@ -76,7 +77,9 @@ def make_report(
     )
     on_all += _ceilings(ceiling, root)
     comparisons = []
-    problems += [*damaged, *not_comparable(groups), *twice]
+    counted = {run.directory for group in groups for run in group.counted}
+    problems += [*unfinished(runs, counted, root), *damaged, *not_comparable(groups), *twice]
+    problems += never_begun(runs, places, root)
     for group in groups:
         comparison, more = compared(group, asked, on_all)
         comparisons.append(comparison)
@@ -85,16 +88,18 @@ def make_report(
     if ceiling is not None and not any(each.ceiling for each in comparisons):
         text = f"no run in {ceiling} is of the same data, model and learner on the whole pool"
         problems.append(Problem(level="warning", text=text))
-    over_data = _ranks(comparisons)
+    over_data, more = corresponding(groups)
+    problems += more
+    mean_ranks = _ranks(over_data, comparisons)
     return Report(
         title=_title(comparisons),
         version=__version__,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        findings=findings(comparisons, over_data),
+        findings=findings(comparisons, mean_ranks),
         problems=tuple(sorted(problems, key=lambda problem: problem.level != "error")),
         comparisons=tuple(comparisons),
-        penalties=_penalties(groups),
-        ranks=over_data,
+        penalties=_penalties(over_data),
+        ranks=mean_ranks,
         runs=_ran(runs, groups, root),
     )
 
@@ -104,7 +109,7 @@ def _check_baseline(groups: Sequence[Group], wanted: str | None) -> None:
         return
     names = list(dict.fromkeys(name for group in groups for name in group.strategies))
     close = difflib.get_close_matches(wanted, names, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there is {listed(names, 20)}"
+    hint = f"did you mean {close[0]!r}?" if close else f"there is {named(names, 20)}"
     raise ConfigError(f"no runs of a strategy {wanted!r} to compare with: {hint}")
 
 
@@ -123,26 +128,33 @@ def _ceilings(directory: Path | None, root: Path) -> list[Run]:
 
 def _title(comparisons: Sequence[Comparison]) -> str:
     strategies = list(dict.fromkeys(name for each in comparisons for name in each.strategies))
-    shown = f"{len(strategies)} strategies" if len(strategies) > 4 else listed(strategies)
-    return f"{shown} on {listed(list(dict.fromkeys(each.data for each in comparisons)))}"
+    shown = f"{len(strategies)} strategies" if len(strategies) > 4 else named(strategies)
+    return f"{shown} on {named(dict.fromkeys(each.data for each in comparisons))}"
 
 
-def _ranks(comparisons: Sequence[Comparison]) -> Ranks | None:
-    """Return mean ranks over data sets, each strategy by its mean area on one."""
-    areas: dict[str, dict[str, list[float]]] = {}
-    for comparison in comparisons:
-        of_data = areas.setdefault(comparison.data, {})
-        for row in comparison.table:
-            if row.area is not None and row.strategy != AGAIN:
-                of_data.setdefault(row.strategy, []).append(row.area.mean)
+def _ranks(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> Ranks | None:
+    """Return mean ranks over data sets, each strategy by its mean area on one.
+
+    Args:
+        groups: that differ by their data alone.
+        comparisons: of these groups, and others.
+    """
+    tables = {comparison.name: comparison.table for comparison in comparisons}
     return ranks(
-        {data: {name: fmean(each) for name, each in found.items()} for data, found in areas.items()}
+        {
+            label: {
+                row.strategy: row.area.mean
+                for row in tables[group.name]
+                if row.area is not None and not only_chance(row.strategy)
+            }
+            for label, group in zip(labels(groups), groups, strict=True)
+        }
     )
 
 
 def _penalties(groups: Sequence[Group]) -> Penalties | None:
-    """Return the penalty matrix over data sets; None where there is only one."""
-    if len({group.data for group in groups}) < 2:
+    """Return the penalty matrix over data sets, of groups that differ by these alone."""
+    if not groups:
         return None
     values = []
     for group in groups:

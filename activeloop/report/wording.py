@@ -12,6 +12,16 @@ def listed(words: Sequence[str], most: int = 8) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
+def quoted(name: str) -> str:
+    """Return a name as it stands in a list: in quotes if it holds a comma."""
+    return f"'{name}'" if "," in name else name
+
+
+def named(names: Iterable[str], most: int = 8) -> str:
+    """Return names as `listed` does, so that one that holds a comma is not taken for two."""
+    return listed([quoted(name) for name in names], most)
+
+
 def numbered(seeds: Iterable[int]) -> str:
     """Return `seed 2`, or `seeds 0, 1 and 4 to 9`."""
     ascending = sorted(seeds)

@@ -1,9 +1,11 @@
 """From directories of runs to a report: what is compared, what is found, and what is wrong."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
+import yaml
 from run_directories import make_run, make_sweep
 from scipy import stats
 
@@ -119,6 +121,10 @@ def test_noise_floor_is_in_no_family_and_in_no_penalty(tmp_path):
     floor = comparison.noise_floor
     assert (floor.strategy, floor.baseline) == ("random_again", "random")
     assert floor.estimate.mean == pytest.approx(np.mean([0.005, -0.01, 0.0025]))
+    shutil.rmtree(tmp_path / "random_again-seed1")
+    shutil.rmtree(tmp_path / "random_again-seed2")
+    (one,) = make_report([tmp_path]).comparisons
+    assert one.noise_floor.words == "noise floor: not known with 1 seed in common"
     assert floor.words.startswith("noise floor: random against itself with other draws differs by")
 
 
@@ -181,7 +187,11 @@ def test_holes_failures_and_what_is_not_over_come_first(tmp_path):
     report = make_report([tmp_path])
     assert problems(report)[:4] == [
         ("error", "entropy-seed1 failed: diverged"),
-        ("error", "random-seed3 is not finished: it has come to 8 labels so far"),
+        (
+            "error",
+            "random-seed3 is not finished: it has come to 8 labels so far, and is left out of the "
+            "numbers",
+        ),
         ("error", "entropy has no runs with seeds 2 and 3, which others have"),
         ("error", "margin has no run with seed 3, which others have"),
     ]
@@ -198,7 +208,11 @@ def test_runs_of_which_none_is_over_are_compared_as_far_as_they_are(tmp_path):
         make_run(tmp_path / strategy, strategy, 0, accuracy, ended=None)
     report = make_report([tmp_path])
     assert [row.area.mean for row in report.comparisons[0].table] == pytest.approx([0.55, 0.6])
-    assert len(texts(report, "error")) == 2
+    assert texts(report, "error") == [
+        f"{strategy} is not finished: it has come to {labels} labels so far, and counts that far, "
+        "for no run beside it is finished"
+        for strategy, labels in (("margin", 12), ("random", 8))
+    ]
 
 
 def test_of_two_runs_with_one_strategy_and_seed_the_newest_finished_one_counts(tmp_path):
@@ -218,6 +232,41 @@ def test_of_two_runs_with_one_strategy_and_seed_the_newest_finished_one_counts(t
     assert [run.comparison for run in report.runs] == ["digits", None, None]
 
 
+def test_of_two_finished_runs_the_longer_one_counts_though_it_is_older(tmp_path):
+    make_sweep(tmp_path / "old", {"random": RANDOM, "margin": MARGIN})
+    for strategy in ("random", "margin"):
+        for seed in range(3):
+            name, at = f"{strategy}-seed{seed}", "2026-02-01T00:00:00+00:00"
+            make_run(tmp_path / "new" / name, strategy, seed, [0.1, 0.1], budget=8, at=at)
+    report = make_report([tmp_path])
+    assert report.comparisons[0].curves[0].labels == (4, 8, 12)
+    assert texts(report) == [
+        "new/margin-seed0, new/margin-seed1, new/margin-seed2 and 3 more are left out, for there "
+        "are longer finished runs of the same strategies and seeds: new/margin-seed0 ends at 8 "
+        "labels, old/margin-seed0 at 12"
+    ]
+
+
+def test_strategies_that_a_killed_sweep_never_began_are_named(tmp_path):
+    folder = tmp_path / "sweep" / "digits-0123"
+    make_sweep(folder, {"random": RANDOM, "margin": MARGIN})
+    (folder / "entropy-seed0").mkdir()  # failed at once
+    (folder / "entropy-seed0" / "error.txt").write_text("boom\n\nTraceback\n")
+    plan = {"overrides": {"task": ["data=digits"]}}
+    plan["sweeper"] = {"params": {"strategy": "random,margin,entropy,badge,k_center"}}
+    file = tmp_path / "sweep" / "multirun.yaml"
+    file.write_text(yaml.safe_dump({"hydra": plan}))
+    expected = ["entropy-seed0 failed: boom", "was to have runs of badge and k_center, none of"]
+    found = texts(make_report([tmp_path]))
+    assert [part in text for part, text in zip(expected, found, strict=True)] == [True, True]
+    assert texts(make_report([folder / "random-seed0"])) == []  # a part, as asked for
+    plan["overrides"]["task"].append("strategy=choice(random, margin),custom")
+    file.write_text(yaml.safe_dump({"hydra": plan}))
+    assert len(texts(make_report([tmp_path / "sweep"]))) == 1
+    file.write_text("{")
+    assert len(texts(make_report([tmp_path / "sweep"]))) == 1
+
+
 def test_strategies_that_are_not_paired_are_named_with_their_seeds(tmp_path):
     make_sweep(tmp_path, {"random": RANDOM})
     for seed, first in ((0, None), (1, [1, 2, 3, 4]), (2, [5, 6, 7, 8])):
@@ -228,7 +277,7 @@ def test_strategies_that_are_not_paired_are_named_with_their_seeds(tmp_path):
     ]
 
 
-def test_an_initial_set_that_is_the_strategys_own_is_no_mistake(tmp_path):
+def test_an_initial_set_that_is_the_strategys_own_is_compared_with_a_warning(tmp_path):
     make_sweep(tmp_path, {"random": RANDOM})
     own = {"initial___target_": "activeloop.initial.by_strategy"}
     for seed in range(3):
@@ -236,8 +285,41 @@ def test_an_initial_set_that_is_the_strategys_own_is_no_mistake(tmp_path):
             tmp_path / f"t-{seed}", "typiclust", seed, MARGIN[seed], initial=[7, 8, 9, 6], **own
         )
     report = make_report([tmp_path])
-    assert texts(report) == []
+    assert problems(report) == [
+        (
+            "warning",
+            "typiclust starts from another kind of initial set than random with seeds 0 to 2 "
+            "(initial is by_strategy and random): what they differ by may come from that",
+        )
+    ]
     assert report.comparisons[0].strategies == ("random", "typiclust")
+
+
+def test_runs_that_start_with_other_numbers_of_labels_are_not_compared(tmp_path):
+    make_sweep(tmp_path, {"random": RANDOM, "margin": MARGIN})
+    for seed in range(3):
+        make_run(tmp_path / f"b{seed}", "badge", seed, MARGIN[seed], initial__size=8)
+    report = make_report([tmp_path])
+    assert [set(each.strategies) for each in report.comparisons] == [
+        {"random", "margin"},
+        {"badge"},
+    ]
+    assert texts(report) == [
+        "digits: margin and random with seeds 0 to 2 cannot be compared with badge with seeds 0 to "
+        "2: initial.size is 4 and 8"
+    ]
+
+
+def test_files_of_initial_labels_are_compared_seed_by_seed(tmp_path):
+    for seed in range(2):
+        for strategy in ("random", "margin"):
+            path = f"{seed}.csv"
+            make_run(tmp_path / f"{strategy}{seed}", strategy, seed, initial__path=path)
+    assert len(make_report([tmp_path]).comparisons) == 1
+    make_run(tmp_path / "badge", "badge", 0, initial__path="mine.csv")
+    report = make_report([tmp_path])
+    assert {"badge"} in [set(each.strategies) for each in report.comparisons]
+    assert "initial.path" in texts(report, "warning")[0]
 
 
 def test_other_answers_other_test_labels_and_other_weights_are_named(tmp_path):
@@ -345,6 +427,8 @@ def test_swept_options_of_a_strategy_are_in_its_name(tmp_path):
         "margin, strategy.temperature=2.0",
     )
     (comparison,) = make_report([tmp_path], baseline="margin, strategy.temperature=2.0").comparisons
+    title = make_report([tmp_path]).title
+    assert title.startswith("random, 'margin, strategy.temperature=1.0' and 'margin, strategy")
     assert comparison.strategies[0] == comparison.baseline == "margin, strategy.temperature=2.0"
 
 
@@ -402,9 +486,45 @@ def test_several_data_sets_give_ranks_and_one_penalty_matrix(tmp_path):
     # Worse at 8 and at 12 of 3 label counts, on both data sets.
     assert report.penalties.matrix[random][margin] == pytest.approx(4 / 3)
     assert report.penalties.matrix[margin][random] == 0
-    assert (
-        report.findings[0] == "mean ranks over digits and mnist, 1 is best: margin 1.0, random 2.0"
+    # With two strategies on two data sets: 1.96 * sqrt(2 * 3 / (6 * 2)).
+    assert report.findings[0].startswith("digits: margin beats random")
+    assert report.findings[-1] == (
+        "mean ranks over digits and mnist, 1 is best: margin 1.0, random 2.0; their greatest "
+        "difference, 1.00, does not exceed the critical one of 1.39, so that they tell none from "
+        "another"
     )
+    for number in range(2):
+        sweep(tmp_path / f"c{number}", data=f"cifar{number}", pool=f"dddd{number}")
+    first = make_report([tmp_path]).findings[0]
+    assert first.endswith("their greatest difference, 1.00, exceeds the critical one of 0.98")
+
+
+def test_two_data_sets_of_one_name_are_two(tmp_path):
+    sweep(tmp_path / "a", data__imbalance=1.0)
+    sweep(tmp_path / "b", data__imbalance=10.0, pool="bbbb")
+    report = make_report([tmp_path])
+    assert report.ranks.data_sets == ("digits, data.imbalance=1.0", "digits, data.imbalance=10.0")
+    assert report.penalties.data_sets == 2
+
+
+def test_ranks_and_penalties_are_of_comparisons_that_differ_by_data_alone(tmp_path):
+    for data in ("digits", "mnist"):
+        of_data = {"data": data, "pool": data}
+        courses = {"random": MARGIN, "margin": RANDOM, "random_again": RANDOM}
+        make_sweep(tmp_path / f"{data}-a", courses, **of_data)
+    # Random does badly with the other learner, which does not make it worse than margin.
+    bad = {"random": [(0.1, 0.2, 0.2)] * 3, "margin": [(0.1, 0.1, 0.2)] * 3}
+    make_sweep(tmp_path / "digits-b", bad | {"entropy": RANDOM}, pool="digits", learner__lr=0.1)
+    report = make_report([tmp_path])
+    assert (report.ranks.strategies, report.ranks.ranks) == (("random", "margin"), (1.0, 2.0))
+    assert len(report.ranks.data_sets) == report.penalties.data_sets == 2
+    assert set(report.penalties.strategies) == {"random", "margin"}
+    # Where the other learner was on both, no data set may count twice.
+    make_sweep(tmp_path / "mnist-b", bad, data="mnist", pool="mnist", learner__lr=0.1)
+    report = make_report([tmp_path])
+    assert (report.ranks, report.penalties) == (None, None)
+    (text,) = [each for each in texts(report, "warning") if "no ranks" in each]
+    assert "('digits, learner.lr=0.01' and 'mnist, learner.lr=0.01'; 'digits" in text
 
 
 # -- the same again --------------------------------------------------------------------------------
