@@ -8,6 +8,7 @@ from activeloop.report.document import Problem
 from activeloop.report.grouping import Group, set_apart
 from activeloop.report.runs import Run
 from activeloop.report.settings import contrasted, differing, fingerprints, settings_of
+from activeloop.report.table import Lines, long_enough, usual_range
 from activeloop.report.wording import listed, numbered
 
 # Settings of where a run ends, which may differ within a comparison.
@@ -56,6 +57,23 @@ def holes(group: Group) -> Iterator[Problem]:
             runs = "run" if len(missing) == 1 else "runs"
             text = f"{strategy} has no {runs} with {numbered(missing)}, which others have"
             yield Problem(level="error", text=text)
+
+
+def too_short(lines: Lines) -> Iterator[Problem]:
+    """Yield runs that are left out of areas and differences, by accuracy."""
+    kept = long_enough(lines)
+    for strategy, each in lines.items():
+        out = [line for seed, line in each.items() if seed not in kept.get(strategy, {})]
+        if not out:
+            continue
+        ends = sorted({line.labels[-1] for line in out})
+        low, high = usual_range(lines)
+        text = (
+            f"{strategy} with {numbered(line.seed for line in out)} ends at "
+            f"{listed([str(end) for end in ends])} labels, where most runs cover {low} to {high}: "
+            "left out of areas and differences"
+        )
+        yield Problem(level="error", text=text)
 
 
 def other_ends(runs: Sequence[Run]) -> Iterator[Problem]:

@@ -72,8 +72,9 @@ class Row:
     """A strategy's line in the table.
 
     Attributes:
-        area: under the curve of accuracy, over the labels that all runs share, as a mean accuracy.
-        at: accuracy at the chosen budgets, by their labels.
+        area: under the curve of accuracy, over `Comparison.area_range`, as a mean accuracy; of the
+            runs that cover it.
+        at: accuracy at the chosen budgets, by their labels; of the `n` runs that came so far.
         reach: for each target.
         seconds: mean of a round by part: train, predict, select, test.
     """
@@ -283,6 +284,8 @@ class Comparison:
         targets, budgets: accuracies and label counts of the table.
         settings: those that all runs share, by dotted name.
         validation_labels: that each run used besides, to stop training; in no label count here.
+        area_range: the labels that areas and differences are over, from and to; None where runs
+            share none.
     """
 
     name: str
@@ -304,6 +307,7 @@ class Comparison:
     pictures: Pictures | None
     settings: Mapping[str, Any]
     validation_labels: int = 0
+    area_range: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

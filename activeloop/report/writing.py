@@ -83,8 +83,9 @@ def curve_rows(report: Report) -> Rows:
 def summary_rows(report: Report) -> Rows:
     """Yield the lines of `summary.csv`: what the table says, one number or interval a line.
 
-    `quantity` is area, accuracy (`at` so many labels), labels (to reach `at`), labels_median,
-    labels_reached (how many runs did), labels_saved_percent, or seconds (of the part `at`).
+    `quantity` is area (over the labels `at`), accuracy (`at` so many labels), labels (to reach
+    `at`), labels_median, labels_reached (how many runs did), labels_saved_percent, or seconds (of
+    the part `at`).
     """
     yield "comparison", "strategy", "quantity", "at", "seeds", "mean", "low", "high"
     for comparison in report.comparisons:
@@ -95,9 +96,10 @@ def summary_rows(report: Report) -> Rows:
 def _quantities(
     comparison: Comparison,
 ) -> Iterator[tuple[str, str, object, int, tuple[str, str, str]]]:
+    over = " to ".join(map(str, comparison.area_range or ()))
     for row in comparison.table:
         if row.area is not None:
-            yield row.strategy, "area", "", row.area.n, _estimate(row.area)
+            yield row.strategy, "area", over, row.area.n, _estimate(row.area)
         for labels, each in row.at.items():
             yield row.strategy, "accuracy", labels, each.n, _estimate(each)
         for reach in row.reach:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from activeloop.errors import ConfigError, DataError
 from activeloop.report.document import RunLine
+from activeloop.report.latex import tables
 from activeloop.report.study import make_report
 from activeloop.report.table import round_budgets
 from activeloop.report.writing import as_json
@@ -105,6 +106,50 @@ def test_areas_are_of_the_labels_that_all_runs_have(tmp_path):
     (text,) = texts(report, "warning")
     assert text.startswith(expected)
     assert text.endswith("areas are of what all have in common: budget is 8 and 12")
+
+
+def test_a_run_that_ended_at_once_takes_the_verdict_from_nobody_else(tmp_path):
+    sweep(tmp_path)
+    make_run(tmp_path / "margin-seed3", "margin", 3, [0.5])
+    make_run(tmp_path / "random-seed3", "random", 3, RANDOM[0])
+    report = make_report([tmp_path])
+    (comparison,) = report.comparisons
+    assert comparison.area_range == (4, 12)
+    random, margin = comparison.table
+    assert (margin.seeds, margin.area.n, random.area.n) == (4, 3, 4)
+    assert margin.area.mean == pytest.approx(0.68)
+    assert comparison.differences[0].estimate.n == 3
+    assert comparison.budgets == (4, 8, 12)
+    assert texts(report) == [
+        "margin with seed 3 ends at 4 labels, where most runs cover 4 to 12: left out of areas and "
+        "differences"
+    ]
+    assert "margin ends at 80.7% with 12 labels (95% 77.8% to 83.5%), 3 of 4 runs" in (
+        report.findings
+    )
+
+
+def test_a_strategy_that_stops_early_in_most_runs_is_told_where_most_are(tmp_path):
+    sweep(tmp_path / "sweep")
+    for seed in range(3):
+        accuracy = [0.5, 0.9, 0.95] if seed == 0 else [0.5, 0.9]
+        make_run(tmp_path / f"entropy-{seed}", "entropy", seed, accuracy, ended="plateau")
+    report = make_report([tmp_path], budgets=[12])
+    assert report.comparisons[0].area_range == (4, 8)
+    assert "entropy ends at 90.0% with 8 labels (95% 90.0% to 90.0%)" in report.findings
+    row = next(row for row in report.comparisons[0].table if row.strategy == "entropy")
+    assert (row.at[12].n, row.seeds) == (1, 3)
+    assert r"$95.0$ (1 of 3)" in tables(report)
+
+
+def test_runs_that_share_one_label_count_have_no_verdict(tmp_path):
+    for strategy in ("random", "margin"):
+        for seed in range(2):
+            make_run(tmp_path / f"{strategy}-{seed}", strategy, seed, [0.5])
+    report = make_report([tmp_path])
+    (comparison,) = report.comparisons
+    assert (comparison.area_range, comparison.differences) == (None, ())
+    assert "runs share no range of labels" in texts(report, "warning")[0]
 
 
 def test_noise_floor_is_in_no_family_and_in_no_penalty(tmp_path):
