@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from activeloop.report.ceiling import ceiling
-from activeloop.report.comparability import holes, other_ends, other_versions, too_short
+from activeloop.report.comparability import holes, other_ends, other_versions, spread, too_short
 from activeloop.report.differences import differences
 from activeloop.report.document import Comparison, Curve, Difference, Pictures, Problem, RunLine
 from activeloop.report.grouping import Group, plain_name
@@ -95,6 +95,7 @@ def compared(
         pictures=_pictures(runs, asked.pictures_from),
         settings=group.settings,
         validation_labels=_validation_labels(runs),
+        differing=spread(runs),
         area_range=shared_range(lines),
     )
     return comparison, list(_problems(group, runs, lines, comparison, asked))

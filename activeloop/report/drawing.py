@@ -104,8 +104,8 @@ def _fit_shares(axes: Axes) -> None:
 
 
 def _by_end(comparison: Comparison, curves: Sequence[Curve]) -> list[str]:
-    """Return the strategies as their curves end, the best first, as a legend is read."""
-    sign = -1 if comparison.higher_is_better[curves[0].metric] else 1
+    """Return the strategies as their curves end, the best or highest first, as in a legend."""
+    sign = 1 if comparison.higher_is_better[curves[0].metric] is False else -1
     ends = {curve.strategy: sign * curve.estimates[-1].mean for curve in curves}
     return sorted(ends, key=lambda strategy: (ends[strategy], strategy))
 

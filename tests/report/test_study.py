@@ -10,6 +10,7 @@ from scipy import stats
 from activeloop.errors import ConfigError, DataError
 from activeloop.report.document import RunLine
 from activeloop.report.latex import tables
+from activeloop.report.series import higher_is_better
 from activeloop.report.study import make_report
 from activeloop.report.table import round_budgets
 from activeloop.report.writing import as_json
@@ -140,6 +141,32 @@ def test_a_strategy_that_stops_early_in_most_runs_is_told_where_most_are(tmp_pat
     row = next(row for row in report.comparisons[0].table if row.strategy == "entropy")
     assert (row.at[12].n, row.seeds) == (1, 3)
     assert r"$95.0$ (1 of 3)" in tables(report)
+
+
+def test_what_differs_within_a_comparison_is_told_with_who_has_it(tmp_path):
+    sweep(tmp_path)
+    make_run(tmp_path / "a", "entropy", 0, RANDOM[0], measures=True, torch="2.12.0")
+    make_run(tmp_path / "b", "entropy", 1, RANDOM[1])
+    (comparison,) = make_report([tmp_path]).comparisons
+    others = "random, margin and entropy with seed 1"
+    assert comparison.differing == {
+        "measures": (f"false ({others})", "true (entropy with seed 0)"),
+        "torch": (f"2.11.0 ({others})", "2.12.0 (entropy with seed 0)"),
+    }
+    assert not comparison.differing.keys() & comparison.settings.keys()
+
+
+@pytest.mark.parametrize(
+    ("metric", "better"),
+    [
+        *[(name, True) for name in ("accuracy", "macro_f1", "audit_accuracy", "train_accuracy")],
+        *[(name, False) for name in ("loss", "calibration_error", "train_loss", "train_seconds")],
+        *[(name, None) for name in ("margin", "entropy", "least_confidence", "l2_distance")],
+        *[(name, None) for name in ("cosine_similarity", "neighbor_kl", "kappa", "my_metric")],
+    ],
+)
+def test_what_is_better_is_said_where_it_has_a_meaning(metric, better):
+    assert higher_is_better(metric) is better
 
 
 def test_runs_that_share_one_label_count_have_no_verdict(tmp_path):
