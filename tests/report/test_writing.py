@@ -56,6 +56,11 @@ def test_numbers_in_csv_are_the_documents_to_the_last_bit(report, tmp_path):
         for curve in comparison.curves
         for labels, each in zip(curve.labels, curve.estimates, strict=True)
     }
+    (spent,) = {
+        tuple(float(r["seconds"]) for r in rows(tmp_path / "curves.csv") if r["strategy"] == name)
+        for name in ("margin",)
+    }
+    assert spent == (2.0, 4.0, 6.0) * 2  # of both metrics, 2 seconds a round
     assert comparison.area_range == (4, 12)
     table = {(r["strategy"], r["quantity"], r["at"]): r for r in rows(tmp_path / "summary.csv")}
     for row in comparison.table:
