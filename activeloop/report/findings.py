@@ -42,7 +42,12 @@ def _saved(comparison: Comparison) -> Iterator[str]:
         return
     best = max(settled, key=lambda difference: difference.estimate.mean).strategy
     table = {row.strategy: row for row in comparison.table}
-    pairs = list(zip(table[best].reach, table[comparison.baseline or ""].reach, strict=True))
+    pairs = [
+        pair
+        for pair in zip(table[best].reach, table[comparison.baseline or ""].reach, strict=True)
+        # What all have from the start saves nobody a label.
+        if not _met_at_once(comparison, (best, comparison.baseline), pair[0].target)
+    ]
     for ours, theirs in reversed(pairs):
         if ours.saved is None or ours.labels is None or theirs.labels is None:
             continue
@@ -55,6 +60,16 @@ def _saved(comparison: Comparison) -> Iterator[str]:
         if ours.reached > theirs.reached:
             yield f"{_got_there(best, ours)}, {_got_there(comparison.baseline or '', theirs)}"
             return
+
+
+def _met_at_once(comparison: Comparison, strategies: Sequence[str | None], target: float) -> bool:
+    """Return whether all runs of the strategies have the accuracy in their first round."""
+    return all(
+        run.values[0] >= target
+        for curve in comparison.curves
+        if curve.metric == "accuracy" and curve.strategy in strategies
+        for run in curve.runs
+    )
 
 
 def _got_there(strategy: str, reach: Reach) -> str:
