@@ -14,6 +14,8 @@ from activeloop.report.wording import listed, numbered
 
 # Settings of where a run ends, which may differ within a comparison.
 _ENDS = ("budget", "rounds", "stopping")
+# In the reasons of the rules that look at test accuracy, alone or in combinations.
+_BY_TEST = ("reached the target", "stopping=plateau:")
 # Packages whose version may change numbers.
 _TELLING = ("python", "activeloop", "torch", "torchvision", "numpy", "scikit-learn", "faiss-cpu")
 
@@ -96,6 +98,21 @@ def other_ends(runs: Sequence[Run]) -> Iterator[Problem]:
         f"areas are of what all have in common{f': {why}' if why else ''}"
     )
     yield Problem(level="warning", text=text)
+
+
+def stopped_by_test(runs: Sequence[Run]) -> Iterator[Problem]:
+    """Yield a warning where a rule that looks at test accuracy ended runs."""
+    ended: dict[str, set[int]] = {}
+    for run in runs:
+        if any(words in (run.ended or "") for words in _BY_TEST):
+            ended.setdefault(run.strategy, set()).add(run.seed)
+    if ended:
+        who = listed([f"{name} with {numbered(seeds)}" for name, seeds in ended.items()])
+        text = (
+            f"test accuracy decided where {who} ended, by stopping=target or plateau: their "
+            "accuracy at the end is optimistic"
+        )
+        yield Problem(level="warning", text=text)
 
 
 def spread(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from activeloop.report.ceiling import ceiling
-from activeloop.report.comparability import holes, other_ends, other_versions, spread, too_short
+from activeloop.report.comparability import (
+    holes,
+    other_ends,
+    other_versions,
+    spread,
+    stopped_by_test,
+    too_short,
+)
 from activeloop.report.differences import differences
 from activeloop.report.document import Comparison, Curve, Difference, Pictures, Problem, RunLine
 from activeloop.report.grouping import Group, plain_name
@@ -181,6 +188,17 @@ def _pictures(runs: Sequence[Run], least: float | None) -> Pictures | None:
     return pictures(runs)
 
 
+def _leaked(pictures: Pictures | None) -> Iterator[Problem]:
+    """Yield a warning where the pool has near-duplicates of test samples."""
+    found = pictures.duplicates if pictures is not None else None
+    if found is not None and found.leaked:
+        text = (
+            f"{found.leaked:,} of {found.test:,} test samples have near-duplicates in the pool, so "
+            "that test accuracy is optimistic"
+        )
+        yield Problem(level="warning", text=text)
+
+
 def _validation_labels(runs: Sequence[Run]) -> int:
     counts = [run.rounds[-1].metrics.get("validation_labels", 0) for run in runs if run.rounds]
     return int(max(counts, default=0))
@@ -196,6 +214,8 @@ def _problems(
     counted = [r for r in runs if r.strategy not in lines or r.seed in kept.get(r.strategy, {})]
     yield from other_ends(counted)
     yield from other_versions(runs)
+    yield from stopped_by_test(runs)
+    yield from _leaked(comparison.pictures)
     if comparison.baseline is None and len(comparison.strategies) > 1:
         names = ", ".join(comparison.strategies)
         text = f"there is no baseline {asked.baseline!r} to compare {names} with: see --baseline"

@@ -8,12 +8,13 @@ from run_directories import make_run, make_sweep
 from scipy import stats
 
 from activeloop.errors import ConfigError, DataError
-from activeloop.report.document import RunLine
+from activeloop.report.document import Duplicates, Pictures, RunLine
 from activeloop.report.latex import tables
 from activeloop.report.series import higher_is_better
 from activeloop.report.study import make_report
 from activeloop.report.table import round_budgets
 from activeloop.report.writing import as_json
+from activeloop.stopping import Kappa, Plateau, Target
 
 RANDOM = [(0.5, 0.6, 0.7), (0.5, 0.62, 0.7), (0.5, 0.58, 0.72)]
 MARGIN = [(0.5, 0.7, 0.8), (0.5, 0.72, 0.8), (0.5, 0.7, 0.82)]
@@ -141,6 +142,49 @@ def test_a_strategy_that_stops_early_in_most_runs_is_told_where_most_are(tmp_pat
     row = next(row for row in report.comparisons[0].table if row.strategy == "entropy")
     assert (row.at[12].n, row.seeds) == (1, 3)
     assert r"$95.0$ (1 of 3)" in tables(report)
+
+
+def test_a_target_that_all_have_from_the_start_saves_nothing(tmp_path):
+    report = make_report([sweep(tmp_path)], targets=[0.4])
+    assert report.comparisons[0].differences[0].settled
+    assert not any("reaches" in finding for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Target(0.7).reason(0.71),
+        Plateau().reason(0.001),
+        f"{Kappa().reason(0.99)} and {Plateau().reason(0.001)}",
+    ],
+)
+def test_runs_that_test_accuracy_ended_are_named(tmp_path, reason):
+    sweep(tmp_path)
+    for seed in range(2):
+        make_run(tmp_path / f"entropy-{seed}", "entropy", seed, MARGIN[seed], ended=reason)
+    make_run(tmp_path / "entropy-2", "entropy", 2, MARGIN[2], ended=Kappa().reason(0.99))
+    assert texts(make_report([tmp_path]), "warning") == [
+        "test accuracy decided where entropy with seeds 0 and 1 ended, by stopping=target or "
+        "plateau: their accuracy at the end is optimistic"
+    ]
+
+
+@pytest.mark.parametrize("leaked", [2, 0, None])
+def test_near_duplicates_of_test_samples_are_a_warning(tmp_path, monkeypatch, leaked):
+    found = Duplicates(how="alike", picked={}, leaked=leaked, test=1000, examples=())
+    shown = Pictures(
+        galleries=(), balance=None, overlap=None, map=None, duplicates=found, missing=()
+    )
+    monkeypatch.setattr("activeloop.report.comparison.pictures", lambda runs: shown)
+    report = make_report([sweep(tmp_path)], pictures_from=0)
+    assert texts(report, "warning") == (
+        [
+            "2 of 1,000 test samples have near-duplicates in the pool, so that test accuracy is "
+            "optimistic"
+        ]
+        if leaked
+        else []
+    )
 
 
 def test_what_differs_within_a_comparison_is_told_with_who_has_it(tmp_path):
