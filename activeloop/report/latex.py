@@ -76,7 +76,7 @@ def _cells(row: Row, comparison: Comparison) -> Iterator[str]:
     yield _of(row.seeds, row.area)
     if comparison.differences:
         found = [d for d in comparison.differences if d.strategy == row.strategy]
-        yield _interval(found[0].estimate, 100) if found else "--"
+        yield _of(row.seeds, found[0].estimate) if found else "--"
     for labels in comparison.budgets:
         yield _of(row.seeds, row.at.get(labels))
     reached = {reach.target: reach for reach in row.reach}

@@ -378,10 +378,12 @@ def test_what_stands_beside_the_numbers(read):
     digits = rich_report().comparisons[0]
     few = replace(digits.table[1], area=replace(digits.table[1].area, n=2))
     floor = replace(digits.noise_floor, baseline="entropy")
+    barely = replace(digits.differences[0], p=0.04996, p_holm=0.04996)
     curves = tuple(replace(c, metric="kappa") if c.metric == "loss" else c for c in digits.curves)
     changed = replace(
         digits,
         table=(digits.table[0], few, *digits.table[2:]),
+        differences=(barely, *digits.differences[1:]),
         noise_floor=floor,
         validation_labels=50,
         differing={"budget": ("8 (badge)", "<b>12 (random)")},
@@ -398,6 +400,8 @@ def test_what_stands_beside_the_numbers(read):
     assert [cell.endswith("2 of 5 runs") for cell in cells] == [False, True, False, False]
     row = page.text(section.format(4) + " .floor-row th")
     assert row.endswith("noise floor: minus entropy")
+    cells = page.texts(section.format(4) + " tbody tr:first-child td")
+    assert cells[3:5] == ["< 0.050", "< 0.050 ✓"]
     differing = page.texts("#comparison-digits > section:last-of-type tbody tr > *")
     assert differing == ["budget", "8 (badge)<b>12 (random)"]
     figure = "#comparison-digits figure.curves"

@@ -126,6 +126,11 @@ def test_a_run_that_ended_at_once_takes_the_verdict_from_nobody_else(tmp_path):
         "margin with seed 3 ends at 4 labels, where most runs cover 4 to 12: left out of areas and "
         "differences"
     ]
+    (line,) = (each for each in tables(report).splitlines() if each.startswith("margin"))
+    assert line.startswith(
+        r"margin & 4 & $68.0 \pm 1.2$ (3 of 4) & $7.8 \pm 1.4$ (3 of 4) & $50.0 \pm 0.0$ & "
+        r"$70.7 \pm 2.9$ (3 of 4) &"
+    )
     assert "margin ends at 80.7% with 12 labels (95% 77.8% to 83.5%), 3 of 4 runs" in (
         report.findings
     )

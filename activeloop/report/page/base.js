@@ -59,7 +59,9 @@ function plain(number) {
 
 function probability(p) {
   if (!isNumber(p)) return NONE;
-  return p < 0.001 ? "< 0.001" : fixed(p, 3);
+  if (p < 0.001) return "< 0.001";
+  // What is settled does not read as if it were not.
+  return p < 0.05 && fixed(p, 3) === "0.050" ? "< 0.050" : fixed(p, 3);
 }
 
 function duration(seconds) {
