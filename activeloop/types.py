@@ -88,8 +88,8 @@ class Data:
         classes: class names, `[C]`; a label is a position in this tuple.
         pool: all samples that may be asked for, `N` of them.
         test: samples for evaluation; None where there are none.
-        validation: labelled samples that a learner may use; reports add their labels to the
-            budget.
+        validation: labelled samples that a learner may use; reports state how many beside the
+            label counts, which do not have them in them.
         embeddings: fixed features of the pool, `[N, E]` float32 on the CPU; None without `embed`.
         augmentations: the augmentations that keep the class of these samples: "crop", "flip".
     """

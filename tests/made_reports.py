@@ -194,6 +194,7 @@ def comparison(
             "query_size": 10,
             "data.classes": ["a", "b"],
         },
+        area_range=(10, 90),
     )
 
 

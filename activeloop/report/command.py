@@ -117,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-pictures",
         action="store_true",
-        help="leave out what was picked: the data are not loaded, and the page is small",
+        help="leave out what was picked: the data are not loaded, which is done as the run's own "
+        "config says (with pictures, report only runs that you trust), and the page is small",
     )
     return parser
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from activeloop.report.document import Problem
 from activeloop.report.grouping import Group, set_apart
 from activeloop.report.runs import Run
-from activeloop.report.settings import contrasted, differing, fingerprints, settings_of
+from activeloop.report.settings import contrasted, differing, fingerprints, settings_of, shown
+from activeloop.report.table import Lines, long_enough, usual_range
 from activeloop.report.wording import listed, named, numbered
 
 # Settings of where a run ends, which may differ within a comparison.
 _ENDS = ("budget", "rounds", "stopping")
+# In the reasons of the rules that look at test accuracy, alone or in combinations.
+_BY_TEST = ("reached the target", "stopping=plateau:")
 # Packages whose version may change numbers.
 _TELLING = ("python", "activeloop", "torch", "torchvision", "numpy", "scikit-learn", "faiss-cpu")
 
@@ -58,6 +62,23 @@ def holes(group: Group) -> Iterator[Problem]:
             yield Problem(level="error", text=text)
 
 
+def too_short(lines: Lines) -> Iterator[Problem]:
+    """Yield runs that are left out of areas and differences, by accuracy."""
+    kept = long_enough(lines)
+    for strategy, each in lines.items():
+        out = [line for seed, line in each.items() if seed not in kept.get(strategy, {})]
+        if not out:
+            continue
+        ends = sorted({line.labels[-1] for line in out})
+        low, high = usual_range(lines)
+        text = (
+            f"{strategy} with {numbered(line.seed for line in out)} ends at "
+            f"{listed([str(end) for end in ends])} labels, where most runs cover {low} to {high}: "
+            "left out of areas and differences"
+        )
+        yield Problem(level="error", text=text)
+
+
 def other_ends(runs: Sequence[Run]) -> Iterator[Problem]:
     """Yield a warning where the longest run goes further than the shortest."""
     last: dict[int, list[Run]] = {}
@@ -77,6 +98,58 @@ def other_ends(runs: Sequence[Run]) -> Iterator[Problem]:
         f"areas are of what all have in common{f': {why}' if why else ''}"
     )
     yield Problem(level="warning", text=text)
+
+
+def stopped_by_test(runs: Sequence[Run]) -> Iterator[Problem]:
+    """Yield a warning where a rule that looks at test accuracy ended runs."""
+    ended: dict[str, set[int]] = {}
+    for run in runs:
+        if any(words in (run.ended or "") for words in _BY_TEST):
+            ended.setdefault(run.strategy, set()).add(run.seed)
+    if ended:
+        who = listed([f"{name} with {numbered(seeds)}" for name, seeds in ended.items()])
+        text = (
+            f"test accuracy decided where {who} ended, by stopping=target or plateau: their "
+            "accuracy at the end is optimistic"
+        )
+        yield Problem(level="warning", text=text)
+
+
+def spread(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:
+    """Return what differs among runs that are compared, beside strategy and seed, by dotted name.
+
+    Each value is told with the runs that have it: settings, then versions and hardware.
+    """
+    settings = [settings_of(run, without=("strategy", "seed")) for run in runs]
+    found = {
+        name: _told(runs, [_value(each, name) for each in settings]) for name in differing(settings)
+    }
+    made_by = [_made_by(run) for run in runs]
+    return found | {
+        name: _told(runs, [each.get(name, "not recorded") for each in made_by])
+        for name in differing(made_by)
+    }
+
+
+def _value(settings: Mapping[str, Any], name: str) -> str:
+    return shown(settings[name]) if name in settings else "not there"
+
+
+def _told(runs: Sequence[Run], values: Sequence[str]) -> tuple[str, ...]:
+    """Return each value with who has it: strategies, or some of their seeds."""
+    of_all: dict[str, set[int]] = {}
+    by_value: dict[str, dict[str, set[int]]] = {}
+    for run, value in zip(runs, values, strict=True):
+        of_all.setdefault(run.strategy, set()).add(run.seed)
+        by_value.setdefault(value, {}).setdefault(run.strategy, set()).add(run.seed)
+    told = []
+    for value, each in by_value.items():
+        who = [
+            name if seeds == of_all[name] else f"{name} with {numbered(seeds)}"
+            for name, seeds in each.items()
+        ]
+        told.append(f"{value} ({listed(who)})")
+    return tuple(told)
 
 
 def _called(run: Run) -> str:

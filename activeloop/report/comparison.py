@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from activeloop.report.ceiling import ceiling
-from activeloop.report.comparability import holes, other_ends, other_versions
+from activeloop.report.comparability import (
+    holes,
+    other_ends,
+    other_versions,
+    spread,
+    stopped_by_test,
+    too_short,
+)
 from activeloop.report.differences import differences
 from activeloop.report.document import Comparison, Curve, Difference, Pictures, Problem, RunLine
 from activeloop.report.grouping import Group, plain_name
@@ -17,7 +24,15 @@ from activeloop.report.ranking import Values, penalty_matrix
 from activeloop.report.runs import Run
 from activeloop.report.series import curve, higher_is_better, line, metrics_of
 from activeloop.report.stops import stops
-from activeloop.report.table import areas, round_budgets, round_targets, rows
+from activeloop.report.table import (
+    Lines,
+    areas,
+    long_enough,
+    round_budgets,
+    round_targets,
+    rows,
+    shared_range,
+)
 from activeloop.report.wording import named
 
 BASELINE = "random"
@@ -88,8 +103,10 @@ def compared(
         pictures=_pictures(runs, asked.pictures_from),
         settings=group.settings,
         validation_labels=_validation_labels(runs),
+        differing=spread(runs),
+        area_range=shared_range(lines),
     )
-    return comparison, list(_problems(group, runs, comparison, asked))
+    return comparison, list(_problems(group, runs, lines, comparison, asked))
 
 
 def baseline_of(runs: Sequence[Run], wanted: str) -> str | None:
@@ -178,18 +195,34 @@ def _pictures(runs: Sequence[Run], least: float | None) -> Pictures | None:
     return pictures(runs)
 
 
+def _leaked(pictures: Pictures | None) -> Iterator[Problem]:
+    """Yield a warning where the pool has near-duplicates of test samples."""
+    found = pictures.duplicates if pictures is not None else None
+    if found is not None and found.leaked:
+        text = (
+            f"{found.leaked:,} of {found.test:,} test samples have near-duplicates in the pool, so "
+            "that test accuracy is optimistic"
+        )
+        yield Problem(level="warning", text=text)
+
+
 def _validation_labels(runs: Sequence[Run]) -> int:
     counts = [run.rounds[-1].metrics.get("validation_labels", 0) for run in runs if run.rounds]
     return int(max(counts, default=0))
 
 
 def _problems(
-    group: Group, runs: Sequence[Run], comparison: Comparison, asked: Asked
+    group: Group, runs: Sequence[Run], lines: Lines, comparison: Comparison, asked: Asked
 ) -> Iterator[Problem]:
     yield from holes(group)
     yield from unpaired(group, comparison.baseline or group.strategies[0])
-    yield from other_ends(runs)
+    yield from too_short(lines)
+    kept = long_enough(lines)
+    counted = [r for r in runs if r.strategy not in lines or r.seed in kept.get(r.strategy, {})]
+    yield from other_ends(counted)
     yield from other_versions(runs)
+    yield from stopped_by_test(runs)
+    yield from _leaked(comparison.pictures)
     if comparison.baseline is None and len(comparison.strategies) > 1:
         names = named(comparison.strategies)
         text = f"there is no baseline {asked.baseline!r} to compare {names} with: see --baseline"
@@ -197,6 +230,9 @@ def _problems(
     accuracy: Sequence[Curve] = [c for c in comparison.curves if c.metric == "accuracy"]
     if comparison.curves and not accuracy:
         text = "no run has a test accuracy, so that there are no areas and no differences"
+        yield Problem(level="warning", text=text)
+    elif len(lines) > 1 and comparison.area_range is None:
+        text = "runs share no range of labels, so that there are no areas and no differences"
         yield Problem(level="warning", text=text)
     for labels in asked.budgets or ():
         if accuracy and not any(labels in row.at for row in comparison.table):

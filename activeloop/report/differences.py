@@ -64,7 +64,8 @@ def words(difference: Difference) -> str:
         return f"{ours}: not comparable with {theirs}, for an area is not finite"
     if difference.settled:
         verb = "beats" if found.mean > 0 else "loses to"
-        digits = _digits(found.mean)
+        # The bound nearer to 0 is not said to be 0, for then nothing would be settled.
+        digits = _digits(min(map(abs, (found.mean, found.low, found.high))))
         mean, low, high = (
             f"{100 * abs(each):.{digits}f}"
             for each in (found.mean, *sorted((found.low, found.high), key=abs))
@@ -87,8 +88,8 @@ def _way_out(difference: Difference) -> str:
     if needed is None:
         return ""
     if needed > MANY_SEEDS:
-        return f" (a difference as small as this one would take over {MANY_SEEDS:,})"
-    return f" (about {needed} would settle a difference like this one)"
+        return f" (one as small as this would take over {MANY_SEEDS:,} for 80% power, uncorrected)"
+    return f" (about {needed} would settle one like this with 80% power, uncorrected)"
 
 
 def _digits(share: float) -> int:
@@ -98,4 +99,13 @@ def _digits(share: float) -> int:
 
 
 def _p(p: float | None) -> str:
-    return "p unknown" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    """Return p with as many digits as keep it on its side of the level."""
+    if p is None:
+        return "p unknown"
+    if p < 0.001:
+        return "p < 0.001"
+    for digits in range(3, 7):
+        text = f"{p:.{digits}f}"
+        if (float(text) < LEVEL) == (p < LEVEL):
+            return f"p = {text}"
+    return f"p just below {LEVEL}"

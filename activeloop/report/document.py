@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
@@ -72,8 +72,9 @@ class Row:
     """A strategy's line in the table.
 
     Attributes:
-        area: under the curve of accuracy, over the labels that all runs share, as a mean accuracy.
-        at: accuracy at the chosen budgets, by their labels.
+        area: under the curve of accuracy, over `Comparison.area_range`, as a mean accuracy; of the
+            runs that cover it.
+        at: accuracy at the chosen budgets, by their labels; of the `n` runs that came so far.
         reach: for each target.
         seconds: mean of a round by part: train, predict, select, test.
     """
@@ -147,7 +148,7 @@ class Stop:
         rule: its name and settings, as one writes them.
         labels: at the stop, over the runs; runs that it never stopped count at their end.
         stopped: how many runs it would have stopped, of `of`.
-        saved: labels that stopping would have saved, in percent of the budget.
+        saved: labels that stopping would have saved, in percent of those at the run's own end.
         cost: accuracy given up against the end of the run.
     """
 
@@ -277,12 +278,16 @@ class Comparison:
         baseline: the strategy that others are compared with; None if it is not there.
         strategies: the baseline first, then by falling area.
         metrics: of the curves, accuracy first.
-        higher_is_better: by metric.
+        higher_is_better: by metric; None where neither is better.
         ceiling: metrics of the same learner on the whole pool, if such a run was found.
         noise_floor: random against random with other draws (`strategy=random_again`).
         targets, budgets: accuracies and label counts of the table.
         settings: those that all runs share, by dotted name.
         validation_labels: that each run used besides, to stop training; in no label count here.
+        differing: what runs do not share though they are compared, by dotted name: each value with
+            the runs that have it. Not strategy and seed.
+        area_range: the labels that areas and differences are over, from and to; None where runs
+            share none.
     """
 
     name: str
@@ -291,7 +296,7 @@ class Comparison:
     baseline: str | None
     strategies: tuple[str, ...]
     metrics: tuple[str, ...]
-    higher_is_better: Mapping[str, bool]
+    higher_is_better: Mapping[str, bool | None]
     curves: tuple[Curve, ...]
     ceiling: Mapping[str, float] | None
     table: tuple[Row, ...]
@@ -304,6 +309,8 @@ class Comparison:
     pictures: Pictures | None
     settings: Mapping[str, Any]
     validation_labels: int = 0
+    differing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    area_range: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

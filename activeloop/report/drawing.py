@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,17 @@ def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> bool:
 def draw_figures(comparisons: Sequence[Comparison], folder: Path, kind: str) -> list[Path]:
     """Draw a figure for each comparison and metric into `folder`; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
     for comparison in comparisons:
         for metric in comparison.metrics:
             if not curves_of(comparison, metric):
                 continue
             figure = Figure(figsize=(6.4, 4.2), layout="constrained")
             draw(figure.subplots(), comparison, metric)
-            paths.append(folder / f"{comparison.name}_{metric}.{kind}")
+            stem = f"{comparison.name}_" + re.sub(r"[^\w.-]", "-", metric)
+            # Two metrics may be alike but for what no file name has.
+            same = sum(path.name.startswith(f"{stem}.") for path in paths)
+            paths.append(folder / f"{stem}{f'.{same + 1}' if same else ''}.{kind}")
             save(figure, paths[-1])
     return paths
 
@@ -81,7 +85,16 @@ def draw(axes: Axes, comparison: Comparison, metric: str) -> None:
         )
     if metric == "accuracy":
         _fit_shares(axes)
-    axes.legend(frameon=False, fontsize=9)
+    _name_lines(axes)
+
+
+def _name_lines(axes: Axes) -> None:
+    """Add a legend with any names: those that begin with `_` too, and `$` is no formula."""
+    handles, names = axes.get_lines(), [str(line.get_label()) for line in axes.get_lines()]
+    legend = axes.legend(handles, [str(n) for n in range(len(names))], frameon=False, fontsize=9)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_parse_math(False)
+        text.set_text(name)
 
 
 def _fit_shares(axes: Axes) -> None:
@@ -91,8 +104,8 @@ def _fit_shares(axes: Axes) -> None:
 
 
 def _by_end(comparison: Comparison, curves: Sequence[Curve]) -> list[str]:
-    """Return the strategies as their curves end, the best first, as a legend is read."""
-    sign = -1 if comparison.higher_is_better[curves[0].metric] else 1
+    """Return the strategies as their curves end, the best or highest first, as in a legend."""
+    sign = 1 if comparison.higher_is_better[curves[0].metric] is False else -1
     ends = {curve.strategy: sign * curve.estimates[-1].mean for curve in curves}
     return sorted(ends, key=lambda strategy: (ends[strategy], strategy))
 

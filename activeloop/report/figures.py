@@ -37,8 +37,9 @@ def dress(axes: Axes, metric: str, title: str = "") -> None:
     """Give `axes` labels across and a metric up."""
     axes.set_xlabel("labels")
     name = metric.replace("_", " ")
-    axes.set_ylabel("test accuracy" if metric == "accuracy" else name)
-    axes.set_title(title, fontsize=11)
+    # Names are text: a dollar in them begins no formula.
+    axes.set_ylabel("test accuracy" if metric == "accuracy" else name, parse_math=False)
+    axes.set_title(title, fontsize=11, parse_math=False)
     if any(share in metric for share in _SHARES):
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

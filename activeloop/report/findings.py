@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from activeloop.report.document import Comparison, Difference, Estimate, Ranks, Reach, Row
+from activeloop.report.document import Comparison, Curve, Difference, Estimate, Ranks, Reach, Row
 from activeloop.report.wording import named, quoted
 
 
@@ -45,7 +45,12 @@ def _saved(comparison: Comparison) -> Iterator[str]:
         return
     best = max(settled, key=lambda difference: difference.estimate.mean).strategy
     table = {row.strategy: row for row in comparison.table}
-    pairs = list(zip(table[best].reach, table[comparison.baseline or ""].reach, strict=True))
+    pairs = [
+        pair
+        for pair in zip(table[best].reach, table[comparison.baseline or ""].reach, strict=True)
+        # What all have from the start saves nobody a label.
+        if not _met_at_once(comparison, (best, comparison.baseline), pair[0].target)
+    ]
     for ours, theirs in reversed(pairs):
         if ours.saved is None or ours.labels is None or theirs.labels is None:
             continue
@@ -60,6 +65,16 @@ def _saved(comparison: Comparison) -> Iterator[str]:
             return
 
 
+def _met_at_once(comparison: Comparison, strategies: Sequence[str | None], target: float) -> bool:
+    """Return whether all runs of the strategies have the accuracy in their first round."""
+    return all(
+        run.values[0] >= target
+        for curve in comparison.curves
+        if curve.metric == "accuracy" and curve.strategy in strategies
+        for run in curve.runs
+    )
+
+
 def _got_there(strategy: str, reach: Reach) -> str:
     return f"{strategy} reaches {_percent(reach.target)} in {reach.reached} of {reach.of} runs"
 
@@ -72,18 +87,28 @@ def _change(saved: Estimate) -> str:
 
 
 def _ends(comparison: Comparison) -> Iterator[str]:
-    """Say where the best strategy ends, and what all labels would give."""
+    """Say where the best strategy ends in most runs, and what all labels would give."""
     curves = {c.strategy: c for c in comparison.curves if c.metric == "accuracy"}
     rows = [row for row in comparison.table if row.area is not None and row.strategy in curves]
     if not rows:
         return
     best = max(rows, key=_area).strategy
-    labels, end = curves[best].labels[-1], curves[best].estimates[-1]
+    labels, end = _last(curves[best])
+    of = len(curves[best].runs)
     spread = "" if end.low is None else f" (95% {_percent(end.low)} to {_percent(end.high or 0)})"
     text = f"{best} ends at {_percent(end.mean)} with {labels:,} labels{spread}"
+    text += f", {end.n} of {of} runs" if end.n < of else ""
     if comparison.ceiling and "accuracy" in comparison.ceiling:
         text += f"; all labels of the pool give {_percent(comparison.ceiling['accuracy'])}"
     yield text
+
+
+def _last(curve: Curve) -> tuple[int, Estimate]:
+    """Return the last label count that most runs have, and what they have there."""
+    points = list(zip(curve.labels, curve.estimates, strict=True))
+    shared = [(labels, each) for labels, each in points if 2 * each.n > len(curve.runs)]
+    # Of runs that never meet, the one point with the most of them.
+    return shared[-1] if shared else max(points, key=lambda point: (point[1].n, point[0]))
 
 
 def _area(row: Row) -> float:

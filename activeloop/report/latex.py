@@ -54,7 +54,7 @@ def _anchor(name: str) -> str:
 def _caption(comparison: Comparison) -> str:
     text = (
         "area under the curve of test accuracy, accuracy at label counts, and labels to reach "
-        "accuracies, with the runs that did where not all of them; mean over seeds and half of "
+        "accuracies, with how many runs came so far where not all; mean over seeds and half of "
         "the 95% interval by Student's t."
     )
     if comparison.baseline is not None:
@@ -73,15 +73,21 @@ def _heads(comparison: Comparison) -> Iterator[str]:
 
 
 def _cells(row: Row, comparison: Comparison) -> Iterator[str]:
-    yield _interval(row.area, 100)
+    yield _of(row.seeds, row.area)
     if comparison.differences:
         found = [d for d in comparison.differences if d.strategy == row.strategy]
-        yield _interval(found[0].estimate, 100) if found else "--"
+        yield _of(row.seeds, found[0].estimate) if found else "--"
     for labels in comparison.budgets:
-        yield _interval(row.at.get(labels), 100)
+        yield _of(row.seeds, row.at.get(labels))
     reached = {reach.target: reach for reach in row.reach}
     for target in comparison.targets:
         yield _reach(reached.get(target))
+
+
+def _of(seeds: int, estimate: Estimate | None) -> str:
+    """Return an accuracy, and of how many runs where not of all."""
+    text = _interval(estimate, 100)
+    return text if estimate is None or estimate.n == seeds else f"{text} ({estimate.n} of {seeds})"
 
 
 def _interval(estimate: Estimate | None, scale: float = 1, digits: int = 1) -> str:

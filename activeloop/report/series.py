@@ -12,7 +12,8 @@ from activeloop.report.statistics import estimate
 # What a round notes beside what it measured.
 _NO_METRICS = ("steps", "audit_low", "audit_high")
 _FIRST = ("accuracy", "macro_f1", "worst_class_accuracy", "calibration_error", "loss")
-_BETTER_IF_HIGH = ("accuracy", "f1", "kappa")
+_BETTER_IF_HIGH = {"accuracy", "f1"}
+_BETTER_IF_LOW = {"loss", "error", "seconds"}
 
 
 def metrics_of(runs: Iterable[Run]) -> tuple[str, ...]:
@@ -22,9 +23,15 @@ def metrics_of(runs: Iterable[Run]) -> tuple[str, ...]:
     return tuple(sorted(curves, key=lambda n: (_FIRST.index(n) if n in _FIRST else len(_FIRST), n)))
 
 
-def higher_is_better(metric: str) -> bool:
-    """Return whether more of a metric is better."""
-    return any(word in metric for word in _BETTER_IF_HIGH)
+def higher_is_better(metric: str) -> bool | None:
+    """Return whether more of a metric is better.
+
+    None where neither is, as of how sure or how steady a network is, or where it is not known.
+    """
+    words = set(metric.split("_"))
+    if words & _BETTER_IF_LOW:
+        return False
+    return True if words & _BETTER_IF_HIGH else None
 
 
 def line(run: Run, metric: str) -> RunLine | None:

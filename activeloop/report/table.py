@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, median_high, median_low
 
 import numpy as np
 
@@ -17,23 +17,59 @@ from activeloop.report.statistics import estimate
 Lines = Mapping[str, Mapping[int, RunLine]]
 
 
+def usual_range(lines: Lines) -> tuple[int, int]:
+    """Return the least and the most labels that most runs have; there must be a run."""
+    each = _all(lines)
+    low = median_high(line.labels[0] for line in each)
+    return low, max(low, median_low(line.labels[-1] for line in each))
+
+
+def long_enough(lines: Lines) -> dict[str, dict[int, RunLine]]:
+    """Leave out runs that cover less than half of what most runs do.
+
+    A few runs that ended early would else narrow what all are compared over to next to nothing.
+    """
+    if not _all(lines):
+        return {}
+    low, high = usual_range(lines)
+    kept = {
+        strategy: {
+            seed: line
+            for seed, line in each.items()
+            if 2 * (min(high, line.labels[-1]) - max(low, line.labels[0])) >= high - low
+        }
+        for strategy, each in lines.items()
+    }
+    return {strategy: each for strategy, each in kept.items() if each}
+
+
 def shared_range(lines: Lines) -> tuple[int, int] | None:
-    """Return the least and the most labels that all runs have; None if there are none."""
-    each = [line for of_seeds in lines.values() for line in of_seeds.values()]
+    """Return the least and the most labels that all runs have that are long enough.
+
+    None where that is one label count, or none: that is no range to have an area.
+    """
+    each = _all(long_enough(lines))
     if not each:
         return None
     low, high = max(line.labels[0] for line in each), min(line.labels[-1] for line in each)
-    return (low, high) if low <= high else None
+    return (low, high) if low < high else None
 
 
 def areas(lines: Lines) -> dict[str, dict[int, float]]:
-    """Return the area under each run's curve over the range that all share; empty without one."""
+    """Return the area under the curve of each run that is long enough, over what these share.
+
+    Empty where they share no range.
+    """
     if (bounds := shared_range(lines)) is None:
         return {}
     return {
         strategy: {seed: area(line.labels, line.values, *bounds) for seed, line in each.items()}
-        for strategy, each in lines.items()
+        for strategy, each in long_enough(lines).items()
     }
+
+
+def _all(lines: Lines) -> list[RunLine]:
+    return [line for of_seeds in lines.values() for line in of_seeds.values()]
 
 
 def rows(
@@ -110,8 +146,11 @@ def _seconds(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def round_budgets(lines: Lines) -> tuple[int, ...]:
-    """Return up to three label counts that all runs were measured at, the rounder ones first."""
-    each = [set(line.labels) for of_seeds in lines.values() for line in of_seeds.values()]
+    """Return up to three label counts that all runs were measured at, the rounder ones first.
+
+    All that are long enough.
+    """
+    each = [set(line.labels) for line in _all(long_enough(lines))]
     common = sorted(set.intersection(*each)) if each else []
     if not common:
         return ()
@@ -131,11 +170,12 @@ def round_targets(lines: Lines, baseline: str | None) -> tuple[float, ...]:
     """Return accuracies that tell something: those that the baseline and the best end at, rounded.
 
     And one on the baseline's way there. Without a baseline, the strategy that ends lowest is it.
+    Runs that are not long enough do not count.
     """
+    lines = long_enough(lines)
     ends = {
         strategy: fmean(line.values[-1] for line in each.values())
         for strategy, each in lines.items()
-        if each
     }
     if not ends:
         return ()

@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from activeloop.errors import StoreError
-from activeloop.report.document import Comparison, Estimate, Report
+from activeloop.report.document import Comparison, Curve, Estimate, Report
 from activeloop.report.drawing import draw_comparisons
 from activeloop.report.page import write_page
 from activeloop.run_files import replacing, write_csv
@@ -71,20 +72,31 @@ def _plain(value: Any) -> Any:
 
 
 def curve_rows(report: Report) -> Rows:
-    """Yield the lines of `curves.csv`."""
-    yield "comparison", "strategy", "metric", "labels", "seeds", "mean", "low", "high"
+    """Yield the lines of `curves.csv`; `seconds` are the mean of what runs had spent by then."""
+    yield "comparison", "strategy", "metric", "labels", "seeds", "mean", "low", "high", "seconds"
     for comparison in report.comparisons:
         for curve in comparison.curves:
+            spent = _seconds(curve)
             for labels, each in zip(curve.labels, curve.estimates, strict=True):
                 named = (comparison.title, curve.strategy, curve.metric, labels)
-                yield (*named, each.n, *_estimate(each))
+                yield (*named, each.n, *_estimate(each), _number(spent[labels]))
+
+
+def _seconds(curve: Curve) -> dict[int, float]:
+    """Return the mean seconds that the runs with a point there had spent by then, by labels."""
+    spent: dict[int, list[float]] = {}
+    for run in curve.runs:
+        for labels, seconds in zip(run.labels, run.seconds, strict=True):
+            spent.setdefault(labels, []).append(seconds)
+    return {labels: fmean(each) for labels, each in spent.items()}
 
 
 def summary_rows(report: Report) -> Rows:
     """Yield the lines of `summary.csv`: what the table says, one number or interval a line.
 
-    `quantity` is area, accuracy (`at` so many labels), labels (to reach `at`), labels_median,
-    labels_reached (how many runs did), labels_saved_percent, or seconds (of the part `at`).
+    `quantity` is area (over the labels `at`), accuracy (`at` so many labels), labels (to reach
+    `at`), labels_median, labels_reached (how many runs did), labels_saved_percent, or seconds (of
+    the part `at`).
     """
     yield "comparison", "strategy", "quantity", "at", "seeds", "mean", "low", "high"
     for comparison in report.comparisons:
@@ -95,9 +107,10 @@ def summary_rows(report: Report) -> Rows:
 def _quantities(
     comparison: Comparison,
 ) -> Iterator[tuple[str, str, object, int, tuple[str, str, str]]]:
+    over = " to ".join(map(str, comparison.area_range or ()))
     for row in comparison.table:
         if row.area is not None:
-            yield row.strategy, "area", "", row.area.n, _estimate(row.area)
+            yield row.strategy, "area", over, row.area.n, _estimate(row.area)
         for labels, each in row.at.items():
             yield row.strategy, "accuracy", labels, each.n, _estimate(each)
         for reach in row.reach:

@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from activeloop.report.differences import differences
+from activeloop.report.differences import differences, words
+from activeloop.report.document import Difference, Estimate
 from activeloop.report.statistics import holm, paired
 
 
@@ -72,17 +74,40 @@ def test_a_small_difference_is_not_said_to_be_0():
     )
 
 
+def test_what_is_settled_by_little_does_not_read_as_if_it_were_not():
+    estimate = Estimate(mean=0.0105, low=0.0004, high=0.0206, n=5)
+    found = Difference(
+        strategy="margin",
+        baseline="random",
+        estimate=estimate,
+        p=0.04996,
+        p_holm=0.04996,
+        wilcoxon_p=None,
+        wilcoxon_least=None,
+        seeds_needed=None,
+        settled=True,
+        words="",
+    )
+    assert words(found) == (
+        "margin beats random by 1.05 points of area (95% 0.04 to 2.06, 5 seeds, p = 0.04996)"
+    )
+    barely = replace(found, p_holm=math.nextafter(0.05, 0))
+    assert words(barely).endswith("p just below 0.05)")
+    taken_back = replace(found, settled=False, p=0.0251, p_holm=0.0502)
+    assert words(taken_back).endswith("(p = 0.025 alone, p = 0.050 corrected)")
+
+
 def test_what_is_not_settled_names_the_seeds_that_would_settle_it():
     baseline = np.linspace(0.7, 0.8, 6)
     gains = np.array([-1, 0, 1, 1, 2, 0]) / 100  # d = 0.5 / 1.0488: 7.85 / d^2 + 2 = 36.5
     assert said(baseline + gains, baseline) == (
         "margin: not distinguishable from random with 6 seeds "
-        "(about 37 would settle a difference like this one)"
+        "(about 37 would settle one like this with 80% power, uncorrected)"
     )
     gains = np.array([-1, 1.001] * 3) / 100
     assert said(baseline + gains, baseline) == (
         "margin: not distinguishable from random with 6 seeds "
-        "(a difference as small as this one would take over 1,000)"
+        "(one as small as this would take over 1,000 for 80% power, uncorrected)"
     )
     gains = np.array([-1, 1] * 3) / 100
     assert said(baseline + gains, baseline) == (

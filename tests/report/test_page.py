@@ -374,6 +374,47 @@ def test_the_numbers_are_those_of_the_report(rich):
     assert stop[1:2] + stop[3:] == ["4 of 5", "6557 to 73", "35%29% to 41%", "0.400.20 to 0.60"]
 
 
+def test_what_stands_beside_the_numbers(read):
+    digits = rich_report().comparisons[0]
+    few = replace(digits.table[1], area=replace(digits.table[1].area, n=2))
+    floor = replace(digits.noise_floor, baseline="entropy")
+    barely = replace(digits.differences[0], p=0.04996, p_holm=0.04996)
+    curves = tuple(replace(c, metric="kappa") if c.metric == "loss" else c for c in digits.curves)
+    changed = replace(
+        digits,
+        table=(digits.table[0], few, *digits.table[2:]),
+        differences=(barely, *digits.differences[1:]),
+        noise_floor=floor,
+        validation_labels=50,
+        differing={"budget": ("8 (badge)", "<b>12 (random)")},
+        metrics=("accuracy", "kappa"),
+        higher_is_better={"accuracy": True, "kappa": None},
+        curves=curves,
+    )
+    page = read(bare_report(comparisons=(changed,)))
+    section = "#comparison-digits > section:nth-of-type({})"
+    table = page.text(section.format(2))
+    assert "from 10 to 90 labels" in table
+    assert "Each run used 50 labels more to validate" in table
+    cells = page.texts(section.format(2) + " tbody tr:nth-child(2) td")
+    assert [cell.endswith("2 of 5 runs") for cell in cells] == [False, True, False, False]
+    row = page.text(section.format(4) + " .floor-row th")
+    assert row.endswith("noise floor: minus entropy")
+    cells = page.texts(section.format(4) + " tbody tr:first-child td")
+    assert cells[3:5] == ["< 0.050", "< 0.050 ✓"]
+    differing = page.texts("#comparison-digits > section:last-of-type tbody tr > *")
+    assert differing == ["budget", "8 (badge)<b>12 (random)"]
+    figure = "#comparison-digits figure.curves"
+    assert page.text(f"{figure} figcaption").startswith("Test accuracy against labels")
+    page.choose(f"{figure} .controls select", "kappa")
+    assert page.text(f"{figure} figcaption").startswith("Kappa against labels")
+    assert "better" not in page.text(f"{figure} .chart")
+    page.do("[...document.querySelectorAll('.controls button, .controls label')]"
+            ".find((e) => e.textContent === 'seconds').click()")  # fmt: skip
+    assert "seconds of training, predicting, selecting and testing" in page.text(f"{figure} .chart")
+    assert page.errors() == []
+
+
 def proportional(places: list[float], values: list[float]) -> bool:
     """Whether places on the screen, to a tenth of a pixel, are a linear picture of values."""
     slope, start = np.polyfit(values, places, 1)

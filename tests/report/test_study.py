@@ -10,10 +10,13 @@ from run_directories import make_run, make_sweep
 from scipy import stats
 
 from activeloop.errors import ConfigError, DataError
-from activeloop.report.document import RunLine
+from activeloop.report.document import Duplicates, Pictures, RunLine
+from activeloop.report.latex import tables
+from activeloop.report.series import higher_is_better
 from activeloop.report.study import make_report
 from activeloop.report.table import round_budgets
 from activeloop.report.writing import as_json
+from activeloop.stopping import Kappa, Plateau, Target
 
 RANDOM = [(0.5, 0.6, 0.7), (0.5, 0.62, 0.7), (0.5, 0.58, 0.72)]
 MARGIN = [(0.5, 0.7, 0.8), (0.5, 0.72, 0.8), (0.5, 0.7, 0.82)]
@@ -107,6 +110,124 @@ def test_areas_are_of_the_labels_that_all_runs_have(tmp_path):
     (text,) = texts(report, "warning")
     assert text.startswith(expected)
     assert text.endswith("areas are of what all have in common: budget is 8 and 12")
+
+
+def test_a_run_that_ended_at_once_takes_the_verdict_from_nobody_else(tmp_path):
+    sweep(tmp_path)
+    make_run(tmp_path / "margin-seed3", "margin", 3, [0.5])
+    make_run(tmp_path / "random-seed3", "random", 3, RANDOM[0])
+    report = make_report([tmp_path])
+    (comparison,) = report.comparisons
+    assert comparison.area_range == (4, 12)
+    random, margin = comparison.table
+    assert (margin.seeds, margin.area.n, random.area.n) == (4, 3, 4)
+    assert margin.area.mean == pytest.approx(0.68)
+    assert comparison.differences[0].estimate.n == 3
+    assert comparison.budgets == (4, 8, 12)
+    assert texts(report) == [
+        "margin with seed 3 ends at 4 labels, where most runs cover 4 to 12: left out of areas and "
+        "differences"
+    ]
+    (line,) = (each for each in tables(report).splitlines() if each.startswith("margin"))
+    assert line.startswith(
+        r"margin & 4 & $68.0 \pm 1.2$ (3 of 4) & $7.8 \pm 1.4$ (3 of 4) & $50.0 \pm 0.0$ & "
+        r"$70.7 \pm 2.9$ (3 of 4) &"
+    )
+    assert "margin ends at 80.7% with 12 labels (95% 77.8% to 83.5%), 3 of 4 runs" in (
+        report.findings
+    )
+
+
+def test_a_strategy_that_stops_early_in_most_runs_is_told_where_most_are(tmp_path):
+    sweep(tmp_path / "sweep")
+    for seed in range(3):
+        accuracy = [0.5, 0.9, 0.95] if seed == 0 else [0.5, 0.9]
+        make_run(tmp_path / f"entropy-{seed}", "entropy", seed, accuracy, ended="plateau")
+    report = make_report([tmp_path], budgets=[12])
+    assert report.comparisons[0].area_range == (4, 8)
+    assert "entropy ends at 90.0% with 8 labels (95% 90.0% to 90.0%)" in report.findings
+    row = next(row for row in report.comparisons[0].table if row.strategy == "entropy")
+    assert (row.at[12].n, row.seeds) == (1, 3)
+    assert r"$95.0$ (1 of 3)" in tables(report)
+
+
+def test_a_target_that_all_have_from_the_start_saves_nothing(tmp_path):
+    report = make_report([sweep(tmp_path)], targets=[0.4])
+    assert report.comparisons[0].differences[0].settled
+    assert not any("reaches" in finding for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Target(0.7).reason(0.71),
+        Plateau().reason(0.001),
+        f"{Kappa().reason(0.99)} and {Plateau().reason(0.001)}",
+    ],
+)
+def test_runs_that_test_accuracy_ended_are_named(tmp_path, reason):
+    sweep(tmp_path)
+    for seed in range(2):
+        make_run(tmp_path / f"entropy-{seed}", "entropy", seed, MARGIN[seed], ended=reason)
+    make_run(tmp_path / "entropy-2", "entropy", 2, MARGIN[2], ended=Kappa().reason(0.99))
+    assert texts(make_report([tmp_path]), "warning") == [
+        "test accuracy decided where entropy with seeds 0 and 1 ended, by stopping=target or "
+        "plateau: their accuracy at the end is optimistic"
+    ]
+
+
+@pytest.mark.parametrize("leaked", [2, 0, None])
+def test_near_duplicates_of_test_samples_are_a_warning(tmp_path, monkeypatch, leaked):
+    found = Duplicates(how="alike", picked={}, leaked=leaked, test=1000, examples=())
+    shown = Pictures(
+        galleries=(), balance=None, overlap=None, map=None, duplicates=found, missing=()
+    )
+    monkeypatch.setattr("activeloop.report.comparison.pictures", lambda runs: shown)
+    report = make_report([sweep(tmp_path)], pictures_from=0)
+    assert texts(report, "warning") == (
+        [
+            "2 of 1,000 test samples have near-duplicates in the pool, so that test accuracy is "
+            "optimistic"
+        ]
+        if leaked
+        else []
+    )
+
+
+def test_what_differs_within_a_comparison_is_told_with_who_has_it(tmp_path):
+    sweep(tmp_path)
+    make_run(tmp_path / "a", "entropy", 0, RANDOM[0], measures=True, torch="2.12.0")
+    make_run(tmp_path / "b", "entropy", 1, RANDOM[1])
+    (comparison,) = make_report([tmp_path]).comparisons
+    others = "random, margin and entropy with seed 1"
+    assert comparison.differing == {
+        "measures": (f"false ({others})", "true (entropy with seed 0)"),
+        "torch": (f"2.11.0 ({others})", "2.12.0 (entropy with seed 0)"),
+    }
+    assert not comparison.differing.keys() & comparison.settings.keys()
+
+
+@pytest.mark.parametrize(
+    ("metric", "better"),
+    [
+        *[(name, True) for name in ("accuracy", "macro_f1", "audit_accuracy", "train_accuracy")],
+        *[(name, False) for name in ("loss", "calibration_error", "train_loss", "train_seconds")],
+        *[(name, None) for name in ("margin", "entropy", "least_confidence", "l2_distance")],
+        *[(name, None) for name in ("cosine_similarity", "neighbor_kl", "kappa", "my_metric")],
+    ],
+)
+def test_what_is_better_is_said_where_it_has_a_meaning(metric, better):
+    assert higher_is_better(metric) is better
+
+
+def test_runs_that_share_one_label_count_have_no_verdict(tmp_path):
+    for strategy in ("random", "margin"):
+        for seed in range(2):
+            make_run(tmp_path / f"{strategy}-{seed}", strategy, seed, [0.5])
+    report = make_report([tmp_path])
+    (comparison,) = report.comparisons
+    assert (comparison.area_range, comparison.differences) == (None, ())
+    assert "runs share no range of labels" in texts(report, "warning")[0]
 
 
 def test_noise_floor_is_in_no_family_and_in_no_penalty(tmp_path):

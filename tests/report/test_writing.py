@@ -7,11 +7,12 @@ import math
 import re
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from run_directories import make_run, make_sweep
 
 from activeloop.report.document import Estimate
-from activeloop.report.drawing import draw_figures
+from activeloop.report.drawing import draw, draw_figures
 from activeloop.report.latex import escaped, tables
 from activeloop.report.study import make_report
 from activeloop.report.writing import as_json, write_report
@@ -55,10 +56,16 @@ def test_numbers_in_csv_are_the_documents_to_the_last_bit(report, tmp_path):
         for curve in comparison.curves
         for labels, each in zip(curve.labels, curve.estimates, strict=True)
     }
+    (spent,) = {
+        tuple(float(r["seconds"]) for r in rows(tmp_path / "curves.csv") if r["strategy"] == name)
+        for name in ("margin",)
+    }
+    assert spent == (2.0, 4.0, 6.0) * 2  # of both metrics, 2 seconds a round
+    assert comparison.area_range == (4, 12)
     table = {(r["strategy"], r["quantity"], r["at"]): r for r in rows(tmp_path / "summary.csv")}
     for row in comparison.table:
         name = row.strategy
-        assert numbers(table[name, "area", ""]) == interval(row.area)
+        assert numbers(table[name, "area", "4 to 12"]) == interval(row.area)
         assert numbers(table[name, "accuracy", "12"]) == interval(row.at[12])
         assert numbers(table[name, "seconds", "train"])[0] == row.seconds["train"]
         low, high = row.reach
@@ -124,6 +131,40 @@ def test_figures_for_papers_are_the_same_for_the_same_report(report, tmp_path, k
     assert [path.name for path in paths[0]] == [f"digits_accuracy.{kind}", f"digits_loss.{kind}"]
     assert paths[0][0].read_bytes().startswith(start)
     assert paths[0][0].read_bytes() == paths[1][0].read_bytes()
+
+
+def test_names_are_drawn_as_they_are_whatever_is_in_them(report, tmp_path):
+    (comparison,) = report.comparisons
+    names = {"margin": "$_{x$", "random": "_mine"}
+    odd = {"accuracy": "top/5 $_{$", "loss": "top-5 $_{$"}
+    curves = tuple(
+        dataclasses.replace(
+            curve, strategy=names.get(curve.strategy, curve.strategy), metric=odd[curve.metric]
+        )
+        for curve in comparison.curves
+    )
+    comparison = dataclasses.replace(
+        comparison,
+        title="$_{x$",
+        baseline="_mine",
+        strategies=tuple(names.get(name, name) for name in comparison.strategies),
+        metrics=tuple(odd.values()),
+        higher_is_better=dict.fromkeys(odd.values(), True),
+        curves=curves,
+    )
+    paths = draw_figures([comparison], tmp_path, "svg")
+    assert [path.name for path in paths] == [
+        "digits_top-5--_--.svg",
+        "digits_top-5--_--.2.svg",
+    ]
+    axes = Figure().subplots()
+    draw(axes, comparison, comparison.metrics[0])
+    shown = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert shown == {
+        *comparison.strategies,
+        *(["all labels of the pool"] if comparison.ceiling else []),
+    }
+    assert not any(text.get_parse_math() for text in axes.get_legend().get_texts())
 
 
 def test_the_picture_has_a_panel_for_each_comparison(report, tmp_path):

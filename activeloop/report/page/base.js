@@ -39,6 +39,7 @@ function fixed(number, digits) {
 }
 
 const whole = (number) => fixed(number, 0);
+const isKnown = (value) => value !== null && value !== undefined;
 const isNumber = (value) => typeof value === "number";
 const percent = (share, digits = 1) => (isNumber(share) ? `${fixed(100 * share, digits)}%` : NONE);
 const percents = (number) => (isNumber(number) ? `${fixed(number, 0)}%` : NONE);
@@ -58,7 +59,9 @@ function plain(number) {
 
 function probability(p) {
   if (!isNumber(p)) return NONE;
-  return p < 0.001 ? "< 0.001" : fixed(p, 3);
+  if (p < 0.001) return "< 0.001";
+  // What is settled does not read as if it were not.
+  return p < 0.05 && fixed(p, 3) === "0.050" ? "< 0.050" : fixed(p, 3);
 }
 
 function duration(seconds) {
@@ -81,6 +84,13 @@ const between = (estimate, format) =>
 const SHARES = new Set(["accuracy", "macro_f1", "worst_class_accuracy", "audit_accuracy"]);
 const NAMES = { macro_f1: "macro-F1", worst_class_accuracy: "worst-class accuracy" };
 const metricName = (metric) => NAMES[metric] ?? metric.replaceAll("_", " ");
+// What is measured on the test set.
+const TESTED = new Set(["accuracy", "macro_f1", "worst_class_accuracy", "calibration_error", "loss"]);
+const titleOf = (metric) => {
+  const name = metricName(metric);
+  return TESTED.has(metric) ? `Test ${name}` : name[0].toUpperCase() + name.slice(1);
+};
+const WORK = { train: "training", predict: "predicting", select: "selecting", test: "testing", stop: "the stop set" };
 const metricFormat = (metric) => (SHARES.has(metric) ? (share) => percent(share) : plain);
 
 // -- how a strategy looks ----------------------------------------------------------------------

@@ -4,13 +4,24 @@
 const part = (title, help, ...content) =>
   h("section", { class: "part" }, h("h3", {}, title), help ? h("p", { class: "help" }, help) : null, content);
 
+const areaText = ({ area_range: range }) =>
+  range
+    ? `The area is the mean height of the curve from ${whole(range[0])} to ${plural(range[1], "label")}, which its runs share.`
+    : "There is no area, for the runs share no range of labels.";
+
+const validationText = ({ validation_labels: labels }) =>
+  labels ? ` Each run used ${plural(labels, "label")} more to validate, which no label count here has in it.` : "";
+
+/** Of how many runs an estimate is, where not of all. */
+const fewer = (estimate, seeds) => (estimate && estimate.n < seeds ? h("small", {}, `${estimate.n} of ${plural(seeds, "run")}`) : null);
+
 function accuracyTable(comparison) {
   const byMean = (get) => (row) => get(row)?.mean;
   const column = (head, get) => ({
     head,
     value: byMean(get),
     first: "high",
-    show: (row) => estimateText(get(row), percent),
+    show: (row) => [estimateText(get(row), percent), fewer(get(row), row.seeds)],
   });
   const columns = [
     strategyColumn(comparison.baseline),
@@ -20,7 +31,7 @@ function accuracyTable(comparison) {
   ];
   return part(
     "Accuracy",
-    "Mean over seeds, its 95% interval in small print. The area is the mean height of the curve over the labels that all runs share.",
+    `Mean over seeds, its 95% interval in small print, and of how many runs where not all came so far. ${areaText(comparison)}${validationText(comparison)}`,
     sortable("Accuracy by strategy", columns, comparison.table),
   );
 }
@@ -98,15 +109,16 @@ function secondsTable(comparison) {
 
 function differencesTable(comparison, findings) {
   const floor = comparison.noise_floor;
+  const range = comparison.area_range;
   const rows = floor ? [...comparison.differences, floor] : comparison.differences;
-  const baseline = rows[0].baseline;
+  const baseline = comparison.differences.length ? comparison.differences[0].baseline : rows[0].baseline;
   const isFloor = (row) => row === floor;
   const columns = [
     {
       head: "strategy",
       text: true,
       value: (row) => row.strategy,
-      show: (row) => [strategyLabel(row.strategy), isFloor(row) ? h("small", {}, "noise floor") : null],
+      show: (row) => [strategyLabel(row.strategy), isFloor(row) ? h("small", {}, `noise floor${floor.baseline === baseline ? "" : `: minus ${floor.baseline}`}`) : null],
     },
     intervalColumn(`minus ${baseline}, in points`, rows, {
       estimate: (row) => row.estimate,
@@ -142,7 +154,7 @@ function differencesTable(comparison, findings) {
   const band = floor && isNumber(floor.estimate.low) ? " The shaded band is the noise floor: the same strategy against itself with other draws." : "";
   return part(
     `Differences from ${baseline}`,
-    `In area under the curve, paired by seed, in percentage points, with the 95% interval; ✓ marks a Holm-corrected p below 0.05. “Pairs needed” would settle what is not settled with 80% power at a two-sided 5%, uncorrected for several comparisons.${band}`,
+    `In area under the curve${range ? ` from ${whole(range[0])} to ${plural(range[1], "label")}` : ""}, paired by seed, in percentage points, with the 95% interval; ✓ marks a Holm-corrected p below 0.05. “Pairs needed” would settle what is not settled with 80% power at a two-sided 5%, uncorrected for several comparisons.${band}`,
     words.length ? h("ul", { class: "words" }, words.map((sentence) => h("li", {}, sentence))) : null,
     sortable(`Differences from ${baseline}`, columns, rows, (row) => (isFloor(row) ? "floor-row" : null)),
   );
@@ -190,9 +202,18 @@ function stopsTable(comparison) {
   ];
   return part(
     "Where each stopping rule would have stopped",
-    "Over the runs of each strategy, whichever rule they ran with; runs that a rule never stopped count at their end. “Saved” is in percent of the budget.",
+    "Over the runs of each strategy, whichever rule they ran with; runs that a rule never stopped count at their end. “Saved” is in percent of the labels at each run’s own end.",
     sortable("Stopping rules", columns, rows),
   );
+}
+
+/** What runs of one comparison do not share: it keeps them from nothing, but is to be known. */
+function differingPart(differing) {
+  const columns = [
+    { head: "setting", text: true, show: (name) => h("code", {}, name) },
+    { head: "values", text: true, show: (name) => differing[name].map((value, n) => [n ? h("br") : null, value]) },
+  ];
+  return part("What differs between these runs", null, sortable("Settings that differ within the comparison", columns, Object.keys(differing)));
 }
 
 function settingsPart(settings) {

@@ -12,6 +12,12 @@ function secondsAt(runs) {
   return (labels) => (sums.has(labels) ? sums.get(labels)[0] / sums.get(labels)[1] : null);
 }
 
+/** What the seconds of a comparison were spent on, in words. */
+function secondsOf(comparison) {
+  const parts = [...new Set(comparison.table.flatMap((row) => Object.keys(row.seconds)))].map((name) => WORK[name] ?? name);
+  return parts.length ? parts.join(", ").replace(/, ([^,]*)$/, " and $1") : "all work";
+}
+
 /** The curves of one metric as series for the chart, in the comparison's order. */
 function seriesOf(comparison, metric, by, log) {
   const usable = (point) => isNumber(point.x) && !(log && point.x <= 0);
@@ -61,11 +67,11 @@ function curveFigure(comparison) {
     series = seriesOf(comparison, metric, by, log);
     const format = metricFormat(metric);
     const better = comparison.higher_is_better[metric];
-    const direction = better === undefined ? "" : better ? ", higher is better" : ", lower is better";
-    const across = by === "labels" ? "labels" : "seconds of training, predicting and selecting";
+    const direction = !isKnown(better) ? "" : better ? ", higher is better" : ", lower is better";
+    const across = by === "labels" ? "labels" : `seconds of ${secondsOf(comparison)}`;
     const scaled = `${across}${log ? ", logarithmic" : ""}`;
     const ceiling = comparison.ceiling?.[metric];
-    caption.textContent = `Test ${metricName(metric)} against ${by}: mean over seeds and its 95% interval`;
+    caption.textContent = `${titleOf(metric)} against ${by}: mean over seeds and its 95% interval`;
     if (!series.some((s) => s.points.some((p) => isNumber(p.y)))) {
       plot.replaceChildren(h("p", { class: "note" }, "Nothing to draw on these axes."));
       note.textContent = "";

@@ -24,7 +24,7 @@ function picturesParts(pictures) {
 }
 
 function comparisonSection(comparison, findings) {
-  const { curves, table, targets, differences, noise_floor: floor, penalties, stops, pictures, settings } = comparison;
+  const { curves, table, targets, differences, noise_floor: floor, penalties, stops, pictures, settings, differing } = comparison;
   const parts = [
     some(curves) && part("Learning curves", null, attempt(() => curveFigure(comparison))),
     some(table) && attempt(() => accuracyTable(comparison)),
@@ -34,6 +34,7 @@ function comparisonSection(comparison, findings) {
     some(stops) && attempt(() => stopsTable(comparison)),
     some(table) && attempt(() => secondsTable(comparison)),
     ...(pictures ? picturesParts(pictures) : []),
+    Object.keys(differing ?? {}).length > 0 && attempt(() => differingPart(differing)),
     Object.keys(settings).length > 0 && attempt(() => settingsPart(settings)),
   ];
   return h("section", { class: "comparison", id: `comparison-${comparison.name}` }, h("h2", {}, comparison.title), parts.filter(Boolean));
