@@ -166,7 +166,7 @@ def test_a_tracker_is_told_of_a_run_from_beginning_to_end(cli, tmp_path):
 
 
 def test_it_is_told_of_which_run_and_of_seconds(cli, tmp_path):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "keeps_runs.py").write_text(
         "from activeloop.listeners import Silent\n"
         "runs, rounds = [], []\n"
         "class Mine(Silent):\n"
@@ -175,9 +175,9 @@ def test_it_is_told_of_which_run_and_of_seconds(cli, tmp_path):
         "    def on_round(self, round, test_probs):\n"
         "        rounds.append(round)\n"
     )
-    words = ("tracker=custom", "tracker._target_=mine.Mine", "hydra.run.dir=run", "seed=4")
+    words = ("tracker=custom", "tracker._target_=keeps_runs.Mine", "hydra.run.dir=run", "seed=4")
     assert cli(*words)[0] == 0
-    mine = sys.modules.pop("mine")
+    mine = sys.modules.pop("keeps_runs")
     (run,) = mine.runs
     assert (run.directory, run.home, run.name) == (
         tmp_path / "run",
