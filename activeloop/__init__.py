@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from activeloop.loop import ActiveLoop
     from activeloop.oracle import NoisyOracle, SimulatedOracle
     from activeloop.strategies import load_strategy, needs, score
-    from activeloop.types import SKIP, Context, Data, Epoch, HiddenLabels, Picks, Query, Round
+    from activeloop.types import (
+        NONE_OF_THESE,
+        SKIP,
+        Context,
+        Data,
+        Epoch,
+        HiddenLabels,
+        Picks,
+        Query,
+        Round,
+    )
 
 # Where each public name lives. They are imported on first use, so that `import activeloop`, and
 # with it the command line's --help, does not wait for torch.
@@ -23,6 +33,7 @@ _HOMES = {
     "Epoch": "types",
     "HiddenLabels": "types",
     "Initial": "initial",
+    "NONE_OF_THESE": "types",
     "NoisyOracle": "oracle",
     "Picks": "types",
     "Query": "types",
@@ -40,6 +51,7 @@ _HOMES = {
 __version__ = "0.1.0"
 
 __all__ = [
+    "NONE_OF_THESE",
     "SKIP",
     "ActiveLoop",
     "Context",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from activeloop.errors import DataError, OrderError, StoreError
 from activeloop.store import Asked, Store
-from activeloop.types import SKIP, Answer, Data, Labels, Query, Round, Scores, Skip
+from activeloop.types import Answer, Data, Indices, Labels, Query, Round, Scores, Skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def write_answers(
     store: Store,
     data: Data,
     round: int,
-    answers: Mapping[int, Answer],
+    answers: Mapping[int, Answer | None],
     who: str,
     *,
     closes: bool,
@@ -99,10 +99,36 @@ def write_answers(
 ) -> None:
     """Keep answers and what each took; `closes` ends the round's query with them."""
     names = {
-        data.pool.keys[index]: None if isinstance(answer, Skip) else data.classes[answer]
+        data.pool.keys[index]: data.classes[answer] if isinstance(answer, int) else answer
         for index, answer in answers.items()
     }
-    store.add_labels(round, names, who, closes=closes, seconds=seconds)
+    store.add_labels(round, names, who, closes=data.n_classes if closes else None, seconds=seconds)
+
+
+def read_labels(store: Store, data: Data, round: int) -> tuple[Indices, Labels]:
+    """Return what a round is fitted on: pool indices `[L]`, ascending, and labels `[L]`.
+
+    These are the answers that were there when its query was closed, whatever was said since.
+    """
+    until, _ = store.horizon(round)
+    label = {name: number for number, name in enumerate(data.classes)}
+    names = {key: name for key, name in store.labels(until).items() if name is not None}
+    labels = {index: label[names[key]] for key, index in _indices(data, names).items()}
+    indices = np.array(sorted(labels), np.int64)
+    return indices, np.array([labels[index] for index in indices.tolist()], np.int64)
+
+
+def _indices(data: Data, keys: Iterable[str]) -> dict[str, int]:
+    """Return the pool index of each of `keys`.
+
+    Raises:
+        StoreError: one is not in the pool.
+    """
+    wanted = set(keys)
+    found = {key: index for index, key in enumerate(data.pool.keys) if key in wanted}
+    if missing := sorted(wanted - found.keys()):
+        raise StoreError(f"{missing[0]!r} has an answer and is not in the pool: the data changed")
+    return found
 
 
 def read_state(store: Store, data: Data) -> State:
@@ -113,16 +139,18 @@ def read_state(store: Store, data: Data) -> State:
     """
     classes = tuple(store.meta("classes") or data.classes)
     label = {name: number for number, name in enumerate(classes)}
-    asked, names = store.queries(), store.labels()
+    asked, names = store.queries(), store.answers()
     for a in asked:
         if a.index >= len(data.pool) or data.pool.keys[a.index] != a.key:
             raise StoreError(f"sample {a.index} was {a.key!r} when it was asked: the data changed")
-    if strange := sorted({name for name in names.values() if name is not None} - label.keys()):
+    known = {name for name in names.values() if isinstance(name, str)}
+    if strange := sorted(known - label.keys()):
         raise StoreError(f"the run has labels of the class {strange[0]!r}, which is not there now")
+    # Answers may have been given to samples that nobody asked for.
+    index = {a.key: a.index for a in asked}
+    index |= _indices(data, names.keys() - index.keys()) if names.keys() - index.keys() else {}
     answers: dict[int, Answer] = {
-        a.index: SKIP if (name := names[a.key]) is None else label[name]
-        for a in asked
-        if a.key in names
+        index[key]: name if isinstance(name, Skip) else label[name] for key, name in names.items()
     }
     closed, skipped = store.closed(), store.meta("skipped_first") or 0
     return State(
@@ -182,20 +210,37 @@ def checked_answers(
             )
         answers = dict(zip(query.indices.tolist(), answers, strict=True))
     still_open = set(query.open.tolist())
-    for index, answer in answers.items():
+    for index in answers:
         if index in query.answered:
             raise OrderError(f"sample {index} has an answer already")
         if index not in still_open:
             raise OrderError(f"sample {index} is not open in the query of round {query.round}")
-        if not isinstance(answer, Skip) and not _is_class(answer, n_classes):
-            raise OrderError(
-                f"the answer for sample {index} must be a class from 0 to {n_classes - 1} or "
-                f"SKIP, got {answer!r}"
-            )
+    return {int(index): _checked(index, answer, n_classes) for index, answer in answers.items()}
+
+
+def checked_changes(
+    answers: Mapping[int, Answer | None], n_classes: int
+) -> dict[int, Answer | None]:
+    """Return answers by pool index, where None takes one back.
+
+    Raises:
+        OrderError: one is neither a class, nor a `Skip`, nor None.
+    """
     return {
-        int(index): answer if isinstance(answer, Skip) else int(answer)
+        int(index): None if answer is None else _checked(index, answer, n_classes)
         for index, answer in answers.items()
     }
+
+
+def _checked(index: int, answer: Answer, n_classes: int) -> Answer:
+    if isinstance(answer, Skip):
+        return answer
+    if not _is_class(answer, n_classes):
+        raise OrderError(
+            f"the answer for sample {index} must be a class from 0 to {n_classes - 1}, SKIP or "
+            f"NONE_OF_THESE, got {answer!r}"
+        )
+    return int(answer)
 
 
 def _is_class(answer: object, n_classes: int) -> bool:

@@ -1,4 +1,8 @@
-"""The active-learning loop: ask, tell, run. Read it from top to bottom."""
+"""The active-learning loop: ask, tell, run. Read it from top to bottom.
+
+One thread asks. Others may record answers meanwhile: a round is fitted on those that were there
+when its query was closed, so that it can be done again, whatever came after.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +27,8 @@ from activeloop.initial import Initial
 from activeloop.journal import (
     check_keys,
     checked_answers,
+    checked_changes,
+    read_labels,
     read_state,
     skip_query,
     write_answers,
@@ -40,7 +47,6 @@ from activeloop.stopping import check_rules, with_readings
 from activeloop.strategies import described, name_of, needs_of
 from activeloop.streams import Streams
 from activeloop.types import (
-    SKIP,
     Answer,
     Context,
     Data,
@@ -132,6 +138,7 @@ class ActiveLoop:
         rounds, budget, initial = plain(rounds), plain(budget), plain(initial)
         stop_set = whole("stop_set", plain(stop_set))
         self.data, self.learner, self.strategy = data, learner, strategy
+        self._lock = RLock()  # of what answers change: the pool, the open query, the classes
         self.memory_limit = memory_limit
         self.neighbors = neighbors or NeighborSearch()
         self._check_strategy()
@@ -182,7 +189,7 @@ class ActiveLoop:
         self.rounds: list[Round] = state.rounds
         self.ended: str | None = state.ended
         self._closed: int = state.closed
-        self._query: Query | None = state.query
+        self._query: Query | None = None if state.ended else state.query
         # Of the learner as it is: classes may be added after it was fitted.
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
         self._fitted = False
@@ -233,7 +240,7 @@ class ActiveLoop:
         Raises:
             LearnerError, StrategyError: training or selection failed; asking again tries again.
         """
-        if self._query is None and self.ended is None:
+        while self._query is None and self.ended is None:  # again, if all was answered meanwhile
             if len(self.rounds) < self._closed:
                 self._train()
             k, reason = self._next_size()
@@ -258,37 +265,47 @@ class ActiveLoop:
 
         Args:
             query: what `ask` returned.
-            answers: a class or SKIP by pool index, for some of the query or all; or a sequence as
-                long as the query, in its order.
+            answers: a class, SKIP or NONE_OF_THESE by pool index, for some of the query or all; or
+                a sequence as long as the query, in its order.
             annotator: who answered.
             seconds: how long each answer took, where that is known.
 
         Raises:
             OrderError: the query is not the open one, an index is not open in it, or an answer is
-                neither a class nor SKIP. Nothing is recorded then.
+                none. Nothing is recorded then.
         """
-        if self._query is None or query.round != self._query.round:
-            raise OrderError("tell needs the query that is open: call ask first")
-        told = checked_answers(self._query, answers, self.data.n_classes)
-        labelled = self.pool.n_labelled + sum(answer is not SKIP for answer in told.values())
-        whole = len(told) == len(self._query.open)
-        # A first query of which all was skipped leaves nothing to train on: it is asked again.
-        closes = whole and labelled > 0
-        write_answers(
-            self.files.store,
-            self.data,
-            query.round,
-            told,
-            annotator,
-            closes=closes,
-            seconds=seconds,
-        )
-        self.pool.label(told)
-        answered = {**self._query.answered, **told}
-        self._query = None if whole else dataclasses.replace(self._query, answered=answered)
-        self._closed += closes
-        if whole and not closes:
-            skip_query(self.files.store)
+        with self._lock:
+            if self._query is None or query.round != self._query.round:
+                raise OrderError("tell needs the query that is open: call ask first")
+            told = checked_answers(self._query, answers, self.data.n_classes)
+            self._keep_answers(told, annotator, seconds)
+
+    def record(
+        self,
+        answers: Mapping[int, Answer | None],
+        annotator: str = "user",
+        seconds: float | None = None,
+    ) -> None:
+        """Take answers to any samples of the pool, asked for or not: on disk when it returns.
+
+        Another thread may be in `ask` meanwhile: the round that it trains is not changed, the next
+        one knows them.
+
+        Args:
+            answers: by pool index; they take the place of those there are, and None takes one back.
+            annotator: who answered.
+            seconds: how long each answer took, where that is known.
+
+        Raises:
+            OrderError: an index is outside the pool, or an answer is none; nothing is recorded.
+        """
+        with self._lock:
+            told = checked_changes(answers, self.data.n_classes)
+            if outside := [index for index in told if not 0 <= index < len(self.pool)]:
+                raise OrderError(
+                    f"index {outside[0]} is outside the pool of {len(self.pool)} samples"
+                )
+            self._keep_answers(told, annotator, seconds)
 
     def close(self) -> None:
         """End the open query early: what has no answer goes back to the pool.
@@ -296,13 +313,39 @@ class ActiveLoop:
         Raises:
             OrderError: no query is open, or no sample at all is labelled yet.
         """
-        if self._query is None:
-            raise OrderError("there is no open query to close")
-        if self.pool.n_labelled == 0:
-            raise OrderError("cannot close the initial query before any sample has a label")
-        self.files.store.add_labels(self._query.round, {}, "", closes=True)
-        self._query = None
-        self._closed += 1
+        with self._lock:
+            if self._query is None:
+                raise OrderError("there is no open query to close")
+            if self.pool.n_labelled == 0:
+                raise OrderError("cannot close the initial query before any sample has a label")
+            write_answers(self.files.store, self.data, self._query.round, {}, "", closes=True)
+            self._query = None
+            self._closed += 1
+
+    def finish(self, reason: str) -> None:
+        """Fit on all answers there are, if that is not done yet, and end the run.
+
+        Raises:
+            OrderError: no sample is labelled yet, or the run is over.
+        """
+        if self.ended is not None:
+            raise OrderError(f"the run is over already: {self.ended}")
+        if self._query is not None and self._answers_since():
+            self.close()
+        if len(self.rounds) < self._closed:
+            self._train()
+        if not self.rounds:
+            raise OrderError("cannot finish before any sample has a label")
+        self._end(reason)
+
+    def reopen(self) -> None:
+        """Go on with a run that is over, from where it ended; no effect on one that is not."""
+        if self.ended is None:
+            return
+        with self._lock:
+            self.files.reopen(len(self.rounds) - 1)
+            self.ended = None
+            self._query = read_state(self.files.store, self.data).query
 
     def add_class(self, name: str) -> int:
         """Add a class, known to the learner from the next fit on, and return its label.
@@ -312,25 +355,59 @@ class ActiveLoop:
         """
         if not isinstance(name, str) or not name:
             raise OrderError(f"a class needs a name, got {name!r}")
-        if name in self.data.classes:
-            raise OrderError(f"there is a class {name!r} already")
-        classes = (*self.data.classes, name)
-        self.files.store.set_meta("classes", classes)
-        self.data = dataclasses.replace(self.data, classes=classes)
-        return self.data.n_classes - 1
+        with self._lock:
+            if name in self.data.classes:
+                raise OrderError(f"there is a class {name!r} already")
+            classes = (*self.data.classes, name)
+            self.files.store.set_meta("classes", classes)
+            self.data = dataclasses.replace(self.data, classes=classes)
+            return self.data.n_classes - 1
 
     # -- its steps --------------------------------------------------------------------------
 
+    def _keep_answers(
+        self, told: Mapping[int, Answer | None], annotator: str, seconds: float | None
+    ) -> None:
+        """Store answers, then record them; they close the open query if none is missing."""
+        query = self._query  # one that is being made will find them answered
+        answered = _answered(query, told) if query is not None else {}
+        whole = query is not None and len(answered) == len(query.indices)
+        now = {index: self.pool.answer(index) for index in told}
+        labelled = self.pool.n_labelled + _labels_in(told) - _labels_in(now)
+        # A first query of which all was skipped leaves nothing to train on: it is asked again.
+        closes = whole and labelled > 0
+        write_answers(
+            self.files.store,
+            self.data,
+            self._closed,
+            told,
+            annotator,
+            closes=closes,
+            seconds=seconds,
+        )
+        self.pool.change(told)
+        if query is not None:
+            self._query = None if whole else dataclasses.replace(query, answered=answered)
+        self._closed += closes
+        if whole and not closes:
+            skip_query(self.files.store)
+
+    def _answers_since(self) -> bool:
+        """Return whether an answer was given since the last query was closed."""
+        store = self.files.store
+        return store.last_event() > (store.horizon(self._closed - 1)[0] if self._closed else 0)
+
     def _train(self) -> None:
-        """Fit on all labels, evaluate, and keep the round."""
+        """Fit on the labels there were when the query was closed, evaluate, and keep the round."""
         number = self._closed - 1
         if self.rounds and self._warm_start:
             self._restore_learner()
         # Until the round is kept: a fit that is tried again must start from the same weights.
         self._fitted = False
         predict_seconds, select_seconds = self.files.store.ask_seconds(number)
+        fit = self._due(number)
         with self._timed() as train:
-            metrics = self._fit(number)
+            metrics = self._fit(fit)
         with self._timed() as test:
             tested, test_probs = self.evaluate(self.learner)
         stop_probs, stop = self._compare(number)
@@ -339,8 +416,8 @@ class ActiveLoop:
         metrics |= {"select_seconds": select_seconds, "test_seconds": test[0]}
         round = Round(
             round=number,
-            labels=self.pool.n_labelled,
-            classes=self.data.n_classes,
+            labels=len(fit.indices),
+            classes=fit.data.n_classes,
             metrics=metrics,
         )
         round = with_readings(self.stopping, [*self.rounds, round])
@@ -353,17 +430,16 @@ class ActiveLoop:
         for listener in self.listeners:
             listener.on_round(round, test_probs)
 
-    def _fit(self, round: int) -> dict[str, float]:
-        """Fit the learner as round `round` does, and return what training says."""
-        fit = self._due(round)
+    def _fit(self, fit: Fit) -> dict[str, float]:
+        """Fit the learner, and return what training says."""
         history = self.learner.fit(fit.data, fit.indices, fit.labels, fit.rng)
-        self._classes = self.data.n_classes
+        self._classes = fit.data.n_classes
         metrics = {"steps": float(history.steps)}
         if history.epochs:
             last = history.epochs[-1]
             metrics |= {"train_loss": last.loss, "train_accuracy": last.accuracy}
-        if self.data.validation is not None:
-            metrics["validation_labels"] = float(len(self.data.validation.labels))
+        if fit.data.validation is not None:
+            metrics["validation_labels"] = float(len(fit.data.validation.labels))
         return metrics
 
     def _compare(self, round: int) -> tuple[KeptProbs | None, dict[str, float]]:
@@ -380,14 +456,21 @@ class ActiveLoop:
         if self.audit.share == 0:
             return {}
         store = self.files.store
-        return audited([a for a in store.queries() if a.round == round], store.labels())
+        until, _ = store.horizon(round)
+        return audited(store.queries(round), store.labels(until))
 
     def _due(self, round: int) -> Fit:
+        """Return what round `round` is fitted on: what was known when its query was closed."""
+        store = self.files.store
+        with self._lock:
+            until, classes = store.horizon(round)
+            data = dataclasses.replace(self.data, classes=self.data.classes[:classes])
+            if store.last_event() == until:
+                indices, labels = self.pool.labelled, self.pool.labels
+            else:
+                indices, labels = read_labels(store, data, round)
         return Fit(
-            data=self.data,
-            indices=self.pool.labelled,
-            labels=self.pool.labels,
-            rng=self.streams.rng("training", round),
+            data=data, indices=indices, labels=labels, rng=self.streams.rng("training", round)
         )
 
     def _make_query(self, k: int) -> None:
@@ -435,14 +518,18 @@ class ActiveLoop:
 
     def _context(self, k: int) -> Context:
         """Return the context with indices and labels only."""
+        with self._lock:
+            labelled, labels = self.pool.labelled, self.pool.labels
+            unlabelled = self.pool.unlabelled
+        known = labels < self._classes  # the learner does not know those that were added since
         return Context(
-            k=k,
+            k=min(k, len(unlabelled)),
             rng=self.streams.rng("strategy" if self._closed else "initial", self._closed),
             n_classes=self._classes,
             round=self._closed,
-            labelled=self.pool.labelled,
-            labels=self.pool.labels,
-            unlabelled=self.pool.unlabelled,
+            labelled=labelled[known],
+            labels=labels[known],
+            unlabelled=unlabelled,
             embeddings=cast(Tensor, self.data.embeddings),
             memory_limit=self.memory_limit or default_limit(),
         )
@@ -462,10 +549,22 @@ class ActiveLoop:
 
     def _keep_query(self, query: Query, predict_seconds: float, select_seconds: float) -> None:
         """Store the query, then make it the open one."""
-        write_query(self.files.store, query, self.data.classes, predict_seconds, select_seconds)
-        self._query = query
+        with self._lock:
+            write_query(self.files.store, query, self.data.classes, predict_seconds, select_seconds)
+            self._query = query
+            given = {index: self.pool.answer(index) for index in query.indices.tolist()}
+            if any(answer is not None for answer in given.values()):  # while it was being made
+                self._take_given(given)
         for listener in self.listeners:
             listener.on_query(query)
+
+    def _take_given(self, given: Mapping[int, Answer | None]) -> None:
+        """Have the open query know what of it is answered; close it if that is all of it."""
+        assert self._query is not None
+        answered = {index: answer for index, answer in given.items() if answer is not None}
+        self._query = dataclasses.replace(self._query, answered=answered)
+        if len(answered) == len(given) and self.pool.n_labelled:
+            self.close()
 
     def _next_size(self) -> tuple[int, str]:
         """Return the size of the next query, or 0 and why there is none."""
@@ -481,6 +580,7 @@ class ActiveLoop:
     def _end(self, reason: str) -> None:
         self.files.end(reason, len(self.rounds) - 1)
         self.ended = reason
+        self._query = None
         for listener in self.listeners:
             listener.on_end(reason)
 
@@ -491,18 +591,16 @@ class ActiveLoop:
         if self._fitted:
             return
         last = self.rounds[-1]
-        now = self.data
-        self.data = dataclasses.replace(now, classes=now.classes[: last.classes])
-        self._fitted = self.files.load_weights(self.learner, last.round, self.data)
+        data = dataclasses.replace(self.data, classes=self.data.classes[: last.classes])
+        self._fitted = self.files.load_weights(self.learner, last.round, data)
         if not self._fitted:
             if self._warm_start:
                 raise StoreError(
                     f"learner.warm_start needs the weights of round {last.round}, and they are not "
                     f"kept in {self.files.directory or 'memory'}"
                 )
-            self._fit(last.round)
+            self._fit(self._due(last.round))
             self._fitted = True
-        self.data = now
 
     @property
     def _warm_start(self) -> bool:
@@ -522,3 +620,15 @@ class ActiveLoop:
         if self.learner.device.type == "cuda":
             torch.cuda.synchronize(self.learner.device)
         seconds[0] = clock() - start
+
+
+def _answered(query: Query, told: Mapping[int, Answer | None]) -> dict[int, Answer]:
+    """Return the answers to `query` with those of `told`."""
+    given: dict[int, Answer | None] = {**query.answered, **told}
+    answers = {index: given.get(index) for index in query.indices.tolist()}
+    return {index: answer for index, answer in answers.items() if answer is not None}
+
+
+def _labels_in(answers: Mapping[int, Answer | None]) -> int:
+    """Return how many of `answers` are classes."""
+    return sum(isinstance(answer, int) for answer in answers.values())

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from activeloop.errors import OrderError
-from activeloop.types import SKIP, Answer, Indices, Labels
+from activeloop.types import Answer, Indices, Labels, Skip
 
-_UNLABELLED, _SKIPPED = -1, -2
+_UNLABELLED = -1
+_SKIPPED = {Skip.SKIP: -2, Skip.NONE: -3}
+_ANSWERS: dict[int, Skip] = {state: answer for answer, state in _SKIPPED.items()}
 
 
 class Pool:
@@ -45,16 +47,36 @@ class Pool:
         """Number of labelled samples, `L`."""
         return int(np.count_nonzero(self._state >= 0))
 
+    def answer(self, index: int) -> Answer | None:
+        """Return the present answer for a sample; None where there is none."""
+        state = int(self._state[index])
+        return None if state == _UNLABELLED else _ANSWERS.get(state, state)
+
     def label(self, answers: Mapping[int, Answer]) -> None:
-        """Record answers by index: a class, or SKIP for a sample not to be asked for again.
+        """Record answers by index: a class, or a `Skip` for a sample not to be asked for again.
 
         Raises:
             OrderError: an index is outside the pool, or has an answer already.
         """
         for index in answers:
+            if 0 <= index < len(self) and self._state[index] != _UNLABELLED:
+                raise OrderError(f"sample {index} has an answer already")
+        self.change(answers)
+
+    def change(self, answers: Mapping[int, Answer | None]) -> None:
+        """Record answers in the place of those there are; None takes one back.
+
+        Raises:
+            OrderError: an index is outside the pool.
+        """
+        for index in answers:
             if not 0 <= index < len(self):
                 raise OrderError(f"index {index} is outside the pool of {len(self)} samples")
-            if self._state[index] != _UNLABELLED:
-                raise OrderError(f"sample {index} has an answer already")
         for index, answer in answers.items():
-            self._state[index] = _SKIPPED if answer is SKIP else answer
+            self._state[index] = (
+                _UNLABELLED
+                if answer is None
+                else _SKIPPED[answer]
+                if isinstance(answer, Skip)
+                else answer
+            )

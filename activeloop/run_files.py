@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -201,6 +202,16 @@ class RunFiles:
                 self._weights(round).replace(self.directory / "model.safetensors")
         self.drop_older_weights(round)  # left where the run was interrupted just before that
         self.store.set_meta("ended", reason)
+
+    def reopen(self, round: int) -> None:
+        """Have a run that is over go on: the model stays, and is the last round's weights again."""
+        with named_errors(self.directory):
+            if self.directory is not None and not self._weights(round).exists():
+                model = self.directory / "model.safetensors"
+                if model.exists():
+                    with replacing(self._weights(round)) as temporary:
+                        shutil.copyfile(model, temporary)
+        self.store.set_meta("ended", None)
 
     def _weights(self, round: int) -> Path:
         assert self.directory is not None

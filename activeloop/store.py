@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, Literal
 
 from activeloop.errors import StoreError
-from activeloop.types import Round
+from activeloop.types import Round, Skip
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -34,12 +35,14 @@ CREATE TABLE queries (
 CREATE TABLE asks (
     round INTEGER PRIMARY KEY,
     predict_seconds REAL NOT NULL, select_seconds REAL NOT NULL,
-    closed INTEGER NOT NULL DEFAULT 0
+    horizon INTEGER,        -- the last event when the query was closed; NULL: it is open
+    classes INTEGER         -- how many there were then
 );
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     key TEXT NOT NULL,
-    label TEXT,             -- NULL: skipped
+    kind TEXT NOT NULL CHECK (kind IN ('label', 'skip', 'none', 'undo')),
+    label TEXT,             -- the class of a label, NULL for the other kinds
     who TEXT NOT NULL,
     at TEXT NOT NULL,       -- UTC, ISO 8601
     round INTEGER NOT NULL,
@@ -47,8 +50,8 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_key ON events (key);
 CREATE VIEW labels AS
-    SELECT key, label, who, at, round FROM events
-    WHERE id IN (SELECT max(id) FROM events GROUP BY key);
+    SELECT id, key, kind, label, who, at, round, seconds FROM events
+    WHERE id IN (SELECT max(id) FROM events GROUP BY key) AND kind <> 'undo';
 CREATE TABLE rounds (
     round INTEGER PRIMARY KEY, labels INTEGER NOT NULL, classes INTEGER NOT NULL,
     at TEXT NOT NULL, metrics TEXT NOT NULL
@@ -82,8 +85,34 @@ class Asked:
     audit: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One answer as it was given. Those given later for the same sample take its place.
+
+    Attributes:
+        id: ascending in the order of giving.
+        key: the sample's.
+        kind: what was said: a label, "skip", "none" of the classes fits, or "undo": the sample is
+            without an answer again.
+        label: the class's name, for a label.
+        who: gave it.
+        at: when, UTC, ISO 8601.
+        round: number of the query that was open then, or was made next.
+        seconds: that it took, where known.
+    """
+
+    id: int
+    key: str
+    kind: Literal["label", "skip", "none", "undo"]
+    label: str | None
+    who: str
+    at: str
+    round: int
+    seconds: float | None
+
+
 class Store:
-    """What a run must not lose.
+    """What a run must not lose. Several threads may share one.
 
     Args:
         path: the SQLite file, made if it is not there; None keeps everything in memory.
@@ -97,12 +126,15 @@ class Store:
     def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
         self._name = "run.db" if path is None else str(path)
         self._read_only = read_only
+        self._lock = RLock()
         with self._errors_named():
             if path is not None and read_only:
                 self._open_to_read(path)
                 return
             self._connection = sqlite3.connect(
-                ":memory:" if path is None else path, isolation_level=None
+                ":memory:" if path is None else path,
+                isolation_level=None,
+                check_same_thread=False,
             )
             # PERSIST is the rollback journal too, without making and deleting a file, which costs
             # far more than the writes on many file systems.
@@ -112,7 +144,9 @@ class Store:
 
     def _open_to_read(self, path: Path) -> None:
         address = f"{path.absolute().as_uri()}?mode=ro"
-        self._connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        self._connection = sqlite3.connect(
+            address, uri=True, isolation_level=None, check_same_thread=False
+        )
         try:
             self._connection.execute("BEGIN")  # all that is read is of one moment
             self._open_schema()
@@ -171,7 +205,7 @@ class Store:
         """
         with self._transaction() as execute:
             execute(
-                "INSERT OR IGNORE INTO asks VALUES (?, ?, ?, 0)",
+                "INSERT OR IGNORE INTO asks VALUES (?, ?, ?, NULL, NULL)",
                 (round, predict_seconds, select_seconds),
             )
             before = "SELECT count(*) FROM queries WHERE round = ?"
@@ -186,36 +220,46 @@ class Store:
     def add_labels(
         self,
         round: int,
-        labels: Mapping[str, str | None],
+        answers: Mapping[str, str | Skip | None],
         who: str,
         *,
-        closes: bool,
+        closes: int | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Append label events by key (None: skipped); `closes` ends the round's query with them."""
+        """Append answers by key: a class, a `Skip`, or None, which takes back what there was.
+
+        `closes` ends the round's query with them; it is the number of classes that there are.
+        """
         at = _now()
         with self._transaction() as execute:
-            for key, label in labels.items():
+            for key, answer in answers.items():
+                kind, label = _kind_and_label(answer)
                 execute(
-                    "INSERT INTO events (key, label, who, at, round, seconds) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    (key, label, who, at, round, seconds),
+                    "INSERT INTO events (key, kind, label, who, at, round, seconds) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (key, kind, label, who, at, round, seconds),
                 )
-            if closes:
-                execute("UPDATE asks SET closed = 1 WHERE round = ?", (round,))
+            if closes is not None:
+                execute(
+                    "UPDATE asks SET classes = ?, "
+                    "horizon = (SELECT coalesce(max(id), 0) FROM events) WHERE round = ?",
+                    (closes, round),
+                )
 
-    def queries(self) -> list[Asked]:
-        """Return all that was asked, in order."""
+    def queries(self, round: int | None = None) -> list[Asked]:
+        """Return all that was asked, in order; or what one round's query asked."""
+        where, values = ("", ()) if round is None else ("WHERE round = ? ", (round,))
         rows = self._all(
             "SELECT round, position, key, sample, score, predicted, confidence, audit "
-            "FROM queries ORDER BY round, position"
+            f"FROM queries {where}ORDER BY round, position",
+            values,
         )
         names = [field.name for field in fields(Asked)]
         return [Asked(**dict(zip(names, (*row[:-1], bool(row[-1])), strict=True))) for row in rows]
 
     def closed(self) -> int:
         """Return how many rounds' queries are over."""
-        return int(self._all("SELECT count(*) FROM asks WHERE closed")[0][0])
+        return int(self._all("SELECT count(*) FROM asks WHERE horizon IS NOT NULL")[0][0])
 
     def ask_seconds(self, round: int) -> tuple[float, float]:
         """Return the seconds of predicting and of selecting that a round's query took."""
@@ -225,9 +269,44 @@ class Store:
         predict, select = rows[0]
         return predict, select
 
-    def labels(self) -> dict[str, str | None]:
-        """Return the present answer for each key: the latest event; None: skipped."""
-        return dict(self._all("SELECT key, label FROM labels"))
+    def horizon(self, round: int) -> tuple[int, int]:
+        """Return the last event before a round's query was closed, and the number of classes."""
+        rows = self._all("SELECT horizon, classes FROM asks WHERE round = ?", (round,))
+        last, classes = rows[0]
+        return last, classes
+
+    def last_event(self) -> int:
+        """Return the number of the latest event; 0 where there is none."""
+        return int(self._all("SELECT coalesce(max(id), 0) FROM events")[0][0])
+
+    def answers(self, until: int | None = None) -> dict[str, str | Skip]:
+        """Return the present answer for each key: the class's name, or a `Skip`.
+
+        Args:
+            until: the answers that were there after this event instead.
+        """
+        limit = self.last_event() if until is None else until
+        rows = self._all(
+            "SELECT key, kind, label FROM events WHERE kind <> 'undo' AND id IN "
+            "(SELECT max(id) FROM events WHERE id <= ? GROUP BY key)",
+            (limit,),
+        )
+        return {key: label if kind == "label" else Skip(kind) for key, kind, label in rows}
+
+    def labels(self, until: int | None = None) -> dict[str, str | None]:
+        """Return the present label for each key that has an answer; None: it is no class."""
+        answers = self.answers(until).items()
+        return {key: None if isinstance(answer, Skip) else answer for key, answer in answers}
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Return the answers as they were given, in order, from the one after event `after` on."""
+        rows = self._all(
+            "SELECT id, key, kind, label, who, at, round, seconds FROM events "
+            "WHERE id > ? ORDER BY id",
+            (after,),
+        )
+        names = [field.name for field in fields(Event)]
+        return [Event(**dict(zip(names, row, strict=True))) for row in rows]
 
     # -- rounds -----------------------------------------------------------------------------
 
@@ -250,12 +329,12 @@ class Store:
     # -- plumbing ---------------------------------------------------------------------------
 
     def _all(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with self._errors_named():
+        with self._lock, self._errors_named():
             return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
-        with self._errors_named():
+        with self._lock, self._errors_named():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection.execute
@@ -273,6 +352,12 @@ class Store:
             raise StoreError(f"{self._name} was closed: a newer run object has it") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{self._name}: {_advice(error)}") from error
+
+
+def _kind_and_label(answer: str | Skip | None) -> tuple[str, str | None]:
+    if isinstance(answer, str):
+        return "label", answer
+    return ("undo" if answer is None else answer.value), None
 
 
 def _advice(error: sqlite3.DatabaseError) -> str:

@@ -31,12 +31,14 @@ NEEDS: Final[frozenset[str]] = frozenset(
 
 
 class Skip(Enum):
-    """The answer of an oracle that cannot or will not label a sample."""
+    """The answer of an oracle that gives a sample no class; it is not asked for again."""
 
-    SKIP = "skip"
+    SKIP = "skip"  # it cannot or will not label it
+    NONE = "none"  # none of the classes fits
 
 
 SKIP: Final = Skip.SKIP
+NONE_OF_THESE: Final = Skip.NONE
 Answer = int | Skip
 
 
@@ -92,6 +94,8 @@ class Data:
             label counts, which do not have them in them.
         embeddings: fixed features of the pool, `[N, E]` float32 on the CPU; None without `embed`.
         augmentations: the augmentations that keep the class of these samples: "crop", "flip".
+        root: folder of image files, in which the keys of the pool are paths; None where samples
+            are no files.
     """
 
     name: str
@@ -101,6 +105,7 @@ class Data:
     validation: LabelledSamples | None = None
     embeddings: Tensor | None = None
     augmentations: tuple[str, ...] = ()
+    root: Path | None = None
 
     @property
     def n_classes(self) -> int:

@@ -105,8 +105,8 @@ def make_run(
             for position, index in enumerate(query)
         ]
         files.store.add_query(round, asked, 0.1, 0.1)
-        answers: dict[str, str | None] = {a.key: data.classes[hidden.pool[a.index]] for a in asked}
-        files.store.add_labels(round, answers, "SimulatedOracle", closes=True)
+        answers = {a.key: data.classes[hidden.pool[a.index]] for a in asked}
+        files.store.add_labels(round, answers, "SimulatedOracle", closes=data.n_classes)
         # Random numbers of round 0 depend on the seed alone, as its network does.
         chance = np.random.default_rng(seed) if round == 0 else rng
         logits = chance.normal(size=(len(hidden.test), data.n_classes))

@@ -85,8 +85,8 @@ def make_run(
             for p, n in enumerate(picked)
         ]
         files.store.add_query(number, asked, 0.25, 0.5)
-        answers: dict[str, str | None] = {f"pool/{n}": CLASSES[(n + liar) % 2] for n in picked}
-        files.store.add_labels(number, answers, "SimulatedOracle", closes=True)
+        answers = {f"pool/{n}": CLASSES[(n + liar) % 2] for n in picked}
+        files.store.add_labels(number, answers, "SimulatedOracle", closes=len(CLASSES))
         seconds = {"train_seconds": 1.0, "predict_seconds": 0.25, "select_seconds": 0.5}
         measured = {"accuracy": value, "loss": 1 - value} | seconds | {"test_seconds": 0.25}
         measured |= {"steps": 200.0} | dict(metrics or {})

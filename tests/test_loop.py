@@ -334,7 +334,7 @@ def test_tell_may_come_in_parts():
     [
         ([0, 1], "query has 6 samples, got 2 answers"),
         ([0] * 7, "query has 6 samples, got 7"),
-        ([0, 1, 2, 0, 1, 3], "a class from 0 to 2 or SKIP, got 3"),
+        ([0, 1, 2, 0, 1, 3], "a class from 0 to 2, SKIP or NONE_OF_THESE, got 3"),
         ([0, 1, 2, 0, 1, -1], "got -1"),
         ([0, 1, 2, 0, 1, "a"], "got 'a'"),
         ([0, 1, 2, 0, 1, 1.0], "got 1.0"),

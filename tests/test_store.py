@@ -4,7 +4,7 @@ import pytest
 
 from activeloop.errors import StoreError
 from activeloop.store import Asked, Store
-from activeloop.types import Round
+from activeloop.types import NONE_OF_THESE, SKIP, Round
 
 
 def test_what_was_written_is_there_after_reopening(tmp_path):
@@ -22,8 +22,8 @@ def test_what_was_written_is_there_after_reopening(tmp_path):
         audit=True,
     )
     store.add_query(0, [first, second], 0.5, 0.25)
-    store.add_labels(0, {"b": "cat"}, "ann", closes=False)
-    store.add_labels(0, {"a": None}, "ann", closes=True)
+    store.add_labels(0, {"b": "cat"}, "ann")
+    store.add_labels(0, {"a": SKIP}, "ann", closes=2)
     metrics = {"accuracy": 1 / 3, "loss": 1e-17}
     store.add_round(Round(round=0, labels=1, classes=2, metrics=metrics))
     store.close()
@@ -34,19 +34,35 @@ def test_what_was_written_is_there_after_reopening(tmp_path):
     assert again.queries()[0].audit is False
     assert again.labels() == {"b": "cat", "a": None}
     assert again.closed() == 1
+    assert again.horizon(0) == (2, 2)
     assert again.ask_seconds(0) == (0.5, 0.25)
     assert again.rounds() == [Round(round=0, labels=1, classes=2, metrics=metrics)]
 
 
 def test_events_are_kept_and_the_last_one_counts():
     store = Store()
-    store.add_labels(0, {"a": "cat"}, "ann", closes=False)
-    store.add_labels(1, {"a": "dog"}, "bob", closes=False)
+    store.add_labels(0, {"a": "cat"}, "ann")
+    store.add_labels(1, {"a": "dog"}, "bob")
     assert store.labels() == {"a": "dog"}
     assert store._all("SELECT key, label, who, round FROM events") == [
         ("a", "cat", "ann", 0),
         ("a", "dog", "bob", 1),
     ]
+
+
+def test_answers_as_they_were_at_any_event_and_those_taken_back():
+    store = Store()
+    store.add_labels(0, {"a": "cat", "b": SKIP}, "ann")
+    store.add_labels(0, {"a": None, "c": NONE_OF_THESE}, "bob")
+    store.add_labels(1, {"a": "dog", "b": None}, "ann")
+    assert store.answers() == {"a": "dog", "c": NONE_OF_THESE}
+    assert store.answers(until=4) == {"b": SKIP, "c": NONE_OF_THESE}
+    assert store.labels(until=2) == {"a": "cat", "b": None}
+    assert store._all("SELECT key, kind FROM labels ORDER BY key") == [
+        ("a", "label"),
+        ("c", "none"),
+    ]
+    assert [event.who for event in store.events(after=4)] == ["ann", "ann"]
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path):
@@ -58,9 +74,9 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.add_labels(0, Interrupting(), "ann", closes=True)
+        store.add_labels(0, Interrupting(), "ann", closes=2)
     assert store.labels() == {}
-    store.add_labels(0, {"b": "dog"}, "ann", closes=False)  # and the store still works
+    store.add_labels(0, {"b": "dog"}, "ann")  # and the store still works
     assert Store(tmp_path / "run.db").labels() == {"b": "dog"}
 
 
@@ -76,7 +92,7 @@ def test_foreign_and_damaged_files_are_refused_and_left_untouched(tmp_path):
     connection = sqlite3.connect(other)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="schema version 99, this activeloop reads 2"):
+    with pytest.raises(StoreError, match="schema version 99, this activeloop reads 3"):
         Store(other)
 
     strangers = tmp_path / "strangers.db"

@@ -119,6 +119,7 @@ def image_folder(
     natural = ("crop", "flip")
     source = Source(
         name=folder.resolve().name,
+        root=folder.resolve(),
         classes=names,
         pool=pool,
         test=test,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,7 @@ class Source:
         augmentations: as in `Data`.
         mean: known mean of each channel, pixels in [0, 1]; None if it is to be computed.
         std: likewise.
+        root: as in `Data`.
         read: where nothing is read yet: reads rows of what is the parts' common `x`, ascending,
             given how many memory would have to hold; returns samples, and their places in these.
     """
@@ -105,6 +107,7 @@ class Source:
     augmentations: tuple[str, ...] = ()
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    root: Path | None = None
     read: Callable[[Indices, int], tuple[Tensor | StoredRows, Indices]] | None = None
 
 
@@ -137,6 +140,7 @@ def prepare(source: Source, options: PoolOptions) -> tuple[Data, HiddenLabels]:
         if validation is None or validation.labels is None
         else LabelledSamples(samples=validation.samples(mean, std), labels=validation.labels),
         augmentations=source.augmentations,
+        root=source.root if options.repeat == 1 else None,  # copies are no files
     )
     return data, HiddenLabels(pool=pool.labels, test=None if test is None else test.labels)
 

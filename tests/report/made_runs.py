@@ -40,7 +40,7 @@ def made_run(
             asked.append(Asked(round=number, position=position, **fields))
         store.add_query(number, asked, 0.0, 0.0)
         answers = {a.key: labels[a.index] for a in asked}
-        store.add_labels(number, answers, "oracle", closes=True)
+        store.add_labels(number, answers, "oracle", closes=2)
     if ended is not None:
         store.set_meta("ended", ended)
     store.close()

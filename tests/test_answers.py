@@ -1,0 +1,231 @@
+"""Answers that come when a person gives them: corrected, taken back, while a round is trained."""
+
+import contextlib
+import threading
+
+import numpy as np
+import pytest
+from fakes import CentroidLearner, blobs
+
+from activeloop import NONE_OF_THESE, SKIP, ActiveLoop, load_strategy
+from activeloop.errors import OrderError, StoreError
+
+
+class Waiting(CentroidLearner):
+    """Waits inside `fit` until it may go on, once it was told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.waits = [], False
+        self.inside, self.may_go_on = threading.Event(), threading.Event()
+
+    def fit(self, data, indices, labels, rng):
+        self.seen.append(
+            (data.n_classes, dict(zip(indices.tolist(), labels.tolist(), strict=True)))
+        )
+        if self.waits:
+            self.inside.set()
+            assert self.may_go_on.wait(60)
+        return super().fit(data, indices, labels, rng)
+
+
+def make(directory=None, learner=None, **options):
+    data, hidden = blobs()
+    settings = {"initial": 6, "query_size": 6, "budget": 90, "strategy": "entropy"} | options
+    strategy = load_strategy(settings.pop("strategy"))
+    loop = ActiveLoop(
+        data,
+        learner or CentroidLearner(),
+        strategy,
+        test_labels=hidden.test,
+        directory=directory,
+        **settings,
+    )
+    return loop, hidden.pool
+
+
+def told(loop, truth):
+    query = loop.ask()
+    loop.tell(query, truth[query.indices])
+    return query
+
+
+def in_background(loop, learner):
+    """Have another thread ask, and return it when it is inside `fit`, with what it returns."""
+    learner.waits, asked = True, []
+
+    def ask():
+        with contextlib.suppress(StoreError):  # where its store is closed, as by a crash
+            asked.append(loop.ask())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert learner.inside.wait(60)
+    return thread, asked
+
+
+def go_on(thread, learner):
+    learner.may_go_on.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    learner.waits = False
+
+
+def test_answers_may_be_given_to_any_sample_changed_and_taken_back():
+    loop, _ = make()
+    query = loop.ask()
+    other = next(i for i in range(90) if i not in query.indices)
+    loop.record({other: 1}, "ann")
+    loop.record({other: 2, int(query.indices[0]): SKIP}, "bob", seconds=1.5)
+    assert loop.pool.answer(other) == 2
+    assert loop.ask().answered == {query.indices[0]: SKIP}
+    loop.record({other: None, int(query.indices[0]): None}, "bob")
+    assert loop.pool.answer(other) is None
+    assert list(loop.ask().open) == list(query.indices)
+    kept = [(e.kind, e.label, e.who, e.seconds) for e in loop.files.store.events()]
+    assert kept == [
+        ("label", "b", "ann", None),
+        ("label", "c", "bob", 1.5),
+        ("skip", None, "bob", 1.5),
+        ("undo", None, "bob", None),
+        ("undo", None, "bob", None),
+    ]
+
+
+def test_what_no_class_fits_is_told_from_what_was_skipped(tmp_path):
+    loop, truth = make(tmp_path)
+    query = loop.ask()
+    a, b, *rest = query.indices.tolist()
+    loop.record({a: SKIP, b: NONE_OF_THESE} | {i: int(truth[i]) for i in rest})
+    loop.files.close()
+    again, _ = make(tmp_path)
+    assert again.pool.answer(a) is SKIP
+    assert again.pool.answer(b) is NONE_OF_THESE
+    assert not {a, b} & set(again.ask().indices.tolist())
+
+
+def test_recording_all_of_a_query_closes_it():
+    loop, truth = make()
+    query = loop.ask()
+    loop.record({i: int(truth[i]) for i in query.indices.tolist()})
+    assert loop.ask().round == 1
+    assert loop.rounds[0].labels == 6
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [({90: 0}, "index 90 is outside"), ({0: 3}, "a class from 0 to 2"), ({0: True}, "got True")],
+)
+def test_answers_that_mean_nothing_are_refused_whole(answers, message):
+    loop, _ = make()
+    loop.ask()
+    with pytest.raises(OrderError, match=message):
+        loop.record({1: 0} | answers)
+    assert loop.pool.n_labelled == 0
+    assert loop.files.store.events() == []
+
+
+def test_a_round_is_fitted_on_what_was_there_when_its_query_was_closed():
+    loop, truth = make(learner=(learner := Waiting()))
+    first = told(loop, truth)
+    corrected, fresh = int(first.indices[0]), 89 if 89 not in first.indices else 88
+    thread, asked = in_background(loop, learner)
+    loop.record({corrected: (int(truth[corrected]) + 1) % 3, fresh: int(truth[fresh])})
+    go_on(thread, learner)
+    assert learner.seen[0] == (3, {i: int(truth[i]) for i in first.indices.tolist()})
+    assert loop.rounds[0].labels == 6
+    assert fresh not in asked[0].indices
+    told(loop, truth)
+    loop.ask()
+    assert learner.seen[1][1][corrected] == (int(truth[corrected]) + 1) % 3
+    assert learner.seen[1][1][fresh] == truth[fresh]
+    assert loop.rounds[1].labels == 13
+
+
+def test_a_round_done_again_after_a_crash_is_fitted_on_the_same(tmp_path):
+    loop, truth = make(tmp_path, learner=(learner := Waiting()))
+    first = told(loop, truth)
+    corrected, unsaid = first.indices[:2].tolist()
+    thread, _ = in_background(loop, learner)
+    loop.record({corrected: (int(truth[corrected]) + 1) % 3, unsaid: None})
+    loop.add_class("d")
+    loop.files.close()  # as a crash: what the thread does from here on is lost
+    again, _ = make(tmp_path, learner=(second := Waiting()))
+    again.ask()
+    assert second.seen == learner.seen
+    assert again.rounds[0].classes == 3
+    assert again.data.classes == ("a", "b", "c", "d")
+    learner.may_go_on.set()
+    thread.join(60)
+
+
+def test_a_class_added_while_a_round_is_trained_is_known_to_the_next():
+    loop, truth = make(learner=(learner := Waiting()), strategy="k_center")
+    told(loop, truth)
+    thread, asked = in_background(loop, learner)
+    new = loop.add_class("d")
+    loop.record({next(i for i in range(90) if loop.pool.answer(i) is None): new})
+    go_on(thread, learner)
+    assert loop.rounds[0].classes == 3
+    loop.tell(asked[0], truth[asked[0].indices])
+    loop.ask()
+    assert [round.classes for round in loop.rounds] == [3, 4]
+
+
+def test_a_query_that_was_answered_while_it_was_made_is_closed():
+    answers = {}
+
+    def first_six(context):
+        picks = context.unlabelled[:6]
+        loop.record({int(i): answers[int(i)] for i in picks} if context.round == 1 else {})
+        return picks
+
+    loop, truth = make()
+    loop.strategy = first_six
+    answers.update(enumerate(truth.tolist()))
+    told(loop, truth)
+    assert loop.ask().round == 2
+    assert [round.labels for round in loop.rounds] == [6, 12]
+
+
+def test_finishing_trains_on_what_was_given_and_ends_the_run(tmp_path):
+    loop, truth = make(tmp_path)
+    told(loop, truth)
+    query = loop.ask()
+    loop.record({int(query.indices[0]): int(truth[query.indices[0]])})
+    loop.finish("finished by ann")
+    assert loop.ended == "finished by ann"
+    assert [round.labels for round in loop.rounds] == [6, 7]
+    assert loop.ask() is None
+    assert (tmp_path / "model.safetensors").exists()
+    with pytest.raises(OrderError, match="over already"):
+        loop.finish("again")
+
+
+def test_finishing_without_anything_new_trains_nothing_and_without_a_label_is_refused():
+    loop, truth = make()
+    loop.ask()
+    with pytest.raises(OrderError, match="before any sample has a label"):
+        loop.finish("finished")
+    told(loop, truth)
+    loop.ask()
+    loop.finish("finished")
+    assert len(loop.rounds) == 1
+
+
+def test_a_finished_run_may_be_reopened_and_goes_on_with_its_open_query(tmp_path):
+    loop, truth = make(tmp_path)
+    told(loop, truth)
+    query = loop.ask()
+    loop.finish("finished")
+    loop.files.close()
+    again, _ = make(tmp_path)
+    assert again.ask() is None
+    again.reopen()
+    assert list(again.ask().indices) == list(query.indices)
+    told(again, truth)
+    assert again.ask().round == 2
+    straight, _ = make()
+    for _ in range(2):
+        told(straight, truth)
+    assert np.array_equal(again.ask().indices, straight.ask().indices)
