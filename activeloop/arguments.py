@@ -12,4 +12,5 @@ class Parser(argparse.ArgumentParser):
     """Raises `ConfigError`, which the command line prints in one line, for what makes no sense."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise instead of leaving the program."""
         raise ConfigError(f"{self.prog}: {message}")
