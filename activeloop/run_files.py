@@ -122,7 +122,7 @@ class RunFiles:
             return
         before, now = flat(kept), flat(identity)
         names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
-        if names and data is not None and names <= _FINGERPRINTS:
+        if names and data is not None and self.directory and names <= _FINGERPRINTS:
             listed = Manifest.read(self.store)
             if listed is not None and str(changes := Changes.between(listed, data)):
                 raise StoreError(changed_text(self.directory, changes))
