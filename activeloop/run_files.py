@@ -191,7 +191,13 @@ class RunFiles:
         if self.directory is None:
             return self._stop_probs.get(round)
         path = self._probs("stop_probs", round)
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            kept: KeptProbs = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{path} is damaged ({error}): put a copy back") from error
+        return kept
 
     def save_stop_indices(self, indices: Indices) -> None:
         """Write which samples of the pool the rows of the stop set's predictions are of."""
