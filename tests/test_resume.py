@@ -21,6 +21,8 @@ from activeloop.learners import TorchLearner
 from activeloop.logs import LogFile
 from activeloop.loop import ActiveLoop
 from activeloop.oracle import SimulatedOracle
+from activeloop.reloading import reload
+from activeloop.report.runs import read_run
 from activeloop.run_files import RunFiles
 from activeloop.store import Store
 from activeloop.strategies import margin
@@ -151,7 +153,7 @@ def test_a_run_that_was_killed_as_it_began_goes_on(cli, tmp_path, monkeypatch, w
     assert cli(*words, "hydra.run.dir=whole")[0] == 0
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"activeloop.{where}", die)
+        patch.setattr(where, die)
         with pytest.raises(Killed):
             cli(*words, "hydra.run.dir=part")
     code, _, err = cli("resume", "part")
@@ -379,6 +381,7 @@ def test_images_that_join_come_after_those_that_were_there(cli, stopped, tmp_pat
     assert (record["samples"], record["pool_size"]) == (12, 28)
     assert {name for name in before if before[name] != after[name]} == {"pool"}
     assert (run / "stop_probs" / "indices.npy").read_bytes() == indices
+    assert list(reload(read_run(run)).pool.keys) == keys  # reports show the right images
     assert loop.stop_set.indices.tolist() == np.load(run / "stop_probs" / "indices.npy").tolist()
 
 
