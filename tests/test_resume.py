@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes import CentroidLearner, blobs
 from PIL import Image
 
 from activeloop import run_files, runner
 from activeloop.app import main
+from activeloop.errors import StoreError
 from activeloop.learners import TorchLearner
 from activeloop.logs import LogFile
 from activeloop.loop import ActiveLoop
@@ -24,6 +26,7 @@ from activeloop.oracle import SimulatedOracle
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
 from activeloop.run_files import RunFiles
+from activeloop.scratch import Scratch
 from activeloop.store import Store
 from activeloop.strategies import margin
 
@@ -179,6 +182,26 @@ def test_a_sweep_goes_on_run_by_run(cli, killed, tmp_path):
     for run in ("random-seed1", "random-seed6"):
         with closing(Store(tmp_path / "sweep" / run / "run.db", read_only=True)) as store:
             assert store.meta("ended") == "rounds=3 done"
+
+
+def test_runs_of_several_seeds_go_on_each_by_itself(cli, tmp_path, monkeypatch):
+    words = [*FAST, "seeds=2", "strategy=margin"]
+    assert cli(*words, "hydra.run.dir=whole")[0] == 0
+    tell, told = ActiveLoop.tell, []
+
+    def dying(*args):
+        told.append(1)
+        if len(told) == 6:  # of the second seed, in the third query
+            raise Killed
+        tell(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ActiveLoop, "tell", dying)
+        with pytest.raises(Killed):
+            cli(*words, "hydra.run.dir=part")
+    assert cli("resume", "part")[0] == 0
+    for seed in ("margin-seed0", "margin-seed1"):
+        assert outcome(tmp_path / "part" / seed) == outcome(tmp_path / "whole" / seed)
 
 
 def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_path, monkeypatch):
@@ -455,6 +478,29 @@ def test_samples_do_not_join_where_that_would_change_the_vectors_of_others(
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
+def test_vectors_of_a_backbone_stay_what_they_were_when_others_join(
+    cli, killed, tmp_path, monkeypatch
+):
+    photos(tmp_path / "photos", [f"p{n}" for n in range(10, 40)])
+    made, build = [], runner.build
+
+    def noting(*args, **kwargs):
+        made.append(build(*args, **kwargs)[0])
+        return build(*args, **kwargs)
+
+    monkeypatch.setattr(runner, "build", noting)
+    words = ["embed=backbone", "embed.weights=random", "embed.size=32", "data.test_fraction=0"]
+    killed(*PHOTOS, *words, "data.validation=4", "hydra.run.dir=run")
+    photos(tmp_path / "photos", ["a1", "a2", "a3"])
+    assert cli("resume", "run", "--new-samples", "join")[0] == 0
+    before, after = (loop.data for loop in made)
+    assert (len(before.pool), len(after.pool)) == (26, 29)
+    own, device = np.arange(26), torch.device("cpu")
+    assert torch.equal(before.pool.batch(own, device), after.pool.batch(own, device))
+    known = before.validation.samples, after.validation.samples
+    assert torch.equal(*(each.batch(np.arange(4), device) for each in known))
+
+
 # -- files of others -------------------------------------------------------------------------------
 
 
@@ -518,3 +564,15 @@ def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(tmp_path, ca
     err = capsys.readouterr().err
     assert err.count("activeloop.log cannot be written: [Errno 28] No space left") == 1
     assert err.count("\n") == 1
+
+
+def test_predictions_that_find_no_room_on_the_disk_are_an_error_and_no_signal(
+    tmp_path, monkeypatch
+):
+    def full(file, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreError, match="no room for 4 KiB of predictions") as refused:
+        Scratch(100, tmp_path, torch.device("cpu")).empty((1024,))
+    assert str(tmp_path) in str(refused.value)
