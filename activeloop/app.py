@@ -153,6 +153,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "strategies": list_strategies,
         "embed": embed,
         "report": report,
+        "predict": predict,
     }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
@@ -182,6 +183,14 @@ def report(arguments: Sequence[str]) -> int:
     from activeloop.report.command import report
 
     report(arguments)
+    return 0
+
+
+def predict(arguments: Sequence[str]) -> int:
+    """Predict new images with the model of a run."""
+    from activeloop.predict_command import predict
+
+    predict(arguments)
     return 0
 
 

@@ -180,6 +180,7 @@ class ActiveLoop:
             }
         )
         self.files.keep_pool_size(len(data.pool))
+        self.files.keep_preprocessing(data.preprocessing)
         self.files.save_test_labels(test_labels)
         if self.stop_set is not None:
             self.files.save_stop_indices(self.stop_set.indices)

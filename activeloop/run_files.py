@@ -15,12 +15,14 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.torch import save
 from torch import Tensor
 
 from activeloop.errors import IN_USE, StoreError
+from activeloop.preprocessing import TENSORS, to_plain
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
-from activeloop.types import Data, Indices, Labels, Learner, Round
+from activeloop.types import Data, Indices, Labels, Learner, Preprocessing, Round
 
 try:
     import fcntl
@@ -123,6 +125,20 @@ class RunFiles:
         if self.store.meta("pool_size") is None:
             self.store.set_meta("pool_size", size)
 
+    def keep_preprocessing(self, preprocessing: Preprocessing | None) -> None:
+        """Keep how images become samples, so that the model predicts others without the data."""
+        if preprocessing is None:
+            return
+        plain, tensors = to_plain(preprocessing)
+        if self.directory is not None and tensors:
+            path = self.directory / TENSORS
+            with named_errors(self.directory):
+                if not path.exists() or self.store.meta("preprocessing") != plain:
+                    with replacing(path) as temporary:
+                        temporary.write_bytes(save(tensors))
+        if self.store.meta("preprocessing") != plain:
+            self.store.set_meta("preprocessing", plain)
+
     # -- what a round leaves ----------------------------------------------------------------
 
     def save_round(
@@ -215,7 +231,7 @@ class RunFiles:
 
     def _weights(self, round: int) -> Path:
         assert self.directory is not None
-        return self.directory / f"weights_{round:04d}.safetensors"
+        return weights_path(self.directory, round)
 
     def _probs(self, part: str, round: int) -> Path:
         assert self.directory is not None
@@ -236,6 +252,11 @@ class RunFiles:
                 _number(asked.confidence),
                 int(asked.audit),
             )
+
+
+def weights_path(directory: Path, round: int) -> Path:
+    """Return where a run has the weights of a round while it is under way."""
+    return directory / f"weights_{round:04d}.safetensors"
 
 
 def curve_rows(rounds: Sequence[Round]) -> Iterator[Sequence[object]]:

@@ -1,0 +1,201 @@
+"""The model of a run's directory, as its last round left it, without the run's data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from activeloop.data.samples import TensorSamples
+from activeloop.errors import ActiveLoopError, ConfigError, DataError, LearnerError, StoreError
+from activeloop.journal import read_labels
+from activeloop.preprocessing import Preparing, from_plain
+from activeloop.report.runs import opened, read_run
+from activeloop.run_files import weights_path
+from activeloop.streams import Streams
+from activeloop.types import Data, Learner, Preprocessing, Round
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """A learner that has been trained, and all that it takes to predict images with it.
+
+    Attributes:
+        learner: ready to predict.
+        prepare: makes its samples of decoded images.
+        preprocessing: what `prepare` was made of.
+        classes: names of those that it knows, `[C]`.
+        added: names of those that the run got since.
+        round: the round that left it.
+        data: name of the data set that it was trained on.
+        ended: why the run is over; None: it is not.
+    """
+
+    learner: Learner
+    prepare: Preparing
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    added: tuple[str, ...]
+    round: Round
+    data: str
+    ended: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What a run's file says of its last round."""
+
+    directory: Path
+    identity: Mapping[str, Any]
+    classes: tuple[str, ...]
+    round: Round
+    ended: str | None
+    preprocessing: Preprocessing
+
+    @property
+    def data(self) -> str:
+        return str(self.identity["data"]["name"])
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        return self.classes[: self.round.classes]
+
+    @property
+    def weights(self) -> Path:
+        """Where the last round's weights are, if it left any."""
+        if self.ended is not None:
+            return self.directory / "model.safetensors"
+        return weights_path(self.directory, self.round.round)
+
+
+def load_trained(
+    directory: Path, *, learner: Learner | None = None, device: str | torch.device = "auto"
+) -> Trained:
+    """Return the model of the run in `directory`, which may be under way.
+
+    The learner is what the run's config says, and its code is run: load only runs that you trust.
+    One that keeps no weights (scikit-learn's, which would need pickle) is fitted again, where the
+    run's data are still there.
+
+    Args:
+        directory: the run's.
+        learner: made like the run's, for runs made in Python, which keep no settings of theirs.
+        device: where to compute: "auto", "cpu", "cuda" or "cuda:<number>".
+
+    Raises:
+        StoreError: there is no run, or it has no model yet.
+        DataError: no image file is such a sample; or the data are gone, and are needed.
+        LearnerError: the weights are damaged, or of another network.
+        ConfigError: the learner's settings have no meaning here.
+    """
+    kept = _read(directory)
+    learner = learner or _learner(kept, device)
+    prepare = Preparing(kept.preprocessing, device)
+    while not learner.load(kept.weights, _stand_in(kept, prepare.shape)):
+        before, kept = kept, _read(directory)
+        if kept.weights == before.weights:  # else a run under way has put newer ones there
+            _fit_again(kept, learner, device)
+            break
+    return Trained(
+        learner=learner,
+        prepare=prepare,
+        preprocessing=kept.preprocessing,
+        classes=kept.known,
+        added=kept.classes[kept.round.classes :],
+        round=kept.round,
+        data=kept.data,
+        ended=kept.ended,
+    )
+
+
+def _read(directory: Path) -> _Kept:
+    if not (directory / "run.db").is_file():
+        below = sorted(directory.glob("*/run.db"))
+        hint = f"it has runs inside, such as {below[0].parent}" if below else "there is no run.db"
+        raise StoreError(f"{directory} is no run's directory: {hint}")
+    with opened(directory) as store:
+        identity, rounds = store.meta("identity"), store.rounds()
+        plain, classes = store.meta("preprocessing"), store.meta("classes")
+        ended = store.meta("ended")
+    if not rounds:
+        raise StoreError(
+            f"{directory} has no model yet: the run has finished no round; go on with it first"
+        )
+    if plain is None:
+        raise DataError(
+            f"{directory} was trained on {identity['data']['name']}, and no image file can be made "
+            "a sample of that: it needs a data set of 8-bit images, grey or RGB"
+        )
+    return _Kept(
+        directory=directory,
+        identity=identity,
+        classes=tuple(classes or identity["data"]["classes"]),
+        round=rounds[-1],
+        ended=ended,
+        preprocessing=from_plain(plain, directory),
+    )
+
+
+def _stand_in(kept: _Kept, shape: tuple[int, ...]) -> Data:
+    """Return data of the run's classes and shape: weights are read for these, not for samples."""
+    nothing, ones = torch.zeros(shape[0]), torch.ones(shape[0])
+    blank = TensorSamples(torch.zeros(1, *shape), ["blank"], nothing, ones)
+    return Data(name=kept.data, classes=kept.known, pool=blank)
+
+
+def _learner(kept: _Kept, device: str | torch.device) -> Learner:
+    from activeloop.runner import build_learner
+
+    config = kept.identity["config"]
+    if not isinstance(config.get("learner"), Mapping):
+        raise ConfigError(
+            f"{kept.directory} was not started from the command line, and kept no settings of its "
+            f"learner ({config.get('learner')}): activeloop.predict(..., learner=...) takes one "
+            "made like it"
+        )
+    model = dict(config["model"])
+    if model.get("_target_") == "activeloop.models.resnet18":
+        model["weights"] = None  # to start from: those of the run take their place
+    learner: Learner = build_learner(
+        OmegaConf.create({**config, "model": model, "device": str(device)})
+    )
+    return learner
+
+
+def _fit_again(kept: _Kept, learner: Learner, device: str | torch.device) -> None:
+    """Fit `learner` as the run did in its last round.
+
+    Raises:
+        LearnerError: that takes more than the labels, or the data, which are not there.
+    """
+    number, missing = kept.round.round, f"{kept.directory} has no weights of its last round"
+    if getattr(learner, "warm_start", False):
+        raise LearnerError(f"{missing}, and with learner.warm_start these cannot be made again")
+    try:
+        data = _data(kept, device)
+    except Exception as error:  # whatever building a data set raises
+        why = str(error) if isinstance(error, ActiveLoopError) else repr(error)
+        raise LearnerError(
+            f"{missing} ({kept.weights.name}), so the learner must be fitted again, and the run's "
+            f"data cannot be had for that: {why}"
+        ) from error
+    log.info("%s: the learner is fitted again, on %d labels", missing, kept.round.labels)
+    with opened(kept.directory) as store:
+        indices, labels = read_labels(store, data, number)
+    rng = Streams(kept.identity["config"]["seed"]).rng("training", number)
+    learner.fit(data, indices, labels, rng)
+
+
+def _data(kept: _Kept, device: str | torch.device) -> Data:
+    from activeloop.reloading import rebuilt
+
+    run = read_run(kept.directory)
+    assert run is not None  # it has rounds
+    return rebuilt(run, kept.known, device)
