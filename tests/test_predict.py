@@ -181,6 +181,25 @@ def test_predictions_are_those_of_the_runs_own_learner(images, tmp_path, ends):
         assert row.confidence == row.probs.max()
 
 
+def test_a_round_that_ends_meanwhile_gives_the_newer_model(images, tmp_path):
+    data, hidden = image_folder(images, size=12)
+    loop = loop_on(data, hidden, tmp_path / "run")
+    fresh = learner()
+    plain = fresh.load
+
+    def load(path, data):
+        if path.name == "weights_0000.safetensors":
+            query = loop.ask()
+            loop.tell(query, hidden.pool[query.indices])
+            loop.ask()
+        return plain(path, data)
+
+    fresh.load = load
+    found = {row.key: row for row in activeloop.predict(tmp_path / "run", images, learner=fresh)}
+    for key, probs in said_by(loop).items():
+        assert np.allclose(found[key].probs, probs, rtol=0, atol=1e-5)
+
+
 def test_the_table_agrees_with_the_runs_test_set_when_the_data_are_gone(trains, cli, tmp_path):
     photos(tmp_path / "photos")
     run = trains("photos")
