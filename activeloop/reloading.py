@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from activeloop import embed
 from activeloop.config import STORAGE, cache_dir
 from activeloop.errors import ActiveLoopError, DataError
-from activeloop.report.runs import Run
+from activeloop.report.runs import Run, opened
 from activeloop.report.samples import DataSet, Part, Vectors
 from activeloop.types import Data, HiddenLabels, Indices, Samples
 
@@ -60,17 +60,22 @@ def rebuilt(run: Run, classes: tuple[str, ...], device: str | torch.device) -> D
         DataError: as `reload` does.
         Exception: likewise.
     """
-    from activeloop.runner import build_data
+    from activeloop.loading import build_data, data_of_run, kept_in
 
     vectors = _local(_found(run.config["embed"], run))
     if "cache" in vectors:
         vectors["cache"] = _kept(run, "embed").get("cache", "auto")
-    config = {"data": _settings(run), "embed": vectors, "memory_limit": None, "device": str(device)}
-    data, _ = build_data(OmegaConf.create(config))
-    for part, digest in data.fingerprints.items():
+    settings = {"data": _settings(run), "embed": vectors, "memory_limit": None}
+    config = OmegaConf.create(settings | {"device": str(device)})
+    loaded = build_data(config)
+    with opened(run.directory) as store:
+        kept = kept_in(store)
+    if kept is not None:
+        loaded = data_of_run(config, run.directory, kept, loaded, "ignore")
+    for part, digest in loaded.data.fingerprints.items():
         if run.identity["data"].get(part) != digest:
             raise _other_data(part, digest, run)
-    return replace(data, classes=classes)
+    return replace(loaded.data, classes=classes)
 
 
 def _other_data(part: str, digest: str | None, run: Run) -> DataError:

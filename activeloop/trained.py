@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from activeloop.errors import ActiveLoopError, ConfigError, DataError, LearnerEr
 from activeloop.journal import read_labels
 from activeloop.preprocessing import Preparing, from_plain
 from activeloop.report.runs import opened, read_run
-from activeloop.run_files import weights_path
+from activeloop.run_files import MODEL, digest_of, weights_path
 from activeloop.streams import Streams
 from activeloop.types import Data, Learner, Preprocessing, Round
 
@@ -57,6 +58,7 @@ class _Kept:
     classes: tuple[str, ...]
     round: Round
     ended: str | None
+    digest: str | None
     preprocessing: Preprocessing
 
     @property
@@ -67,12 +69,20 @@ class _Kept:
     def known(self) -> tuple[str, ...]:
         return self.classes[: self.round.classes]
 
+    def weights(self) -> Path | None:
+        """Return the file of the last round's weights; None where there is none such."""
+        if self.digest is None:
+            return None
+        for path in self.places:
+            with contextlib.suppress(FileNotFoundError):
+                if digest_of(path) == self.digest:
+                    return path
+        return None
+
     @property
-    def weights(self) -> Path:
-        """Where the last round's weights are, if it left any."""
-        if self.ended is not None:
-            return self.directory / "model.safetensors"
-        return weights_path(self.directory, self.round.round)
+    def places(self) -> tuple[Path, ...]:
+        """Where these weights may be."""
+        return weights_path(self.directory, self.round.round), self.directory / MODEL
 
 
 def load_trained(
@@ -98,9 +108,11 @@ def load_trained(
     kept = _read(directory)
     learner = learner or _learner(kept, device)
     prepare = Preparing(kept.preprocessing, device)
-    while not learner.load(kept.weights, _stand_in(kept, prepare.shape)):
+    while (path := kept.weights()) is None or not learner.load(
+        path, _stand_in(kept, prepare.shape)
+    ):
         before, kept = kept, _read(directory)
-        if kept.weights == before.weights:  # else a run under way has put newer ones there
+        if kept.round == before.round:  # else a run under way has put newer ones there
             _fit_again(kept, learner, device)
             break
     return Trained(
@@ -124,6 +136,7 @@ def _read(directory: Path) -> _Kept:
         identity, rounds = store.meta("identity"), store.rounds()
         plain, classes = store.meta("preprocessing"), store.meta("classes")
         ended = store.meta("ended")
+        digest = store.weights(rounds[-1].round) if rounds else None
     if not rounds:
         raise StoreError(
             f"{directory} has no model yet: the run has finished no round; go on with it first"
@@ -139,6 +152,7 @@ def _read(directory: Path) -> _Kept:
         classes=tuple(classes or identity["data"]["classes"]),
         round=rounds[-1],
         ended=ended,
+        digest=digest,
         preprocessing=from_plain(plain, directory),
     )
 
@@ -173,9 +187,15 @@ def _fit_again(kept: _Kept, learner: Learner, device: str | torch.device) -> Non
     """Fit `learner` as the run did in its last round.
 
     Raises:
-        LearnerError: that takes more than the labels, or the data, which are not there.
+        LearnerError: the weights are damaged; or it takes more than the labels, or the data, which
+            are not there.
     """
     number, missing = kept.round.round, f"{kept.directory} has no weights of its last round"
+    if kept.digest is not None and (there := [path for path in kept.places if path.exists()]):
+        raise LearnerError(
+            f"{there[0]} is damaged, or of another round: it is not what round {number} wrote; "
+            "put a copy back, or remove it to have the learner fitted again"
+        )
     if getattr(learner, "warm_start", False):
         raise LearnerError(f"{missing}, and with learner.warm_start these cannot be made again")
     try:
@@ -183,8 +203,8 @@ def _fit_again(kept: _Kept, learner: Learner, device: str | torch.device) -> Non
     except Exception as error:  # whatever building a data set raises
         why = str(error) if isinstance(error, ActiveLoopError) else repr(error)
         raise LearnerError(
-            f"{missing} ({kept.weights.name}), so the learner must be fitted again, and the run's "
-            f"data cannot be had for that: {why}"
+            f"{missing}, so the learner must be fitted again, and the run's data cannot be had for "
+            f"that: {why}"
         ) from error
     log.info("%s: the learner is fitted again, on %d labels", missing, kept.round.labels)
     with opened(kept.directory) as store:
