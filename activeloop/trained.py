@@ -106,17 +106,15 @@ def load_trained(
         ConfigError: the learner's settings have no meaning here.
     """
     kept = _read(directory)
-    learner = learner or _learner(kept, device)
     prepare = Preparing(kept.preprocessing, device)
-    while (path := kept.weights()) is None or not learner.load(
-        path, _stand_in(kept, prepare.shape)
-    ):
-        before, kept = kept, _read(directory)
-        if kept.round == before.round:  # else a run under way has put newer ones there
-            _fit_again(kept, learner, device)
-            break
+    empty, before = learner or _learner(kept, device, trained=True), -1
+    while not (loaded := _loaded(kept, empty, prepare.shape)) and kept.round.round != before:
+        # A run under way may have put them elsewhere, or newer ones in their place.
+        before, kept = kept.round.round, _read(directory)
+    if not loaded:
+        empty = _fitted_again(kept, learner, device)
     return Trained(
-        learner=learner,
+        learner=empty,
         prepare=prepare,
         preprocessing=kept.preprocessing,
         classes=kept.known,
@@ -157,14 +155,18 @@ def _read(directory: Path) -> _Kept:
     )
 
 
-def _stand_in(kept: _Kept, shape: tuple[int, ...]) -> Data:
-    """Return data of the run's classes and shape: weights are read for these, not for samples."""
+def _loaded(kept: _Kept, learner: Learner, shape: tuple[int, ...]) -> bool:
+    """Give `learner` the weights of the last round, for samples of `shape`; False without them."""
+    if (path := kept.weights()) is None:
+        return False
+    # Weights are read for these classes and this shape, whatever the samples are.
     nothing, ones = torch.zeros(shape[0]), torch.ones(shape[0])
     blank = TensorSamples(torch.zeros(1, *shape), ["blank"], nothing, ones)
-    return Data(name=kept.data, classes=kept.known, pool=blank)
+    return learner.load(path, Data(name=kept.data, classes=kept.known, pool=blank))
 
 
-def _learner(kept: _Kept, device: str | torch.device) -> Learner:
+def _learner(kept: _Kept, device: str | torch.device, *, trained: bool) -> Learner:
+    """Return the run's learner; one that is trained already needs no weights to start from."""
     from activeloop.runner import build_learner
 
     config = kept.identity["config"]
@@ -175,16 +177,16 @@ def _learner(kept: _Kept, device: str | torch.device) -> Learner:
             "made like it"
         )
     model = dict(config["model"])
-    if model.get("_target_") == "activeloop.models.resnet18":
-        model["weights"] = None  # to start from: those of the run take their place
+    if trained and model.get("_target_") == "activeloop.models.resnet18":
+        model["weights"] = None  # which may not be there any more
     learner: Learner = build_learner(
         OmegaConf.create({**config, "model": model, "device": str(device)})
     )
     return learner
 
 
-def _fit_again(kept: _Kept, learner: Learner, device: str | torch.device) -> None:
-    """Fit `learner` as the run did in its last round.
+def _fitted_again(kept: _Kept, given: Learner | None, device: str | torch.device) -> Learner:
+    """Return the run's learner, or the one `given`, fitted as in the run's last round.
 
     Raises:
         LearnerError: the weights are damaged; or it takes more than the labels, or the data, which
@@ -196,6 +198,7 @@ def _fit_again(kept: _Kept, learner: Learner, device: str | torch.device) -> Non
             f"{there[0]} is damaged, or of another round: it is not what round {number} wrote; "
             "put a copy back, or remove it to have the learner fitted again"
         )
+    learner = given or _learner(kept, device, trained=False)
     if getattr(learner, "warm_start", False):
         raise LearnerError(f"{missing}, and with learner.warm_start these cannot be made again")
     try:
@@ -211,6 +214,7 @@ def _fit_again(kept: _Kept, learner: Learner, device: str | torch.device) -> Non
         indices, labels = read_labels(store, data, number)
     rng = Streams(kept.identity["config"]["seed"]).rng("training", number)
     learner.fit(data, indices, labels, rng)
+    return learner
 
 
 def _data(kept: _Kept, device: str | torch.device) -> Data:

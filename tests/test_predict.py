@@ -406,11 +406,17 @@ def test_pretrained_weights_that_a_training_started_from_are_not_needed(
         "rounds=0",
         size=32,
     )
-    (tmp_path / "imagenet.safetensors").unlink()
+    pretrained = tmp_path / "imagenet.safetensors"
+    start = pretrained.rename(tmp_path / "aside")
     assert cli("predict", "run", images / "test")[0] == 0
     kept = np.load(run / "test_probs" / "round_0000.npy")
-    found = probs_of(rows(tmp_path / "predictions.csv"))
-    assert np.allclose(np.sort(found, 0), np.sort(kept, 0), atol=1e-3)
+    assert np.allclose(probs_of(rows(tmp_path / "predictions.csv")), kept, atol=1e-3)
+    # To be trained again, the network must start from them.
+    (run / "model.safetensors").unlink()
+    fails(cli("predict", "run", images / "test", "--force"), "imagenet.safetensors", "no such file")
+    start.rename(pretrained)
+    assert cli("predict", "run", images / "test", "--force")[0] == 0
+    assert np.allclose(probs_of(rows(tmp_path / "predictions.csv")), kept, atol=1e-3)
 
 
 def test_a_run_made_in_python_needs_a_learner_like_its_own(images, tmp_path):
@@ -422,16 +428,20 @@ def test_a_run_made_in_python_needs_a_learner_like_its_own(images, tmp_path):
         activeloop.predict(tmp_path / "run", images, learner=learner(model="mlp"))
 
 
-def test_damaged_weights_are_refused(run, images, cli):
+def test_damaged_weights_are_refused_and_lost_ones_made_again(run, images, cli, tmp_path):
     path = run / "model.safetensors"
     whole = path.read_bytes()
     for damaged in (whole[:-20], whole[:-1] + bytes([whole[-1] ^ 1])):
         path.write_bytes(damaged)
         fails(cli("predict", "run", images / "test"), "model.safetensors is damaged")
+    path.write_bytes(whole)
+    assert cli("predict", "run", images / "test")[0] == 0
     path.unlink()
-    code, out, _ = cli("predict", "run", images / "test")
+    code, out, _ = cli("predict", "run", images / "test", "--out", "again.csv")
     assert code == 0
     assert "run has no weights of its last round: the learner is fitted again" in out
+    found = [probs_of(rows(tmp_path / name)) for name in ("predictions.csv", "again.csv")]
+    assert np.allclose(*found, rtol=0, atol=1e-5)
 
 
 def test_classes_that_came_after_the_last_training_are_not_known(images, tmp_path):
