@@ -153,6 +153,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "strategies": list_strategies,
         "embed": embed,
         "report": report,
+        "predict": predict,
         "resume": resume,
     }
     if name not in commands:
@@ -183,6 +184,14 @@ def report(arguments: Sequence[str]) -> int:
     from activeloop.report.command import report
 
     report(arguments)
+    return 0
+
+
+def predict(arguments: Sequence[str]) -> int:
+    """Predict new images with the model of a run."""
+    from activeloop.predict_command import predict
+
+    predict(arguments)
     return 0
 
 

@@ -185,6 +185,7 @@ class ActiveLoop:
                 originals or data,
                 about,
             )
+            self.files.keep_preprocessing(data.preprocessing)
             self.files.save_test_labels(test_labels)
             self.stop_set = self._drawn_stop_set(stop_set)
             self._take_up(read_state(self.files.store, data))
