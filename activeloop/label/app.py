@@ -71,9 +71,13 @@ def make_app(
     routes += [
         Route("/", partial(_file, files=files, name="index.html")),
         Route("/static/{name}", partial(_file, files=files)),
-        Route("/images/{id}", partial(_image, images=images, threads=CapacityLimiter(4))),
+        Route(
+            "/images/{id}", partial(_image, images=images, threads=CapacityLimiter(_IMAGE_THREADS))
+        ),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Calls:

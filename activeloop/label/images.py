@@ -29,7 +29,7 @@ CACHE_BYTES = 64 * 2**20
 
 _LOSSLESS_SIDE = 160  # up to which images are kept to the pixel: they are shown enlarged
 # Those that image_folder lists. Pillow knows others that run programs.
-_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
 _ENCODING = 1  # to be raised when the same file is sent as other bytes
 
@@ -81,6 +81,7 @@ class Images:
         self._kept: OrderedDict[tuple[int, Size], Picture] = OrderedDict()
         self._kept_bytes, self._cache_bytes = 0, cache_bytes
         self._lock, self._pixels_lock = Lock(), Lock()
+        Image.init()  # has Pillow know which of its formats this machine has
         self.pixelated = False
         if data.root is None:
             self.pixelated = max(self._array(0).size) <= _LOSSLESS_SIDE
@@ -106,7 +107,10 @@ class Images:
 
     def _path(self, index: int) -> Path:
         assert self._root is not None
-        return self._root / self._keys[index]
+        key = Path(self._keys[index])
+        if key.is_absolute() or ".." in key.parts:  # no listing of a folder has such
+            raise ValueError("it is outside the folder of images")
+        return self._root / key
 
     def _tag(self, index: int, size: Size) -> str:
         """Return a tag of what will be sent, without reading more than the file's times."""
@@ -153,7 +157,8 @@ def _open(path: Path, size: Size) -> Image.Image:
     Raises:
         OSError, ValueError: and others of Pillow, if it cannot be read or is too large.
     """
-    with Image.open(path, formats=_FORMATS) as image:
+    formats = [name for name in _FORMATS if name in Image.OPEN]
+    with Image.open(path, formats=formats) as image:
         image.draft(None, (2 * LARGEST[size],) * 2)  # lets the JPEG decoder skip detail
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"{image.width} x {image.height} pixels are too many")

@@ -222,7 +222,9 @@ class Guard:
 
 def _opens_link(request: Request) -> bool:
     """Return whether this is the link of the terminal being opened."""
-    return request.method == "GET" and request.url.path == "/" and "token" in request.query_params
+    return (
+        request.method == "GET" and request.scope["path"] == "/" and "token" in request.query_params
+    )
 
 
 def _from_elsewhere(request: Request, host: str) -> bool:
@@ -238,7 +240,7 @@ def _from_elsewhere(request: Request, host: str) -> bool:
     # A link to the page may be anywhere.
     opened = headers.get("sec-fetch-mode") == "navigate"
     opened &= headers.get("sec-fetch-dest") == "document"
-    return not (opened and request.method == "GET" and request.url.path == "/")
+    return not (opened and request.method == "GET" and request.scope["path"] == "/")
 
 
 def _is_address(name: str) -> bool:
@@ -251,7 +253,7 @@ def _is_address(name: str) -> bool:
 
 def _refused(request: Request, status: int, why: str) -> Response:
     headers = {"Retry-After": "60"} if status == 429 else None
-    if request.method == "GET" and request.url.path == "/":
+    if request.method == "GET" and request.scope["path"] == "/":
         text = why[0].upper() + why[1:] + "."
         return HTMLResponse(_PAGE.format(head="", text=text), status, headers)
     return JSONResponse({"error": why, "given": None}, status, headers)

@@ -19,7 +19,9 @@ HOST = "127.0.0.1:8765"
 
 
 def given(event=1, label="cat", who="ann"):
-    return Given(event=event, kind="label", label=label, who=who, at="2026-01-01T00:00:00.000+00:00")
+    return Given(
+        event=event, kind="label", label=label, who=who, at="2026-01-01T00:00:00.000+00:00"
+    )
 
 
 def card(index, key="a.png", opinion=None, answer=None):

@@ -119,7 +119,15 @@ def test_a_token_that_others_could_read_is_replaced(tmp_path):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "localhost.", "a b", "", "[::2]"],
+    [
+        "evil.example",
+        "evil.example:8765",
+        "127.0.0.1.evil.example",
+        "localhost.",
+        "a b",
+        "",
+        "[::2]",
+    ],
 )
 def test_names_that_are_not_served_are_refused_whoever_asks(app, host):
     reply = stranger(app).get("/api/status", headers=BEARER | {"host": host})
