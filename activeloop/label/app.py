@@ -25,7 +25,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from activeloop.errors import ActiveLoopError, OrderError
-from activeloop.label.desk import Conflict, Desk
+from activeloop.label.cards import Conflict
+from activeloop.label.desk import Desk
 from activeloop.label.fields import Fields, Malformed, of_address, parsed
 from activeloop.label.images import Images, pool_index
 from activeloop.label.page_files import PageFile, read_page
@@ -87,14 +88,11 @@ class _Calls:
         self._desk, self._images = desk, images
 
     def status(self, fields: Fields) -> Any:
-        who = fields.optional_who()
-        if who is not None:
-            self._desk.heard(who)
-        return self._desk.status(who)
+        return self._desk.status(fields.optional_who())
 
     def next(self, fields: Fields) -> Any:
         cards = self._desk.next(fields.who(), fields.count(), fields.ids("keep"))
-        return {"cards": cards, "round": self._desk.status().round}
+        return {"cards": cards, "round": self._desk.round}
 
     def answer(self, fields: Fields) -> Any:
         who, answers = fields.who(), fields.answers()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from activeloop.label.desk import Said
+from activeloop.label.cards import Said
 
 MOST_CARDS = 200
 _MOST_NAME = 40
@@ -78,10 +78,10 @@ class Fields:
     def name(self, field: str, most: int = _MOST_CLASS_NAME) -> str:
         """Return a name: so many printable characters at most, no spaces at the ends."""
         name = self._values.get(field)
-        if isinstance(name, str) and 1 <= len(name) <= most:
-            if name.isprintable() and name == name.strip():
-                return name
-        self._complain(field, f"1 to {most} printable characters, no spaces at its ends")
+        well = isinstance(name, str) and name.isprintable() and name == name.strip()
+        if not isinstance(name, str) or not well or not 1 <= len(name) <= most:
+            self._complain(field, f"1 to {most} printable characters, no spaces at its ends")
+        return name
 
     def text(self, field: str) -> str | None:
         """Return a text that is there already, the name of a class, or None."""

@@ -90,7 +90,7 @@ class Images:
         return len(self._keys)
 
     def __call__(self, index: int, size: Size) -> Picture:
-        """Return the image of a pool index, scaled down only, or a placeholder that says why not."""
+        """Return the image of a pool index, scaled down only, or a picture that says why not."""
         try:
             etag = self._tag(index, size)
             if (kept := self._find(index, size, etag)) is not None:

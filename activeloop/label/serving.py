@@ -43,10 +43,15 @@ def kept_token(directory: Path, *, new: bool = False) -> str:
             if private and own and not path.is_symlink() and len(token) >= _TOKEN_BYTES:
                 return token
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    path.unlink(missing_ok=True)  # a mode given at the opening counts for new files only
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(token + "\n")
+    write_private(path, token + "\n")
     return token
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    path.unlink(missing_ok=True)  # a mode given at the opening counts for new files only
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 def listen(host: str, port: int, *, exactly: bool) -> socket.socket:

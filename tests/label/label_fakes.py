@@ -80,10 +80,10 @@ class FakeDesk:
     def reopen(self, who):
         self._called("reopen", who)
 
-    def heard(self, who):
-        self._called("heard", who)
+    round = 3
 
     def status(self, who=None):
+        self.asked = who
         return Status(
             run="photos",
             directory="outputs/label/photos",

@@ -1,7 +1,6 @@
 """The label page's calls: what the desk is asked, what is sent back, and what makes no sense."""
 
 import json
-import math
 import os
 
 import pytest
@@ -9,7 +8,7 @@ from label_fakes import FakeDesk, dumps, given, visitor
 
 from activeloop.errors import OrderError, StoreError
 from activeloop.label.app import MOST_BYTES, make_app
-from activeloop.label.desk import Conflict, Said
+from activeloop.label.cards import Conflict, Said
 from activeloop.label.images import Picture
 
 
@@ -67,7 +66,6 @@ def test_calls_reach_the_desk(client, desk, path, body, call):
     ("path", "call"),
     [
         ("card?id=4", ("card", 4)),
-        ("status?who=ann", ("heard", "ann")),
         ("history", ("history", None, None, None, 50)),
         ("history?who=&label=&before=", ("history", None, None, None, 50)),
         ("history?who=7&label=12&before=9&count=3", ("history", "7", "12", 9, 3)),
