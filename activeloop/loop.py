@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -79,7 +79,7 @@ class ActiveLoop:
         query_size: labels a round; or a list, one a round, whose last repeats.
         query_growth: each round asks for this factor more than the one before.
         rounds: queries after the initial set; None: as the budget allows, or 10.
-        budget: labels in all, the initial set included.
+        budget: labels in all, the initial set included; "all": until no sample is left.
         stopping: rules `(rounds) -> reason or None`, such as those of `activeloop.stopping`; the
             first reason ends the run.
         stop_set: size of the stop set, a fixed random part of the pool on which consecutive
@@ -123,7 +123,7 @@ class ActiveLoop:
         query_size: int | Sequence[int] = 20,
         query_growth: float = 1.0,
         rounds: int | None = None,
-        budget: int | None = None,
+        budget: int | Literal["all"] | None = None,
         stopping: Sequence[StoppingRule] = (),
         stop_set: int = 1000,
         audit: float = 0.0,
@@ -165,7 +165,7 @@ class ActiveLoop:
         self.stop_set = (
             StopSet(data.pool, stop_set, self.streams.rng("stop_set")) if stop_set else None
         )
-        check_rules(self.stopping, self._metrics_of_all_rounds())
+        check_rules(self.stopping, self.metrics_of_all_rounds())
         learner.on_epoch = self._on_epoch
 
         self.files = RunFiles(None if directory is None else Path(directory))
@@ -205,7 +205,7 @@ class ActiveLoop:
         except StrategyError as error:
             raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
 
-    def _metrics_of_all_rounds(self) -> list[str]:
+    def metrics_of_all_rounds(self) -> list[str]:
         """Return those metrics that stopping rules may count on."""
         tested = self.evaluate.labels is not None and len(self.evaluate.labels) > 0
         return ["accuracy"] * tested + [*STOP_METRICS] * (self.stop_set is not None)
@@ -348,8 +348,9 @@ class ActiveLoop:
         """
         if self.ended is not None:
             raise OrderError(f"the run is over already: {self.ended}")
-        if self._query is not None and self._answers_since():
-            self.close()
+        with self._lock:
+            if self._query is not None and self._answers_since():
+                self.close()
         if len(self.rounds) < self._closed:
             self._train()
         if not self.rounds:
@@ -383,7 +384,7 @@ class ActiveLoop:
 
     @property
     def query(self) -> Query | None:
-        """The open query, with its answers so far; None: the next `ask` makes one, or it is over."""
+        """The open query, with its answers so far; None: there is none at present."""
         return self._query
 
     @property

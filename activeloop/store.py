@@ -47,7 +47,7 @@ CREATE TABLE events (
     at TEXT NOT NULL,       -- UTC, ISO 8601
     round INTEGER NOT NULL,
     seconds REAL,           -- that the answer took, where known
-    takes_back INTEGER      -- the event that this one takes back: it says what was there before that
+    takes_back INTEGER      -- the event that this one takes back, saying what was there before
 );
 CREATE INDEX events_by_key ON events (key);
 CREATE VIEW labels AS
