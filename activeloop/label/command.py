@@ -1,4 +1,4 @@
-"""`python -m activeloop label`: what is labelled, where the run is kept, and how to reach the page."""
+"""`python -m activeloop label`: what is labelled, where it is kept, how the page is reached."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from activeloop.data.decode import eight_bit
 from activeloop.errors import DataError
@@ -195,7 +195,7 @@ def _reason(error: Exception) -> str:
     """Return why a file cannot be read, without its path."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "no image of a known format"
     text = str(error) or type(error).__name__
     return text[:60].encode("ascii", "replace").decode()

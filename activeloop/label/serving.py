@@ -93,43 +93,35 @@ def _why_not(host: str, port: int, error: OSError) -> str:
     return f"cannot listen at {host}, port {port}: {error.strerror or error}"
 
 
-class Server(uvicorn.Server):
-    """Serves `app` until it is told to stop. It logs no request: the link is one.
+@contextmanager
+def serving(app: ASGIApp, listening: socket.socket) -> Iterator[Thread]:
+    """Serve `app`, behind its `Guard`, in a thread until the body ends; gives the thread.
 
-    Args:
-        app: with its `Guard`.
+    No request is logged: the link is one.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                log_level="warning",
-                server_header=False,
-                proxy_headers=False,  # anybody on this machine could say to come from elsewhere
-                h11_max_incomplete_event_size=16 * 1024,  # of address and headers
-                limit_concurrency=512,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=3,
-            )
-        )
-
-    @contextmanager
-    def running(self, listening: socket.socket) -> Iterator[Thread]:
-        """Serve on `listening` in a thread, which is given, until the body ends."""
-        thread = Thread(target=self.run, args=([listening],), name="label-server", daemon=True)
-        thread.start()
-        try:
-            yield thread
-        finally:
-            self.should_exit = True
-            thread.join(10)
-            listening.close()
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,  # anybody on this machine could say to come from elsewhere
+        h11_max_incomplete_event_size=16 * 1024,  # of address and headers
+        limit_concurrency=512,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run, args=([listening],), name="label-server", daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        server.should_exit = True
+        thread.join(10)
 
 
 def link_of(listening: socket.socket, host: str, token: str) -> str:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from socket import socket
 from threading import Thread
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from activeloop.environment import write_environment
@@ -28,10 +28,10 @@ from activeloop.label.desk import Desk
 from activeloop.label.images import Images
 from activeloop.label.security import Credentials, Guard, hosts_of, is_loopback
 from activeloop.label.serving import (
-    Server,
     kept_token,
     link_of,
     listen,
+    serving,
     warning_of,
     write_private,
 )
@@ -97,9 +97,7 @@ def _loop(wanted: Wanted) -> tuple[ActiveLoop, StoppingRule | None]:
     return loop, None if isinstance(rule, Never) else rule
 
 
-def _serve(
-    wanted: Wanted, listening: Any, loop: ActiveLoop, rule: StoppingRule | None
-) -> None:
+def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRule | None) -> None:
     directory, config = wanted.directory, wanted.config
     original = None if loop.data.embeddings is None else partial(original_pool, config, build_data)
     images = Images(loop.data, original)
@@ -117,7 +115,7 @@ def _serve(
         any_address=not is_loopback(wanted.host),
     )
     link = link_of(listening, wanted.host, token)
-    with _signals() as stopped, Server(guard).running(listening) as thread:
+    with _signals() as stopped, serving(guard, listening) as thread:
         desk.start()
         _welcome(wanted, loop, link, port)
         try:
