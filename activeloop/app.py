@@ -154,6 +154,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "embed": embed,
         "report": report,
         "label": label,
+        "resume": resume,
     }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
@@ -192,6 +193,13 @@ def label(arguments: Sequence[str]) -> int:
 
     label(arguments)
     return 0
+
+
+def resume(arguments: Sequence[str]) -> int:
+    """Go on with runs that were stopped, from what is in their directories."""
+    from activeloop.resuming import resume
+
+    return resume(arguments)
 
 
 def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:
