@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,15 @@ from activeloop.changes import NEW_SAMPLES, NewSamples
 from activeloop.checks import whole
 from activeloop.config import config_dir, register, strategy_name
 from activeloop.errors import ConfigError
-from activeloop.resuming import begun_in, config_of
-from activeloop.run_files import shown
-from activeloop.runner import CONFIG_FILE
+from activeloop.resuming import Begun, begun_in, config_of
+from activeloop.run_files import differences, flat, shown
+from activeloop.runner import CONFIG_FILE, check_complete, identity_of
 
 PORT = 8765
 _PACKAGES = ("starlette", "uvicorn")
-_EXAMPLE = "label data=image_folder data.root=photos 'data.classes=[cat,dog]'"
+# Of every run that people label, unless they say otherwise.
+_OWN = {"experiment": "label", "oracle": "people"}
+_EXAMPLE = "python -m activeloop label data=image_folder data.root=photos 'data.classes=[cat,dog]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,7 @@ class Wanted:
     Attributes:
         config: of the run.
         directory: of the run.
+        typed: how it is typed from here.
         about: what is kept with the run beside its config: `run` names it for reports.
         working_directory: from which its relative paths lead; None: from here.
         new_samples: what to do with images that came since the run began.
@@ -47,6 +51,7 @@ class Wanted:
 
     config: DictConfig
     directory: Path
+    typed: str
     about: dict[str, Any]
     working_directory: str | None
     new_samples: NewSamples
@@ -94,6 +99,9 @@ def _wanted(given: argparse.Namespace) -> Wanted:
         config, about, working_directory = _kept(directory)
     elif words:
         config, directory, about = _composed(words)
+        if (directory / "run.db").is_file():
+            directory = directory.resolve()
+            about, working_directory = _continued(directory, config)
     else:
         raise ConfigError(
             f"what is to be labelled? {_EXAMPLE}, or the directory of a run to go on with"
@@ -101,6 +109,7 @@ def _wanted(given: argparse.Namespace) -> Wanted:
     return Wanted(
         config=config,
         directory=directory,
+        typed=shlex.quote(shown(directory)),
         about=about,
         working_directory=working_directory,
         new_samples=given.new_samples,
@@ -122,6 +131,7 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any
         whole_config = compose("config", [*own, *overrides], return_hydra_config=True)
     names = [str(name) for name in whole_config if name != "hydra"]
     config = OmegaConf.masked_copy(whole_config, names)
+    check_complete(config)
     if config.seeds is not None:
         raise ConfigError("people label one run at a time: leave out seeds")
     choice = str(whole_config.hydra.runtime.choices.data)
@@ -136,10 +146,6 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any
     if "hydra.run.dir" in named:
         directory = Path(whole_config.hydra.run.dir)
     return config, directory, {"run": labels, "home": "."}
-
-
-# Of every run that people label, unless they say otherwise.
-_OWN = {"experiment": "label", "oracle": "people"}
 
 
 def _name(config: DictConfig, choice: str) -> str:
@@ -160,14 +166,51 @@ def _kept(directory: Path) -> tuple[DictConfig, dict[str, Any], str | None]:
     if not any((directory / name).is_file() for name in ("run.db", CONFIG_FILE)):
         raise ConfigError(f"{shown(directory)} holds no run; a new one: {_EXAMPLE}")
     register()
+    begun = _begun(directory)
+    return config_of(directory, begun), begun.about, begun.environment.get("working_directory")
+
+
+def _continued(directory: Path, config: DictConfig) -> tuple[dict[str, Any], str | None]:
+    """Return what is kept beside the run in `directory`, and where it began, if `config` is its.
+
+    Raises:
+        ConfigError: it is another run's; what differs, and what to do.
+    """
+    begun = _begun(directory)
+    place = begun.environment.get("working_directory")
+    settings = {} if begun.identity is None else begun.identity["config"]
+    root = settings.get("data", {}).get("root")
+    # The same folder by another path is the same folder.
+    if root is not None and _resolved(root, place) == _resolved(config.data.get("root"), None):
+        config.data.root = root
+    if settings and (changed := differences(flat(settings), flat(identity_of(config)))):
+        typed = shlex.quote(shown(directory))
+        raise ConfigError(
+            f"{shown(directory)} holds a run with other settings ({changed}): python -m activeloop "
+            f"label {typed} goes on with it, python -m activeloop branch {typed} begins one with "
+            "others from its labels, and hydra.run.dir=DIR one without them"
+        )
+    return begun.about, place
+
+
+def _resolved(root: object, place: str | None) -> Path | None:
+    return (Path(place or ".") / Path(str(root)).expanduser()).resolve() if root else None
+
+
+def _begun(directory: Path) -> Begun:
+    """Return what the directory of a run says of it.
+
+    Raises:
+        ConfigError: it is not labelled by people.
+        StoreError: another process has it, or it cannot be read.
+    """
     begun = begun_in(directory)
     if not begun.about["run"].get("labelled_by_people"):
         raise ConfigError(
             f"the run in {shown(directory)} was not labelled by people: python -m activeloop "
-            "branch starts another from its labels"
+            "branch begins another from its labels"
         )
-    place = begun.environment.get("working_directory")
-    return config_of(directory, begun), begun.about, None if place is None else str(place)
+    return begun
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 import time
@@ -38,7 +37,7 @@ from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
 from activeloop.report.curves import draw_curve
 from activeloop.resuming import working_in
-from activeloop.run_files import named_errors, shown
+from activeloop.run_files import named_errors
 from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
 from activeloop.stopping import Never
 from activeloop.types import Data, Round, Samples, StoppingRule
@@ -58,9 +57,6 @@ def label_run(wanted: Wanted) -> None:
     """
     port = PORT if wanted.port is None else wanted.port
     with closing(listen(wanted.host, port, exactly=wanted.port is not None)) as listening:
-        taken = listening.getsockname()[1]
-        if wanted.port is None and taken != PORT:
-            print(f"port {PORT} is in use: taking {taken}")
         announce(wanted.directory, wanted.config, wanted.about)
         with working_in(wanted.working_directory), logging_to(wanted.directory):
             _label_at(wanted, listening)
@@ -114,14 +110,14 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
         _welcome(wanted, loop, link, port)
         try:
             with _opened(directory, link) if wanted.browser else nullcontext():
-                _wait(loop, stopped, thread, partial(_wrap_up, loop, directory))
+                _wait(loop, stopped, thread, partial(_wrap_up, loop, wanted))
         finally:
             ended = desk.stop(_PATIENCE)
     if not ended:
         print("a network was being trained: that round is done again when the run goes on")
     print(
-        f"stopped: {loop.pool.n_labelled} labels are safe in {shown(directory)}; "
-        f"python -m activeloop label {_typed(directory)} goes on"
+        f"stopped: {loop.pool.n_labelled} labels are safe in {wanted.typed}; "
+        f"python -m activeloop label {wanted.typed} goes on"
     )
 
 
@@ -129,10 +125,12 @@ def _welcome(wanted: Wanted, loop: ActiveLoop, link: str, port: int) -> None:
     """Say where the page is, where the labels go, and how to stop."""
     if warning := warning_of(wanted.host, port):
         print(warning, file=sys.stderr)
+    if wanted.port is None and port != PORT:
+        print(f"port {PORT} is in use: the page is at {port}")
     there = loop.pool.n_labelled
     going_on = f" ({there} are there)" if there else ""
     print(f"{loop.data.name}: {len(loop.pool):,} images, classes {', '.join(loop.data.classes)}")
-    print(f"labels are kept in {shown(wanted.directory)}{going_on}; Ctrl-C stops, at any time")
+    print(f"labels are kept in {wanted.typed}{going_on}; Ctrl-C stops, at any time")
     print(f"the page: {link}", flush=True)
 
 
@@ -151,12 +149,12 @@ def _wait(
                 wrap_up()
 
 
-def _wrap_up(loop: ActiveLoop, directory: Path) -> None:
+def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
     """Leave the curve of a run that is over, and say what can be done with it."""
+    directory, typed = wanted.directory, wanted.typed
     with named_errors(directory):
         draw_curve(loop.rounds, directory / "curve.png", title=loop.data.name)
-    typed = _typed(directory)
-    print(f"{loop.ended}: {loop.pool.n_labelled} labels, files in {shown(directory)}")
+    print(f"{loop.ended}: {loop.pool.n_labelled} labels, files in {typed}")
     if (directory / "model.safetensors").exists():
         print(f"label other images: python -m activeloop predict {typed} FOLDER")
     print(f"labels for other programs: python -m activeloop export {typed} --format csv")
@@ -230,7 +228,3 @@ def _has_display() -> bool:
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _typed(directory: Path) -> str:
-    return shlex.quote(shown(directory))
