@@ -27,6 +27,8 @@ PORT = 8765
 _PACKAGES = ("starlette", "uvicorn")
 # Of every run that people label, unless they say otherwise.
 _OWN = {"experiment": "label", "oracle": "people"}
+# Of images in a folder, which are seldom as small as those that its own 32 pixels are meant for.
+_OWN_OF_FOLDERS = {"data.size": "64"}
 _EXAMPLE = "python -m activeloop label data=image_folder data.root=photos 'data.classes=[cat,dog]'"
 
 
@@ -125,8 +127,11 @@ def _wanted(given: argparse.Namespace) -> Wanted:
 def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any]]:
     """Return the config of the overrides, its directory, and what is kept beside it."""
     register()
-    named = [each.key_or_group for each in OverridesParser.create().parse_overrides([*overrides])]
-    own = [f"{key}={value}" for key, value in _OWN.items() if key not in named]
+    parsed = OverridesParser.create().parse_overrides([*overrides])
+    named = {each.key_or_group: each.value() for each in parsed}
+    from_folder = named.get("data", "image_folder") == "image_folder"
+    own_settings = _OWN | (_OWN_OF_FOLDERS if from_folder else {})
+    own = [f"{key}={value}" for key, value in own_settings.items() if key not in named]
     with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
         whole_config = compose("config", [*own, *overrides], return_hydra_config=True)
     names = [str(name) for name in whole_config if name != "hydra"]
