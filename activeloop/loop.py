@@ -532,13 +532,13 @@ class ActiveLoop:
     def _due(self, round: int) -> Fit:
         """Return what round `round` is fitted on: what was known when its query was closed."""
         store = self.files.store
+        until, classes = store.horizon(round)
         with self._lock:
-            until, classes = store.horizon(round)
             data = dataclasses.replace(self.data, classes=self.data.classes[:classes])
-            if store.last_event() == until:
-                indices, labels = self.pool.labelled, self.pool.labels
-            else:
-                indices, labels = read_labels(store, data, round)
+            as_then = store.last_event() == until
+            indices, labels = self.pool.labelled, self.pool.labels
+        if not as_then:
+            indices, labels = read_labels(store, data, round)
         return Fit(
             data=data, indices=indices, labels=labels, rng=self.streams.rng("training", round)
         )
