@@ -187,7 +187,9 @@ class App {
   }
 
   async changeName(must = false) {
-    const name = await askName(this.who, this.status.people, must);
+    let name = null;
+    do name = await askName(this.who, this.status.people);
+    while (must && name === null); // without a name there is nothing behind the question
     if (name === null || name === this.who) return;
     const first = this.who === null;
     this.who = name;
