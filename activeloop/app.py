@@ -153,6 +153,8 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "strategies": list_strategies,
         "embed": embed,
         "report": report,
+        "label": label,
+        "resume": resume,
     }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
@@ -183,6 +185,21 @@ def report(arguments: Sequence[str]) -> int:
 
     report(arguments)
     return 0
+
+
+def label(arguments: Sequence[str]) -> int:
+    """Open a page on which people label, and run the loop behind it."""
+    from activeloop.label.command import label
+
+    label(arguments)
+    return 0
+
+
+def resume(arguments: Sequence[str]) -> int:
+    """Go on with runs that were stopped, from what is in their directories."""
+    from activeloop.resuming import resume
+
+    return resume(arguments)
 
 
 def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from activeloop.errors import OrderError, StoreError, StrategyError
 from activeloop.evaluation import Evaluation
 from activeloop.initial import Initial
 from activeloop.journal import (
+    State,
     check_keys,
     checked_answers,
     checked_changes,
@@ -79,7 +80,7 @@ class ActiveLoop:
         query_size: labels a round; or a list, one a round, whose last repeats.
         query_growth: each round asks for this factor more than the one before.
         rounds: queries after the initial set; None: as the budget allows, or 10.
-        budget: labels in all, the initial set included.
+        budget: labels in all, the initial set included; "all": until no sample is left.
         stopping: rules `(rounds) -> reason or None`, such as those of `activeloop.stopping`; the
             first reason ends the run.
         stop_set: size of the stop set, a fixed random part of the pool on which consecutive
@@ -95,8 +96,13 @@ class ActiveLoop:
         identity: what else makes this run this run (the composed config, say); a directory that
             holds a run of another identity is refused.
         listeners: are told how the run goes.
+        originals: the samples before embedding took their place; None: those of `data`. Their keys
+            are kept, so that a run that goes on can say what changed.
+        about: what else to keep with a run that begins, by name, as JSON.
 
     Attributes:
+        least_classes: how many classes must have a label before the first round; the initial set is
+            asked for again, of other samples, until they have. 1 unless set.
         rounds: the finished rounds.
         pool: which samples are labelled.
         ended: why the run is over, or None.
@@ -121,7 +127,7 @@ class ActiveLoop:
         query_size: int | Sequence[int] = 20,
         query_growth: float = 1.0,
         rounds: int | None = None,
-        budget: int | None = None,
+        budget: int | Literal["all"] | None = None,
         stopping: Sequence[StoppingRule] = (),
         stop_set: int = 1000,
         audit: float = 0.0,
@@ -132,6 +138,8 @@ class ActiveLoop:
         neighbors: NeighborSearch | None = None,
         identity: Mapping[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
+        originals: Data | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         check_keys(data)
         seed, query_size = plain(seed), plain(query_size)
@@ -160,35 +168,50 @@ class ActiveLoop:
         self.pool = Pool(len(data.pool))
         self.audit = Audit(audit)
         self.audit.check(self.schedule)
-        self.stop_set = (
-            StopSet(data.pool, stop_set, self.streams.rng("stop_set")) if stop_set else None
-        )
-        check_rules(self.stopping, self._metrics_of_all_rounds())
+        self._compares = stop_set > 0
+        check_rules(self.stopping, self.metrics_of_all_rounds())
         learner.on_epoch = self._on_epoch
 
-        self.files = RunFiles(None if directory is None else Path(directory))
         settings: dict[str, Any] = {
             "strategy": described(strategy),
             "learner": name_of(type(learner)),
         }
         settings |= {"measures": measures, "stop_set": stop_set, "audit": self.audit.share}
         settings |= {"seed": seed, **dataclasses.asdict(self.schedule)}
-        self.files.claim(
-            {
-                "data": {"name": data.name, "classes": list(data.classes), **data.fingerprints},
-                "config": dict(identity) if identity is not None else settings,
-            }
-        )
-        self.files.keep_pool_size(len(data.pool))
-        self.files.save_test_labels(test_labels)
-        if self.stop_set is not None:
-            self.files.save_stop_indices(self.stop_set.indices)
-        state = read_state(self.files.store, data)
-        self.data = dataclasses.replace(data, classes=state.classes)
+        self.files = RunFiles(None if directory is None else Path(directory))
+        try:
+            self.files.claim(
+                {
+                    "data": data_identity(data),
+                    "config": dict(identity) if identity is not None else settings,
+                },
+                originals or data,
+                about,
+            )
+            self.files.save_test_labels(test_labels)
+            self.stop_set = self._drawn_stop_set(stop_set)
+            self._take_up(read_state(self.files.store, data))
+        except BaseException:
+            self.files.close()  # another run's, or another process's turn
+            raise
+
+    def _drawn_stop_set(self, size: int) -> StopSet | None:
+        """Return the stop set: where samples joined the pool, that of when the run began."""
+        if size == 0:
+            return None
+        within = self.files.first_pool_size(len(self.data.pool))
+        drawn = StopSet(self.data.pool, size, self.streams.rng("stop_set"), within)
+        self.files.save_stop_indices(drawn.indices)
+        return drawn
+
+    def _take_up(self, state: State) -> None:
+        """Go on from where the run in the directory has come to."""
+        self.data = dataclasses.replace(self.data, classes=state.classes)
         self.pool.label(state.answers)
         self.rounds: list[Round] = state.rounds
         self.ended: str | None = state.ended
         self._closed: int = state.closed
+        self.least_classes = 1
         self._query: Query | None = None if state.ended else state.query
         # Of the learner as it is: classes may be added after it was fitted.
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
@@ -202,10 +225,10 @@ class ActiveLoop:
         except StrategyError as error:
             raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
 
-    def _metrics_of_all_rounds(self) -> list[str]:
+    def metrics_of_all_rounds(self) -> list[str]:
         """Return those metrics that stopping rules may count on."""
         tested = self.evaluate.labels is not None and len(self.evaluate.labels) > 0
-        return ["accuracy"] * tested + [*STOP_METRICS] * (self.stop_set is not None)
+        return ["accuracy"] * tested + [*STOP_METRICS] * self._compares
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -285,6 +308,7 @@ class ActiveLoop:
         answers: Mapping[int, Answer | None],
         annotator: str = "user",
         seconds: float | None = None,
+        takes_back: int | None = None,
     ) -> None:
         """Take answers to any samples of the pool, asked for or not: on disk when it returns.
 
@@ -295,6 +319,7 @@ class ActiveLoop:
             answers: by pool index; they take the place of those there are, and None takes one back.
             annotator: who answered.
             seconds: how long each answer took, where that is known.
+            takes_back: number of the event that this takes back, where it is somebody's undo.
 
         Raises:
             OrderError: an index is outside the pool, or an answer is none; nothing is recorded.
@@ -305,22 +330,35 @@ class ActiveLoop:
                 raise OrderError(
                     f"index {outside[0]} is outside the pool of {len(self.pool)} samples"
                 )
-            self._keep_answers(told, annotator, seconds)
+            self._keep_answers(told, annotator, seconds, takes_back)
 
     def close(self) -> None:
         """End the open query early: what has no answer goes back to the pool.
 
         Raises:
-            OrderError: no query is open, or no sample at all is labelled yet.
+            OrderError: no query is open, or too few classes have a label yet.
         """
         with self._lock:
             if self._query is None:
                 raise OrderError("there is no open query to close")
-            if self.pool.n_labelled == 0:
+            if (classes := self.pool.n_classes) == 0:
                 raise OrderError("cannot close the initial query before any sample has a label")
+            if classes < self.least_classes:
+                raise OrderError(
+                    f"labels of {self.least_classes} classes are needed, and there are of {classes}"
+                )
             write_answers(self.files.store, self.data, self._query.round, {}, "", closes=True)
             self._query = None
             self._closed += 1
+
+    def close_again(self) -> None:
+        """Have a round that could not be trained take the answers that came since its query closed.
+
+        The same fit would fail again. No effect where no round waits to be trained.
+        """
+        with self._lock:
+            if self._query is None and len(self.rounds) < self._closed:
+                write_answers(self.files.store, self.data, self._closed - 1, {}, "", closes=True)
 
     def finish(self, reason: str) -> None:
         """Fit on all answers there are, if that is not done yet, and end the run.
@@ -330,8 +368,9 @@ class ActiveLoop:
         """
         if self.ended is not None:
             raise OrderError(f"the run is over already: {self.ended}")
-        if self._query is not None and self._answers_since():
-            self.close()
+        with self._lock:
+            if self._query is not None and self._answers_since():
+                self.close()
         if len(self.rounds) < self._closed:
             self._train()
         if not self.rounds:
@@ -363,19 +402,42 @@ class ActiveLoop:
             self.data = dataclasses.replace(self.data, classes=classes)
             return self.data.n_classes - 1
 
+    @property
+    def query(self) -> Query | None:
+        """The open query, with its answers so far; None: there is none at present."""
+        return self._query
+
+    @property
+    def round(self) -> int:
+        """Number of the open query, or of the one that is made next."""
+        return self._closed
+
+    def network(self) -> Learner:
+        """Return the learner as the last round left it; for the thread that asks.
+
+        Raises:
+            OrderError: no round is done.
+        """
+        if not self.rounds:
+            raise OrderError("there is no network before the first round")
+        self._restore_learner()
+        return self.learner
+
     # -- its steps --------------------------------------------------------------------------
 
     def _keep_answers(
-        self, told: Mapping[int, Answer | None], annotator: str, seconds: float | None
+        self,
+        told: Mapping[int, Answer | None],
+        annotator: str,
+        seconds: float | None,
+        takes_back: int | None = None,
     ) -> None:
         """Store answers, then record them; they close the open query if none is missing."""
         query = self._query  # one that is being made will find them answered
         answered = _answered(query, told) if query is not None else {}
         whole = query is not None and len(answered) == len(query.indices)
-        now = {index: self.pool.answer(index) for index in told}
-        labelled = self.pool.n_labelled + _labels_in(told) - _labels_in(now)
         # A first query of which all was skipped leaves nothing to train on: it is asked again.
-        closes = whole and labelled > 0
+        closes = whole and self._classes_with(told) >= self.least_classes
         write_answers(
             self.files.store,
             self.data,
@@ -384,6 +446,7 @@ class ActiveLoop:
             annotator,
             closes=closes,
             seconds=seconds,
+            takes_back=takes_back,
         )
         self.pool.change(told)
         if query is not None:
@@ -391,6 +454,13 @@ class ActiveLoop:
         self._closed += closes
         if whole and not closes:
             skip_query(self.files.store)
+
+    def _classes_with(self, told: Mapping[int, Answer | None]) -> int:
+        """Return how many classes have a label when `told` is recorded."""
+        kept = ~np.isin(self.pool.labelled, list(told))
+        return len(
+            {*self.pool.labels[kept].tolist()} | {a for a in told.values() if isinstance(a, int)}
+        )
 
     def _answers_since(self) -> bool:
         """Return whether an answer was given since the last query was closed."""
@@ -421,8 +491,8 @@ class ActiveLoop:
             metrics=metrics,
         )
         round = with_readings(self.stopping, [*self.rounds, round])
-        self.files.save_round(self.learner, number, test_probs, stop_probs)
-        self.files.store.add_round(round)
+        weights = self.files.save_round(self.learner, number, test_probs, stop_probs)
+        self.files.store.add_round(round, weights)
         self.rounds.append(round)
         self._fitted = True
         self.files.drop_older_weights(number)
@@ -563,7 +633,7 @@ class ActiveLoop:
         assert self._query is not None
         answered = {index: answer for index, answer in given.items() if answer is not None}
         self._query = dataclasses.replace(self._query, answered=answered)
-        if len(answered) == len(given) and self.pool.n_labelled:
+        if len(answered) == len(given) and self.pool.n_classes >= self.least_classes:
             self.close()
 
     def _next_size(self) -> tuple[int, str]:
@@ -596,8 +666,9 @@ class ActiveLoop:
         if not self._fitted:
             if self._warm_start:
                 raise StoreError(
-                    f"learner.warm_start needs the weights of round {last.round}, and they are not "
-                    f"kept in {self.files.directory or 'memory'}"
+                    f"learner.warm_start needs the weights of round {last.round}, and "
+                    f"{self.files.weights_name(last.round)} is not there, or damaged: put a copy "
+                    "back"
                 )
             self._fit(self._due(last.round))
             self._fitted = True
@@ -622,13 +693,13 @@ class ActiveLoop:
         seconds[0] = clock() - start
 
 
+def data_identity(data: Data) -> dict[str, Any]:
+    """Return what makes data those of a run."""
+    return {"name": data.name, "classes": list(data.classes), **data.fingerprints}
+
+
 def _answered(query: Query, told: Mapping[int, Answer | None]) -> dict[int, Answer]:
     """Return the answers to `query` with those of `told`."""
     given: dict[int, Answer | None] = {**query.answered, **told}
     answers = {index: given.get(index) for index in query.indices.tolist()}
     return {index: answer for index, answer in answers.items() if answer is not None}
-
-
-def _labels_in(answers: Mapping[int, Answer | None]) -> int:
-    """Return how many of `answers` are classes."""
-    return sum(isinstance(answer, int) for answer in answers.values())
