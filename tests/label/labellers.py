@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from selenium.webdriver.common.keys import Keys
 
-PATIENCE = 4.0  # seconds until something that must come is missed
+PATIENCE = 20.0  # seconds until something that must come is missed
 
 
 class Labeller:
@@ -23,8 +25,8 @@ class Labeller:
         self.driver = driver
         self.window = window or driver.current_window_handle
 
-    def open(self, url: str, name: str | None = "Ann") -> Labeller:
-        """Load the page and say who is there."""
+    def open(self, url: str, name: str | None = None) -> Labeller:
+        """Load the page; with a name, answer the question for one."""
         self.driver.switch_to.window(self.window)
         self.driver.get(url)
         if name is not None:
@@ -32,6 +34,19 @@ class Labeller:
             self.type(name, Keys.ENTER)
             self.wait(lambda: not self.shown("dialog"), "the end of the dialog")
         return self
+
+    @contextmanager
+    def known_as(self, name: str) -> Iterator[None]:
+        """Be known by a name wherever none is kept yet: nobody is asked for one."""
+        script = f"""
+            const name = "activeloop label name";
+            localStorage[name] ??= {json.dumps(name)};
+        """
+        added = self.driver.execute_cdp_cmd(
+            "Page.addScriptToEvaluateOnNewDocument", {"source": script}
+        )
+        yield
+        self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
     def do(self, script: str, *arguments: object) -> Any:
         if self.driver.current_window_handle != self.window:
@@ -42,7 +57,7 @@ class Labeller:
         end = time.monotonic() + PATIENCE
         while not (value := told()):
             assert time.monotonic() < end, f"{what} did not come; the page: {self.text('body')}"
-            time.sleep(0.01)
+            time.sleep(0.02)
         return value
 
     def type(self, *keys: str) -> None:
@@ -95,6 +110,11 @@ class Labeller:
             )
         )
 
+    def has_loaded(self, part: str) -> bool:
+        """Return whether something with this in its address has come from the server."""
+        script = "return performance.getEntriesByType('resource').some((e) => e.name.includes(%s))"
+        return bool(self.do(script % json.dumps(part)))
+
     def says(self, text: str, selector: str = "body") -> None:
         self.wait(lambda: text in self.text(selector), repr(text))
 
@@ -137,9 +157,11 @@ def other_person(driver: Any, url: str) -> tuple[Labeller, str]:
     return Labeller(driver), url.replace("127.0.0.1", "localhost")
 
 
-#: Measures, in the page, the milliseconds from a key to the frame that has the next image.
+#: Measures, in the page, the milliseconds from a key to the frame that has the next image, and
+#: counts the images that were not there yet when their turn came.
 STOPWATCH = """
 window.delays = [];
+window.late = 0;
 let pressed = null;
 addEventListener("keydown", (event) => (pressed = event.timeStamp), true);
 new MutationObserver(() => {
@@ -147,8 +169,10 @@ new MutationObserver(() => {
   const from = pressed;
   pressed = null;
   const image = document.querySelector(".stage img");
-  const at = () => requestAnimationFrame(() => setTimeout(() => window.delays.push(performance.now() - from)));
-  if (image?.complete) at();
-  else image?.addEventListener("load", at);
+  const take = () => window.delays.push(performance.now() - from);
+  const at = () => requestAnimationFrame(() => setTimeout(take));
+  if (image?.complete) return at();
+  window.late += 1;
+  image?.addEventListener("load", at);
 }).observe(document.querySelector(".stage"), { childList: true });
 """

@@ -64,14 +64,15 @@ export class Ahead {
     this.#answered.delete(id);
   }
 
-  /** Have at least five ahead, if there are as many. `renew`: give up what is ahead now.
+  /** Have at least five ahead, if there are as many. `renew`: give up what is ahead now; `check`:
+   * ask which are ours still, even if there are enough.
    * Resolves to whether the current card is ours still; rejects with a Failure. */
-  fill({ renew = false } = {}) {
-    if (!renew && this.#cards.length > LOW) return Promise.resolve(true);
+  fill({ renew = false, check = false } = {}) {
+    if (!renew && !check && this.#cards.length > LOW) return Promise.resolve(true);
     if (this.#filling) {
       this.#again ??= this.#filling.catch(() => {}).then(() => {
         this.#again = null;
-        return this.fill({ renew });
+        return this.fill({ renew, check });
       });
       return this.#again;
     }

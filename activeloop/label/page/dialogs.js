@@ -31,7 +31,7 @@ async function typed({ heading, text, label, value = "", longest, known = [], ch
   field.value = value ?? "";
   const dialog = h("dialog", { "aria-label": heading });
   const take = (choice) => {
-    const said = field.value.trim().normalize("NFC");
+    const said = field.value.trim().replace(/\s+/g, " ").normalize("NFC");
     trouble.textContent = wrong(said);
     if (trouble.textContent) {
       field.focus();
@@ -68,6 +68,7 @@ async function typed({ heading, text, label, value = "", longest, known = [], ch
 }
 
 const LONGEST_NAME = 40;
+const UNSEEN = /\p{C}/u;
 
 export async function askName(name, people) {
   const here = new Set(people.filter((person) => person.here && person.name !== name).map((person) => person.name));
@@ -82,7 +83,7 @@ export async function askName(name, people) {
     choices: [["Start", "start"]],
     wrong: (text) => {
       if (!text) return "Type a name, as in “Ann”.";
-      if (/\p{C}/u.test(text)) return "The name holds a character that cannot be seen. Type it anew.";
+      if (UNSEEN.test(text)) return "The name holds a character that cannot be seen. Type it anew.";
       if (!here.has(text) || warned === text) return "";
       warned = text;
       return `${text} is labelling in another window right now. If that is you, press Start again; if not, choose another name.`;
@@ -101,6 +102,7 @@ export const askClass = (classes, forImage) =>
     choices: forImage ? [["Add, and this image is one", "use"], ["Only add", "add"]] : [["Add", "add"]],
     wrong: (text) => {
       if (!text) return "Type the name of the class.";
+      if (UNSEEN.test(text)) return "The name holds a character that cannot be seen. Type it anew.";
       const same = classes.find((name) => name.toLowerCase() === text.toLowerCase());
       return same === undefined ? "" : `There is a class “${same}” already.`;
     },
