@@ -174,5 +174,5 @@ new MutationObserver(() => {
   if (image?.complete) return at();
   window.late += 1;
   image?.addEventListener("load", at);
-}).observe(document.querySelector(".stage"), { childList: true });
+}).observe(document.querySelector(".pane"), { childList: true });
 """

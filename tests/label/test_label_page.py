@@ -246,11 +246,11 @@ def test_small_images_are_not_blurred_and_large_ones_can_be_looked_at_closely(at
     whole = person.do(width)
     assert whole > 300
     person.type("z")
-    person.wait(lambda: person.shown(".stage.close"), "the image closer")
-    assert person.do("return document.querySelector('.stage').scrollHeight") > 700
+    person.wait(lambda: person.shown(".pane.close"), "the image closer")
+    assert person.do("return document.querySelector('.pane').scrollHeight") > 700
     person.type("1")  # the keys stay
     person.see(1)
-    assert not person.shown(".stage.close")
+    assert not person.shown(".pane.close")
 
 
 # -- nothing is lost -------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ const MOST = 50; // asked for at once
 const LOW = 3; // so many left: ask for more
 
 const SMALL = 160; // pixels; what is smaller is shown pixel by pixel
+const BLOWN_UP = 9; // times its size at most: beyond, the eye sees squares, and no image
 
 /** A card with its image; `ready` when it can be drawn without delay, with whether it can. */
 export function loaded(card, size = "large") {
@@ -18,7 +19,11 @@ export function loaded(card, size = "large") {
   const shown = { card, image, ready: null };
   shown.ready = image.decode().then(
     () => {
-      if (Math.max(image.naturalWidth, image.naturalHeight) <= SMALL) image.classList.add("small");
+      const longest = Math.max(image.naturalWidth, image.naturalHeight);
+      if (longest <= SMALL) {
+        image.classList.add("small");
+        image.style.maxWidth = image.style.maxHeight = `${Math.max(SMALL, BLOWN_UP * longest)}px`;
+      }
       return true;
     },
     () => false,

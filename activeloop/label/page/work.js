@@ -55,7 +55,7 @@ export class Work {
       { class: "work", "aria-label": "One image" },
       this.title,
       this.asked,
-      h("div", { class: "sight" }, this.stage.frame, this.hints),
+      h("div", { class: "sight" }, this.stage.element, this.hints),
       this.reason,
       this.classes.element,
       this.actions,
