@@ -168,8 +168,8 @@ def test_from_200_images_to_a_model(photos, browser, tmp_path):
     page.says("drawn at random, round", ".estimate")
     page.click("Finish", ".panel")
     page.click("Finish", "dialog")
-    page.says("finished by Ann", ".end")
-    window.says("finished by Ann", ".end")
+    page.says("Finished by Ann", ".end")
+    window.says("Finished by Ann", ".end")
     noise = [line for line in page.complaints() if "Failed to load resource" not in line]
     assert noise == []
     sitting.stop()

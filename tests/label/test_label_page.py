@@ -244,10 +244,10 @@ def test_small_images_are_not_blurred_and_large_ones_can_be_looked_at_closely(at
     person.wait(lambda: person.do(rendering) == "pixelated", "pixels")
     width = "return document.querySelector('.stage img').getBoundingClientRect().width"
     whole = person.do(width)
-    assert whole > 300
+    assert whole > 200
     person.type("z")
     person.wait(lambda: person.shown(".pane.close"), "the image closer")
-    assert person.do("return document.querySelector('.pane').scrollHeight") > 700
+    assert person.do("return document.querySelector('.pane').scrollHeight") > 500
     person.type("1")  # the keys stay
     person.see(1)
     assert not person.shown(".pane.close")
@@ -527,7 +527,7 @@ def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
     assert "finished" not in desk.changes
     person.click("Finish", ".panel")
     person.click("Finish", "dialog")
-    person.says("finished by hand", ".end")
+    person.says("Finished by hand", ".end")
     commands = person.texts(".command")
     assert "python -m activeloop predict '/runs/my photos' photos --out predictions.csv" in commands
     person.click("Go on labelling", ".end")
@@ -650,7 +650,10 @@ def test_the_name_is_asked_once_and_a_name_in_use_is_pointed_out(at_work):
     desk.people["Ben"] = 1
     person, _, server = at_work(desk, None)
     person.wait(lambda: person.shown("dialog"), "the question")
+    person.do("window.first = document.querySelector('dialog')")
     person.type(Keys.ESCAPE)
+    person.wait(lambda: person.do("return !window.first.isConnected"), "it to be closed")
+    person.wait(lambda: person.shown("dialog"), "the question again")
     person.type(Keys.ENTER)
     person.says("Type a name", "dialog")
     person.type("Ben", Keys.ENTER)

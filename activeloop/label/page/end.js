@@ -28,6 +28,7 @@ export class End {
 
   status(status) {
     const { directory, labels, skipped, none, classes, estimate, finished } = status;
+    if (finished === null) return; // it goes on: this is left at once
     refill(this.words, [directory, labels, skipped, none, classes, estimate, finished], () => {
       const place = quoted(directory);
       const command = (title, text) => [h("dt", {}, title), h("dd", {}, h("code", { class: "command" }, text))];
