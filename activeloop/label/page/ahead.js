@@ -8,6 +8,7 @@ const MOST = 50; // asked for at once
 const LOW = 3; // so many left: ask for more
 
 const SMALL = 160; // pixels; what is smaller is shown pixel by pixel
+const BLOWN_UP = 9; // times its size at most: beyond, the eye sees squares, and no image
 
 /** A card with its image; `ready` when it can be drawn without delay, with whether it can. */
 export function loaded(card, size = "large") {
@@ -18,7 +19,11 @@ export function loaded(card, size = "large") {
   const shown = { card, image, ready: null };
   shown.ready = image.decode().then(
     () => {
-      if (Math.max(image.naturalWidth, image.naturalHeight) <= SMALL) image.classList.add("small");
+      const longest = Math.max(image.naturalWidth, image.naturalHeight);
+      if (longest <= SMALL) {
+        image.classList.add("small");
+        image.style.maxWidth = image.style.maxHeight = `${Math.max(SMALL, BLOWN_UP * longest)}px`;
+      }
       return true;
     },
     () => false,
@@ -64,14 +69,15 @@ export class Ahead {
     this.#answered.delete(id);
   }
 
-  /** Have at least five ahead, if there are as many. `renew`: give up what is ahead now.
+  /** Have at least five ahead, if there are as many. `renew`: give up what is ahead now; `check`:
+   * ask which are ours still, even if there are enough.
    * Resolves to whether the current card is ours still; rejects with a Failure. */
-  fill({ renew = false } = {}) {
-    if (!renew && this.#cards.length > LOW) return Promise.resolve(true);
+  fill({ renew = false, check = false } = {}) {
+    if (!renew && !check && this.#cards.length > LOW) return Promise.resolve(true);
     if (this.#filling) {
       this.#again ??= this.#filling.catch(() => {}).then(() => {
         this.#again = null;
-        return this.fill({ renew });
+        return this.fill({ renew, check });
       });
       return this.#again;
     }

@@ -2,7 +2,7 @@
 
 import { h, percent, svg, whole } from "./dom.js";
 
-const [WIDTH, HEIGHT] = [300, 170];
+const [WIDTH, HEIGHT] = [300, 150];
 const AREA = { left: 36, right: WIDTH - 8, top: 8, bottom: HEIGHT - 34 };
 
 const known = (point) => typeof point.accuracy === "number";

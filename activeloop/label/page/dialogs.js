@@ -22,16 +22,16 @@ export async function askedFor(heading, text, yes) {
   return (await open(dialog)) === "yes";
 }
 
-/** A text the person types, or null. `wrong(text)` says what is wrong with it, or "". `choices`:
- * the buttons as `[text, value]`, the first is Enter's. Resolves to `{text, choice}` or null. */
-async function typed({ heading, text, label, value = "", longest, known = [], choices, wrong, must = false }) {
+/** A text the person types, or null. `wrong(text)` says what is wrong with it, or "". `value`: at first; null:
+ * there is no way back. `choices`: the buttons as `[text, value]`, the first is Enter's. Resolves to `{text, choice}` or null. */
+async function typed({ heading, text, label, value = "", longest, known = [], choices, wrong }) {
   let given = null;
   const trouble = h("p", { class: "trouble", role: "alert" });
   const field = h("input", { id: "typed", type: "text", maxlength: longest, autocomplete: "off", spellcheck: "false", list: known.length ? "known" : null, "aria-describedby": "typed-about" });
-  field.value = value;
+  field.value = value ?? "";
   const dialog = h("dialog", { "aria-label": heading });
   const take = (choice) => {
-    const said = field.value.trim().normalize("NFC");
+    const said = field.value.trim().replace(/\s+/g, " ").normalize("NFC");
     trouble.textContent = wrong(said);
     if (trouble.textContent) {
       field.focus();
@@ -59,37 +59,35 @@ async function typed({ heading, text, label, value = "", longest, known = [], ch
         "div",
         { class: "actions" },
         choices.map(([name, choice], n) => h("button", n ? { type: "button", onclick: () => take(choice) } : { type: "submit", class: "main" }, name)),
-        must ? null : button("Cancel", () => dialog.close()),
+        value === null ? null : button("Cancel", () => dialog.close()),
       ),
     ),
   );
-  // Without a name there is nothing behind the dialog.
-  if (must) dialog.addEventListener("cancel", (event) => event.preventDefault());
   await open(dialog);
   return given;
 }
 
 const LONGEST_NAME = 40;
+const UNSEEN = /\p{C}/u;
 
-export async function askName(name, people, must) {
+export async function askName(name, people) {
   const here = new Set(people.filter((person) => person.here && person.name !== name).map((person) => person.name));
   let warned = null;
   const said = await typed({
     heading: "Who is labelling?",
     text: "Your name is kept with each of your answers. Several people may label at once, each with a name.",
     label: "Your name",
-    value: name ?? "",
+    value: name,
     longest: LONGEST_NAME,
     known: people.map((person) => person.name),
     choices: [["Start", "start"]],
     wrong: (text) => {
       if (!text) return "Type a name, as in “Ann”.";
-      if (/\p{C}/u.test(text)) return "The name holds a character that cannot be seen. Type it anew.";
+      if (UNSEEN.test(text)) return "The name holds a character that cannot be seen. Type it anew.";
       if (!here.has(text) || warned === text) return "";
       warned = text;
       return `${text} is labelling in another window right now. If that is you, press Start again; if not, choose another name.`;
     },
-    must,
   });
   return said?.text ?? null;
 }
@@ -104,6 +102,7 @@ export const askClass = (classes, forImage) =>
     choices: forImage ? [["Add, and this image is one", "use"], ["Only add", "add"]] : [["Add", "add"]],
     wrong: (text) => {
       if (!text) return "Type the name of the class.";
+      if (UNSEEN.test(text)) return "The name holds a character that cannot be seen. Type it anew.";
       const same = classes.find((name) => name.toLowerCase() === text.toLowerCase());
       return same === undefined ? "" : `There is a class “${same}” already.`;
     },

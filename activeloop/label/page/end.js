@@ -1,6 +1,6 @@
 // The run is over: what there is, where it is, and what to do with it.
 
-import { button, h, plural, refill } from "./dom.js";
+import { button, h, plural, refill, sentence } from "./dom.js";
 import { estimateWords } from "./panel.js";
 
 /** A path as a shell takes it. */
@@ -28,11 +28,12 @@ export class End {
 
   status(status) {
     const { directory, labels, skipped, none, classes, estimate, finished } = status;
+    if (finished === null) return; // it goes on: this is left at once
     refill(this.words, [directory, labels, skipped, none, classes, estimate, finished], () => {
       const place = quoted(directory);
       const command = (title, text) => [h("dt", {}, title), h("dd", {}, h("code", { class: "command" }, text))];
       return [
-        h("p", {}, finished),
+        h("p", {}, sentence(finished)),
         h("p", {}, h("b", {}, plural(labels, "label")), ` of ${plural(classes.length, "class", "classes")}, ${skipped} skipped, ${none} of no class.`),
         estimate && h("p", {}, "Accuracy of the model: ", estimateWords(estimate), "."),
         h(

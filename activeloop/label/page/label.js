@@ -29,6 +29,7 @@ class App {
   view = null;
   hints = false;
   connection = "there";
+  finishing = false; // by this window's order; a last network is being trained
   #asked = 0;
   #heard = 0;
   #wakePoll = null;
@@ -175,7 +176,10 @@ class App {
     if (!(await askedFor("Finish?", text, "Finish"))) return;
     await this.#order("The run was not finished", async () => {
       if (!(await this.outbox.empty(5000))) throw new Failure("some answers are not saved yet");
-      this.heard(await post("/api/finish", { who: this.who }));
+      const status = await post("/api/finish", { who: this.who });
+      this.finishing = true;
+      this.heard(status);
+      if (this.status.finished === null) this.go({ view: "work" });
     });
   }
 
@@ -187,7 +191,9 @@ class App {
   }
 
   async changeName(must = false) {
-    const name = await askName(this.who, this.status.people, must);
+    let name = null;
+    do name = await askName(this.who, this.status.people);
+    while (must && name === null); // without a name there is nothing behind the question
     if (name === null || name === this.who) return;
     const first = this.who === null;
     this.who = name;
@@ -232,6 +238,7 @@ class App {
     this.#heard = turn;
     const before = this.status;
     this.status = status;
+    if (status.finished !== null || status.training.state === "failed") this.finishing = false;
     this.#drawStatus(before);
     if (before.finished === null && status.finished !== null) this.go({ view: "end" });
     if (before.finished !== null && status.finished === null && this.view === this.views.end) this.go({ view: "work" });

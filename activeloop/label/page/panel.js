@@ -1,7 +1,7 @@
 // How the work goes: labels, accuracy, balance, curve, people, and what goes on behind.
 
 import { curveOf } from "./curve.js";
-import { bar, button, h, percent, plural, refill, whole } from "./dom.js";
+import { bar, button, h, percent, plural, refill, sentence, whole } from "./dom.js";
 
 export class Panel {
   #parts = {};
@@ -45,13 +45,17 @@ export class Panel {
 }
 
 const totals = ({ labels, skipped, none, unlabelled, per_hour }) => [
-  h("p", { class: "large" }, h("b", {}, whole(labels)), labels === 1 ? " label" : " labels"),
+  h(
+    "p",
+    { class: "large" },
+    h("span", {}, h("b", {}, whole(labels)), labels === 1 ? " label" : " labels"),
+    per_hour && h("span", { class: "quiet" }, `${whole(per_hour)} an hour`),
+  ),
   h(
     "p",
     { class: "quiet" },
     [skipped && `${whole(skipped)} skipped`, none && `${whole(none)} of no class`, `${plural(unlabelled, "image")} left`].filter(Boolean).join(", "),
   ),
-  per_hour && h("p", { class: "quiet" }, `${plural(per_hour, "label")} an hour`),
 ];
 
 const STATES = {
@@ -65,7 +69,7 @@ const STATES = {
 
 function behind({ state, detail, until_next }) {
   const busy = state === "training" || state === "choosing" || state === "second looks";
-  const words = detail ? `${STATES[state]}: ${detail}` : STATES[state];
+  const words = state === "finished" ? sentence(detail) : detail ? `${STATES[state]}: ${detail}` : STATES[state];
   return [
     h("p", { class: `state ${state.replace(" ", "-")}` }, busy && h("span", { class: "busy", "aria-hidden": "true" }), h("span", {}, words)),
     until_next !== null && state !== "finished" && h("p", { class: "quiet" }, until_next === 0 ? "The next round begins as soon as it can." : `${plural(until_next, "more answer")} until the next round begins.`),
@@ -106,7 +110,7 @@ function people(list, me) {
         "li",
         { class: here ? "here" : null },
         h("span", { class: "name" }, name === me ? `${name} (you)` : name),
-        h("span", { class: "number" }, [plural(answers, "answer"), per_hour && `${whole(per_hour)}/h`, here ? "here" : "away"].filter(Boolean).join(", ")),
+        h("span", { class: "number" }, whole(answers), h("span", { class: "unseen" }, " answers"), per_hour && `, ${whole(per_hour)}/h`, h("span", { class: "unseen" }, here ? ", here" : ", away")),
       ),
     ),
   );

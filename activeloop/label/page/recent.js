@@ -3,7 +3,7 @@
 import { imageOf } from "./api.js";
 import { h, nameOf, saidOf } from "./dom.js";
 
-const MOST = 8;
+const MOST = 6;
 
 export class Recent {
   #items = []; // newest first: {id, mark, element}

@@ -55,7 +55,7 @@ export class Work {
       { class: "work", "aria-label": "One image" },
       this.title,
       this.asked,
-      h("div", { class: "sight" }, this.stage.frame, this.hints),
+      h("div", { class: "sight" }, this.stage.element, this.hints),
       this.reason,
       this.classes.element,
       this.actions,
@@ -77,8 +77,8 @@ export class Work {
     this.#back = null;
     if (this.#shown) this.#draw();
     else this.#next();
-    // Other views may have taken what was ahead, or somebody else.
-    return this.#fill({ renew: source === "looks" });
+    // While another view was shown, what is ahead may have gone to others.
+    return this.#fill({ renew: source === "looks", check: true });
   }
 
   hide() {
@@ -298,7 +298,7 @@ export class Work {
     if (this.stage.close) return this.stage.whole();
     if (this.#shown?.source === "asked") {
       this.#next();
-      return this.app.view === this ? this.#fill() : null;
+      return this.app.view === this ? this.#fill({ check: true }) : null;
     }
     return this.#source === "looks" ? this.app.go({ view: "work" }) : null;
   }
@@ -358,11 +358,14 @@ export class Work {
 }
 
 /** Why there is no image, and what to do: `[heading, text, action]`. */
-function emptyWords(source, { status, connection }) {
+function emptyWords(source, { status, connection, finishing }) {
+  const { state, detail } = status.training;
   if (connection !== "there") return ["The server does not answer", "What you have answered is kept in this browser and sent when it is back.", null];
   if (source === "looks") return ["No second looks", "No label is contradicted strongly by a network that was trained without it. More may come with the next round.", "work"];
+  if (finishing) return ["Finishing", detail || "A last network is trained on all labels.", null];
   if (status.unlabelled === 0) return ["No images are left", `All have an answer: ${status.labels} labels, ${status.skipped} skipped, ${status.none} of no class.`, "finish"];
-  if (status.training.state === "failed") return ["No images are ready", "Training failed: the panel says why and what to do.", "train"];
-  if (status.labels + status.skipped + status.none === 0) return ["Waiting for the first images", status.training.detail || "They are being chosen. This takes a moment.", null];
-  return ["Waiting for images", "The next ones are being chosen, or others have all that are left.", null];
+  if (state === "failed") return ["No images are ready", "Training failed: the panel says why and what to do.", "train"];
+  if (status.labels + status.skipped + status.none === 0) return ["Waiting for the first images", detail || "They are being chosen. This takes a moment.", null];
+  if (state === "idle") return ["Waiting for images", "Others have all that are left.", null];
+  return ["Waiting for images", `The next ones are on their way${detail ? `: ${detail}` : ""}.`, null];
 }

@@ -6,7 +6,8 @@ const CLOSE = 2.5; // times its size when whole, at least
 
 export class Stage {
   constructor() {
-    this.frame = h("div", { class: "stage", onclick: (event) => this.#click(event) });
+    this.frame = h("div", { class: "pane", onclick: (event) => this.#click(event) });
+    this.element = h("div", { class: "stage" }, this.frame);
     this.image = null;
     this.words = null;
   }
