@@ -153,6 +153,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "strategies": list_strategies,
         "embed": embed,
         "report": report,
+        "label": label,
         "predict": predict,
         "resume": resume,
     }
@@ -192,6 +193,14 @@ def predict(arguments: Sequence[str]) -> int:
     from activeloop.predict_command import predict
 
     predict(arguments)
+    return 0
+
+
+def label(arguments: Sequence[str]) -> int:
+    """Open a page on which people label, and run the loop behind it."""
+    from activeloop.label.command import label
+
+    label(arguments)
     return 0
 
 

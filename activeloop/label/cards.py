@@ -6,7 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from activeloop.errors import OrderError
+
 Kind = Literal["label", "skip", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """An answer as a person gives it.
+
+    Attributes:
+        id: the sample's index in the pool.
+        kind: a label, "skip", or "none" of the classes fits.
+        label: the class's name, for a label.
+        seconds: that it took, where known.
+        replaces: event of the answer that the person saw on the card; None: there was none.
+    """
+
+    id: int
+    kind: Kind
+    label: str | None = None
+    seconds: float | None = None
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +47,18 @@ class Given:
     label: str | None
     who: str
     at: str
+
+
+class Conflict(OrderError):
+    """Somebody has answered meanwhile; nothing was written.
+
+    Attributes:
+        given: the present answer; None: it was taken back.
+    """
+
+    def __init__(self, message: str, given: Given | None) -> None:
+        super().__init__(message)
+        self.given = given
 
 
 @dataclass(frozen=True, kw_only=True)
