@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from activeloop.durable import sync_directory, sync_file, sync_path
 from activeloop.errors import IN_USE, StoreError
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
@@ -66,6 +67,7 @@ class RunFiles:
         with named_errors(directory):
             if directory is not None:
                 directory.mkdir(parents=True, exist_ok=True)
+                sync_path(directory)
                 self._hold(directory)
             self.store = Store(None if directory is None else directory / "run.db")
 
@@ -201,7 +203,17 @@ class RunFiles:
             if self.directory is not None and self._weights(round).exists():
                 self._weights(round).replace(self.directory / "model.safetensors")
         self.drop_older_weights(round)  # left where the run was interrupted just before that
+        self._sync_tables()
         self.store.set_meta("ended", reason)
+
+    def _sync_tables(self) -> None:
+        """Have the tables and all names on the disk: of a run that is over none is made anew."""
+        if self.directory is None:
+            return
+        with named_errors(self.directory):
+            for name in ("curve.csv", "queries.csv"):
+                sync_file(self.directory / name)
+            sync_directory(self.directory)
 
     def reopen(self, round: int) -> None:
         """Have a run that is over go on: the model stays, and is the last round's weights again."""
@@ -256,7 +268,9 @@ def _number(value: float | None) -> str:
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write an array at once, in a directory that is made if it is not there."""
-    path.parent.mkdir(exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(exist_ok=True)
+        sync_directory(path.parent.parent)
     with replacing(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
 
@@ -279,9 +293,10 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if durable:
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
+            sync_file(temporary)
         temporary.replace(path)
+        if durable:
+            sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

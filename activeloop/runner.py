@@ -33,7 +33,7 @@ from activeloop.messages import ERROR_FILE, one_line
 from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
-from activeloop.run_files import flat, shown
+from activeloop.run_files import flat, named_errors, replacing, shown
 from activeloop.schedule import Schedule
 from activeloop.store import Store
 from activeloop.sweep import check_swept
@@ -139,7 +139,8 @@ def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping
         track(loop, directory, config, labels)
         return False
     if not loop.rounds:
-        (directory / "config.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
+        with named_errors(directory), replacing(directory / "config.yaml") as temporary:
+            temporary.write_text(OmegaConf.to_yaml(config), "utf-8")
         loop.files.store.set_meta("run", dict(labels))
     else:
         print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from activeloop.durable import sync_directory
 from activeloop.errors import LearnerError
 
 # One entry: safetensors writes several in any order, and equal weights should be equal files.
@@ -30,13 +31,15 @@ def write_weights(path: Path, modules: Sequence[nn.Module], metadata: Mapping[st
                 return False
             # A copy each: safetensors refuses weights that two layers share.
             tensors[f"{position}.{name}"] = value.detach().cpu().clone().contiguous()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # The same name each time: one that a crash left is written over when the round is done again.
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(save(tensors, {METADATA: json.dumps(dict(metadata))}))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
     return True
