@@ -153,6 +153,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "strategies": list_strategies,
         "embed": embed,
         "report": report,
+        "resume": resume,
     }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
@@ -183,6 +184,13 @@ def report(arguments: Sequence[str]) -> int:
 
     report(arguments)
     return 0
+
+
+def resume(arguments: Sequence[str]) -> int:
+    """Go on with runs that were stopped, from what is in their directories."""
+    from activeloop.resuming import resume
+
+    return resume(arguments)
 
 
 def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:

@@ -14,18 +14,16 @@ def sync_file(path: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the names in a directory on the disk: of files that were made, renamed or removed."""
-    if os.name == "nt":  # a directory is no file there, and its names are synced with the files
-        return
-    number = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    """Have the names of the files in `directory` on the disk, where the system can do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sync_path(directory: Path) -> None:
     """Have a directory's own name on the disk, and those of the directories that it is in."""
     for parent in directory.absolute().parents:
-        with contextlib.suppress(OSError):  # of somebody else, who may not let us read it
-            sync_directory(parent)
+        sync_directory(parent)

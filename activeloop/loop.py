@@ -25,6 +25,7 @@ from activeloop.errors import OrderError, StoreError, StrategyError
 from activeloop.evaluation import Evaluation
 from activeloop.initial import Initial
 from activeloop.journal import (
+    State,
     check_keys,
     checked_answers,
     checked_changes,
@@ -95,6 +96,9 @@ class ActiveLoop:
         identity: what else makes this run this run (the composed config, say); a directory that
             holds a run of another identity is refused.
         listeners: are told how the run goes.
+        originals: the samples before embedding took their place; None: those of `data`. Their keys
+            are kept, so that a run that goes on can say what changed.
+        about: what else to keep with a run that begins, by name, as JSON.
 
     Attributes:
         rounds: the finished rounds.
@@ -132,6 +136,8 @@ class ActiveLoop:
         neighbors: NeighborSearch | None = None,
         identity: Mapping[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
+        originals: Data | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         check_keys(data)
         seed, query_size = plain(seed), plain(query_size)
@@ -160,31 +166,44 @@ class ActiveLoop:
         self.pool = Pool(len(data.pool))
         self.audit = Audit(audit)
         self.audit.check(self.schedule)
-        self.stop_set = (
-            StopSet(data.pool, stop_set, self.streams.rng("stop_set")) if stop_set else None
-        )
-        check_rules(self.stopping, self._metrics_of_all_rounds())
+        check_rules(self.stopping, self._metrics_of_all_rounds(stop_set > 0))
         learner.on_epoch = self._on_epoch
 
-        self.files = RunFiles(None if directory is None else Path(directory))
         settings: dict[str, Any] = {
             "strategy": described(strategy),
             "learner": name_of(type(learner)),
         }
         settings |= {"measures": measures, "stop_set": stop_set, "audit": self.audit.share}
         settings |= {"seed": seed, **dataclasses.asdict(self.schedule)}
-        self.files.claim(
-            {
-                "data": {"name": data.name, "classes": list(data.classes), **data.fingerprints},
-                "config": dict(identity) if identity is not None else settings,
-            }
-        )
-        self.files.keep_pool_size(len(data.pool))
-        self.files.save_test_labels(test_labels)
-        if self.stop_set is not None:
-            self.files.save_stop_indices(self.stop_set.indices)
-        state = read_state(self.files.store, data)
-        self.data = dataclasses.replace(data, classes=state.classes)
+        self.files = RunFiles(None if directory is None else Path(directory))
+        try:
+            self.files.claim(
+                {
+                    "data": data_identity(data),
+                    "config": dict(identity) if identity is not None else settings,
+                },
+                originals or data,
+                about,
+            )
+            self.files.save_test_labels(test_labels)
+            self.stop_set = self._drawn_stop_set(stop_set)
+            self._take_up(read_state(self.files.store, data))
+        except BaseException:
+            self.files.close()  # another run's, or another process's turn
+            raise
+
+    def _drawn_stop_set(self, size: int) -> StopSet | None:
+        """Return the stop set: where samples joined the pool, that of when the run began."""
+        if size == 0:
+            return None
+        within = self.files.first_pool_size(len(self.data.pool))
+        drawn = StopSet(self.data.pool, size, self.streams.rng("stop_set"), within)
+        self.files.save_stop_indices(drawn.indices)
+        return drawn
+
+    def _take_up(self, state: State) -> None:
+        """Go on from where the run in the directory has come to."""
+        self.data = dataclasses.replace(self.data, classes=state.classes)
         self.pool.label(state.answers)
         self.rounds: list[Round] = state.rounds
         self.ended: str | None = state.ended
@@ -202,10 +221,10 @@ class ActiveLoop:
         except StrategyError as error:
             raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
 
-    def _metrics_of_all_rounds(self) -> list[str]:
+    def _metrics_of_all_rounds(self, stop_set: bool) -> list[str]:
         """Return those metrics that stopping rules may count on."""
         tested = self.evaluate.labels is not None and len(self.evaluate.labels) > 0
-        return ["accuracy"] * tested + [*STOP_METRICS] * (self.stop_set is not None)
+        return ["accuracy"] * tested + [*STOP_METRICS] * stop_set
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -421,8 +440,8 @@ class ActiveLoop:
             metrics=metrics,
         )
         round = with_readings(self.stopping, [*self.rounds, round])
-        self.files.save_round(self.learner, number, test_probs, stop_probs)
-        self.files.store.add_round(round)
+        weights = self.files.save_round(self.learner, number, test_probs, stop_probs)
+        self.files.store.add_round(round, weights)
         self.rounds.append(round)
         self._fitted = True
         self.files.drop_older_weights(number)
@@ -596,8 +615,9 @@ class ActiveLoop:
         if not self._fitted:
             if self._warm_start:
                 raise StoreError(
-                    f"learner.warm_start needs the weights of round {last.round}, and they are not "
-                    f"kept in {self.files.directory or 'memory'}"
+                    f"learner.warm_start needs the weights of round {last.round}, and "
+                    f"{self.files.weights_name(last.round)} is not there, or damaged: put a copy "
+                    "back"
                 )
             self._fit(self._due(last.round))
             self._fitted = True
@@ -620,6 +640,11 @@ class ActiveLoop:
         if self.learner.device.type == "cuda":
             torch.cuda.synchronize(self.learner.device)
         seconds[0] = clock() - start
+
+
+def data_identity(data: Data) -> dict[str, Any]:
+    """Return what makes data those of a run."""
+    return {"name": data.name, "classes": list(data.classes), **data.fingerprints}
 
 
 def _answered(query: Query, told: Mapping[int, Answer | None]) -> dict[int, Answer]:

@@ -191,6 +191,10 @@ def _connection(points: CrashPoints) -> type[sqlite3.Connection]:
                 points.point("SQLite after COMMIT")
             return cursor
 
+        def executescript(self, script: str, /) -> sqlite3.Cursor:
+            points.point("SQLite script")
+            return super().executescript(script)
+
         def executemany(self, statement: str, /, rows: Any) -> sqlite3.Cursor:
             points.point(f"SQLite {statement.split()[0]}, many")
             return super().executemany(statement, rows)

@@ -30,8 +30,8 @@ RUN = (
     *("learner.epochs=1", "learner.augment=[crop]", "strategy=badge", "oracle=noisy"),
     *("oracle.rate=0.2", "initial.size=4", "query_size=3", "audit=0.3"),
 )
-SHORT = ("learner.min_steps=4", "rounds=3")  # few writes, each of which it is ended at
-LONG = ("learner.min_steps=60", "rounds=8")  # most of whose time is spent in the loop
+SHORT = ("learner.min_steps=4", "rounds=2")  # few writes, each of which it is ended at
+LONG = ("learner.min_steps=60", "rounds=6")  # most of whose time is spent in the loop
 STARTS = {"cold": (), "warm": ("learner.warm_start=true",)}
 
 _PRELOADED = (
@@ -160,7 +160,7 @@ class Runs:
         run = self.work / name / "run"
         trial, answers = Trial(), list[Answered]()
         for fault in (*faults, Fault()):
-            by_resume = resume and bool(trial.rounds) and trial.rounds[-1] is not None
+            by_resume = resume and (run / "config.yaml").exists()
             trial.resumed += by_resume
             try:
                 life = self.live(name, fault, resume=by_resume)
@@ -270,8 +270,9 @@ def contents(run: Path) -> dict[str, Any]:
         found["asks"] = query("SELECT round, horizon, classes FROM asks ORDER BY round").fetchall()
         rounds = query("SELECT round, labels, classes, metrics FROM rounds ORDER BY round")
         found["rounds"] = [(*row[:3], _timeless(json.loads(row[3]))) for row in rounds]
-        meta = query("SELECT name, value FROM meta WHERE name <> 'environment' ORDER BY name")
-        found["meta"] = meta.fetchall()
+        meta = query("SELECT name, value FROM meta ORDER BY name")
+        found["meta"] = [row for row in meta if row[0] not in ("environment", "home")]
+        found["samples"] = query("SELECT * FROM samples ORDER BY part").fetchall()
     return found
 
 

@@ -26,9 +26,6 @@ import numpy as np
 from crash_points import LOSSES, Loss
 from fault_runs import LONG, RUN, SHORT, STARTS, Fault, Runs, Trial
 
-from activeloop.app import subcommand
-from activeloop.errors import ConfigError
-
 _ENDS: dict[Loss, str] = {
     "nothing": "killed at every write",
     "data": "power cut at every write, files that were not synced are empty",
@@ -109,28 +106,17 @@ def crash_points(
 
 
 def tried(runs: Runs, plans: Sequence[tuple[str, Sequence[Fault]]], jobs: int) -> list[Trial]:
-    """Return what became of a trial for each plan; every other may be taken up by `resume`."""
-
-    by_resume = has_resume()
+    """Return what became of a trial for each plan; every other is taken up by `resume`."""
 
     def one(number: int) -> Trial:
         name, faults = plans[number]
-        trial = runs.trial(name, faults, resume=by_resume and number % 2 == 1)
+        trial = runs.trial(name, faults, resume=number % 2 == 1)
         if not (trial.lost or trial.differences):
             shutil.rmtree(runs.work / name)
         return trial
 
     with ThreadPoolExecutor(jobs) as pool:
         return list(pool.map(one, range(len(plans))))
-
-
-def has_resume() -> bool:
-    """Return whether there is a subcommand that takes runs up."""
-    try:
-        subcommand("resume")
-    except ConfigError:
-        return False
-    return True
 
 
 def stages(trials: Iterable[Trial]) -> str:
@@ -221,12 +207,16 @@ def all_tallies(options: argparse.Namespace, work: Path) -> Iterable[Tally]:
     """Return the tally of each kind of trial, saying when it is there."""
     rng = np.random.default_rng(options.seed)
     for start in options.starts:
-        runs = Runs(work / start, [*RUN, *STARTS[start]])
+        words, rest = [*RUN, *STARTS[start]], (rng, start, options.jobs)
         kinds: list[Callable[[], Tally]] = []
         if options.kills:
-            kinds.append(partial(random_kills, runs, options.kills, rng, start, options.jobs))
-        for loss in options.losses:
-            kinds.append(partial(crash_points, runs, loss, options.every, rng, start, options.jobs))
+            long = Runs(work / start / "long", [*words, *LONG])
+            kinds.append(partial(random_kills, long, options.kills, *rest))
+        if options.losses:
+            short = Runs(work / start / "short", [*words, *SHORT])
+            kinds += [
+                partial(crash_points, short, loss, options.every, *rest) for loss in options.losses
+            ]
         for kind in kinds:
             tally = kind()
             print(" | ".join(tally.cells()), file=sys.stderr, flush=True)

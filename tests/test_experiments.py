@@ -363,9 +363,9 @@ def test_test_labels_change_the_curve_and_nothing_else(cli, tmp_path, monkeypatc
     build = runner.build_data
 
     def permuted(config):
-        data, hidden = build(config)
-        mixed = np.random.default_rng(0).permutation(hidden.test)
-        return data, dataclasses.replace(hidden, test=mixed)
+        loaded = build(config)
+        mixed = np.random.default_rng(0).permutation(loaded.hidden.test)
+        return dataclasses.replace(loaded, hidden=dataclasses.replace(loaded.hidden, test=mixed))
 
     monkeypatch.setattr("activeloop.runner.build_data", permuted)
     assert cli(*words, "hydra.run.dir=b")[0] == 0

@@ -11,7 +11,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from activeloop.durable import sync_directory
 from activeloop.errors import LearnerError
 
 # One entry: safetensors writes several in any order, and equal weights should be equal files.
@@ -39,7 +38,6 @@ def write_weights(path: Path, modules: Sequence[nn.Module], metadata: Mapping[st
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
     return True
