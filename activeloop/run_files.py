@@ -74,7 +74,13 @@ class RunFiles:
                 directory.mkdir(parents=True, exist_ok=True)
                 sync_path(directory)
                 self._hold(directory)
-            self.store = Store(None if directory is None else directory / "run.db")
+            try:
+                self.store = Store(None if directory is None else directory / "run.db")
+            except BaseException:
+                self._release()
+                raise
+            if directory is not None:
+                _held[directory.resolve()] = self
 
     def close(self) -> None:
         """Close the store and let others have the directory."""
@@ -83,10 +89,9 @@ class RunFiles:
 
     def _hold(self, directory: Path) -> None:
         """Keep other processes away; an older run object of this process gives way."""
-        if (older := _held.get(directory.resolve())) is not None:
+        if (older := _held.pop(directory.resolve(), None)) is not None:
             older.close()
         self._lock = Lock(directory)
-        _held[directory.resolve()] = self
 
     def _release(self) -> None:
         if self._lock is not None:

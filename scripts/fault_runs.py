@@ -15,8 +15,9 @@ import signal
 import sqlite3
 import sys
 import time
+import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,7 +35,7 @@ SHORT = ("learner.min_steps=4", "rounds=2")  # few writes, each of which it is e
 LONG = ("learner.min_steps=60", "rounds=6")  # most of whose time is spent in the loop
 STARTS = {"cold": (), "warm": ("learner.warm_start=true",)}
 
-_PRELOADED = (
+PRELOADED = (
     *("activeloop.app", "activeloop.runner", "activeloop.seeds", "activeloop.report.figures"),
     *("activeloop.data", "activeloop.learners", "activeloop.strategies.gradients"),
     *("activeloop.oracle", "hydra._internal.hydra", "matplotlib.backends.backend_agg"),
@@ -106,20 +107,46 @@ class Trial:
         return sum(life.code == -signal.SIGKILL for life in self.lives)
 
 
+@dataclass(frozen=True)
+class CommandLine:
+    """Plays a run as its command line does.
+
+    Attributes:
+        words: after `python -m activeloop`, without a directory.
+    """
+
+    words: tuple[str, ...]
+
+    def __call__(self, run: Path, resume: bool) -> None:
+        """Begin the run in that directory, or go on with it, by `resume` or by its words."""
+        from activeloop import app
+
+        words = ["resume", str(run)] if resume else [*self.words, f"hydra.run.dir={run}"]
+        sys.argv = ["activeloop", *words]
+        app.main()
+
+
 class Runs:
     """Starts runs of one kind, each in a folder of its own.
 
     Args:
         work: an empty folder.
-        words: the command line after `python -m activeloop`, without a directory.
+        play: called with a run's directory, and whether to use `resume` if it was begun; it
+            returns, or leaves with code 0, when the run is over.
+        preloaded: what is imported before runs are forked; heeded by the first of a process.
     """
 
-    def __init__(self, work: Path, words: Sequence[str]) -> None:
-        self.work, self.words = work, tuple(words)
+    def __init__(
+        self,
+        work: Path,
+        play: Callable[[Path, bool], None],
+        preloaded: Sequence[str] = PRELOADED,
+    ) -> None:
+        self.work, self.play = work, play
         # For the server that forks, which keeps the environment that it was started with.
         os.environ["OMP_NUM_THREADS"] = "1"
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(_PRELOADED))
+        self._context.set_forkserver_preload(list(preloaded))
         work.mkdir(parents=True, exist_ok=True)
         self.live("warm_up", Fault())  # what is imported late, and files that are read
         self.reference = self.live("reference", Fault(), count=True)
@@ -139,10 +166,10 @@ class Runs:
         """
         folder = self.work / name
         folder.mkdir(exist_ok=True)
-        run = folder / "run"
-        words = ["resume", str(run)] if resume else [*self.words, f"hydra.run.dir={run}"]
         here, there = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_live, args=(words, folder, fault, count, there))
+        process = self._context.Process(
+            target=_live, args=(self.play, folder, resume, fault, count, there)
+        )
         process.start()
         there.close()
         life = Life(code=0, seconds=0.0)
@@ -152,7 +179,8 @@ class Runs:
         life.code = process.exitcode or 0
         if life.code not in (0, -signal.SIGKILL):
             said = (folder / "said.txt").read_text("utf-8").strip().splitlines()
-            raise RuntimeError(f"{' '.join(words)} ended with {life.code}: {said[-1:]}")
+            how = "taken up by resume" if resume else "begun or taken up"
+            raise RuntimeError(f"{name}, {how}, ended with {life.code}: {' '.join(said[-1:])}")
         return life
 
     def trial(self, name: str, faults: Sequence[Fault], *, resume: bool = False) -> Trial:
@@ -205,18 +233,23 @@ def _hear(link: Connection, life: Life, seconds: float | None, process: Any) -> 
     life.seconds = time.monotonic() - begun
 
 
-def _live(words: Sequence[str], folder: Path, fault: Fault, count: bool, link: Connection) -> None:
+def _live(
+    play: Callable[[Path, bool], None],
+    folder: Path,
+    resume: bool,
+    fault: Fault,
+    count: bool,
+    link: Connection,
+) -> None:
     """Be the run, in a process that was forked for it."""
     import torch
 
-    from activeloop import app
     from activeloop.store import Store
 
     torch.set_num_threads(1)
     with (folder / "said.txt").open("a", encoding="utf-8") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    sys.argv = ["activeloop", *words]
     add_labels = Store.add_labels
 
     def acknowledged(store: Store, round: int, answers: Any, *rest: Any, **options: Any) -> None:
@@ -228,13 +261,17 @@ def _live(words: Sequence[str], folder: Path, fault: Fault, count: bool, link: C
     if fault.point is not None or count:
         points.install()
     link.send(("begun", None))
-    code: Any = 1
+    code: Any = 0
     try:
-        app.main()
+        play(folder / "run", resume)
     except SystemExit as end:
         code = end.code
+    except Exception:
+        traceback.print_exc()
+        code = 1
     link.send(("points", len(points.passed)))
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code or 0)
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import benchmarking as bench
 import numpy as np
 from crash_points import LOSSES, Loss
-from fault_runs import LONG, RUN, SHORT, STARTS, Fault, Runs, Trial
+from fault_runs import LONG, RUN, SHORT, STARTS, CommandLine, Fault, Runs, Trial
 
 _ENDS: dict[Loss, str] = {
     "nothing": "killed at every write",
@@ -207,13 +207,13 @@ def all_tallies(options: argparse.Namespace, work: Path) -> Iterable[Tally]:
     """Return the tally of each kind of trial, saying when it is there."""
     rng = np.random.default_rng(options.seed)
     for start in options.starts:
-        words, rest = [*RUN, *STARTS[start]], (rng, start, options.jobs)
+        words, rest = (*RUN, *STARTS[start]), (rng, start, options.jobs)
         kinds: list[Callable[[], Tally]] = []
         if options.kills:
-            long = Runs(work / start / "long", [*words, *LONG])
+            long = Runs(work / start / "long", CommandLine((*words, *LONG)))
             kinds.append(partial(random_kills, long, options.kills, *rest))
         if options.losses:
-            short = Runs(work / start / "short", [*words, *SHORT])
+            short = Runs(work / start / "short", CommandLine((*words, *SHORT)))
             kinds += [
                 partial(crash_points, short, loss, options.every, *rest) for loss in options.losses
             ]
