@@ -153,6 +153,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "strategies": list_strategies,
         "embed": embed,
         "report": report,
+        "label": label,
         "resume": resume,
     }
     if name not in commands:
@@ -183,6 +184,14 @@ def report(arguments: Sequence[str]) -> int:
     from activeloop.report.command import report
 
     report(arguments)
+    return 0
+
+
+def label(arguments: Sequence[str]) -> int:
+    """Open a page on which people label, and run the loop behind it."""
+    from activeloop.label.command import label
+
+    label(arguments)
     return 0
 
 

@@ -61,7 +61,7 @@ class Config:
     query_size: Any = 20
     query_growth: float = 1.0
     rounds: int | None = None
-    budget: int | None = None
+    budget: Any = None
     stop_set: int = 1000
     audit: float = 0.0
     measures: bool = False

@@ -96,13 +96,21 @@ def write_answers(
     *,
     closes: bool,
     seconds: float | None = None,
+    takes_back: int | None = None,
 ) -> None:
     """Keep answers and what each took; `closes` ends the round's query with them."""
     names = {
         data.pool.keys[index]: data.classes[answer] if isinstance(answer, int) else answer
         for index, answer in answers.items()
     }
-    store.add_labels(round, names, who, closes=data.n_classes if closes else None, seconds=seconds)
+    store.add_labels(
+        round,
+        names,
+        who,
+        closes=data.n_classes if closes else None,
+        seconds=seconds,
+        takes_back=takes_back,
+    )
 
 
 def read_labels(store: Store, data: Data, round: int) -> tuple[Indices, Labels]:
@@ -113,12 +121,12 @@ def read_labels(store: Store, data: Data, round: int) -> tuple[Indices, Labels]:
     until, _ = store.horizon(round)
     label = {name: number for number, name in enumerate(data.classes)}
     names = {key: name for key, name in store.labels(until).items() if name is not None}
-    labels = {index: label[names[key]] for key, index in _indices(data, names).items()}
+    labels = {index: label[names[key]] for key, index in indices_of(data, names).items()}
     indices = np.array(sorted(labels), np.int64)
     return indices, np.array([labels[index] for index in indices.tolist()], np.int64)
 
 
-def _indices(data: Data, keys: Iterable[str]) -> dict[str, int]:
+def indices_of(data: Data, keys: Iterable[str]) -> dict[str, int]:
     """Return the pool index of each of `keys`.
 
     Raises:
@@ -148,7 +156,7 @@ def read_state(store: Store, data: Data) -> State:
         raise StoreError(f"the run has labels of the class {strange[0]!r}, which is not there now")
     # Answers may have been given to samples that nobody asked for.
     index = {a.key: a.index for a in asked}
-    index |= _indices(data, names.keys() - index.keys()) if names.keys() - index.keys() else {}
+    index |= indices_of(data, names.keys() - index.keys()) if names.keys() - index.keys() else {}
     answers: dict[int, Answer] = {
         index[key]: name if isinstance(name, Skip) else label[name] for key, name in names.items()
     }

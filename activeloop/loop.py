@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ class ActiveLoop:
         query_size: labels a round; or a list, one a round, whose last repeats.
         query_growth: each round asks for this factor more than the one before.
         rounds: queries after the initial set; None: as the budget allows, or 10.
-        budget: labels in all, the initial set included.
+        budget: labels in all, the initial set included; "all": until no sample is left.
         stopping: rules `(rounds) -> reason or None`, such as those of `activeloop.stopping`; the
             first reason ends the run.
         stop_set: size of the stop set, a fixed random part of the pool on which consecutive
@@ -101,6 +101,8 @@ class ActiveLoop:
         about: what else to keep with a run that begins, by name, as JSON.
 
     Attributes:
+        least_classes: how many classes must have a label before the first round; the initial set is
+            asked for again, of other samples, until they have. 1 unless set.
         rounds: the finished rounds.
         pool: which samples are labelled.
         ended: why the run is over, or None.
@@ -125,7 +127,7 @@ class ActiveLoop:
         query_size: int | Sequence[int] = 20,
         query_growth: float = 1.0,
         rounds: int | None = None,
-        budget: int | None = None,
+        budget: int | Literal["all"] | None = None,
         stopping: Sequence[StoppingRule] = (),
         stop_set: int = 1000,
         audit: float = 0.0,
@@ -166,7 +168,8 @@ class ActiveLoop:
         self.pool = Pool(len(data.pool))
         self.audit = Audit(audit)
         self.audit.check(self.schedule)
-        check_rules(self.stopping, self._metrics_of_all_rounds(stop_set > 0))
+        self._compares = stop_set > 0
+        check_rules(self.stopping, self.metrics_of_all_rounds())
         learner.on_epoch = self._on_epoch
 
         settings: dict[str, Any] = {
@@ -208,6 +211,7 @@ class ActiveLoop:
         self.rounds: list[Round] = state.rounds
         self.ended: str | None = state.ended
         self._closed: int = state.closed
+        self.least_classes = 1
         self._query: Query | None = None if state.ended else state.query
         # Of the learner as it is: classes may be added after it was fitted.
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
@@ -221,10 +225,10 @@ class ActiveLoop:
         except StrategyError as error:
             raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
 
-    def _metrics_of_all_rounds(self, stop_set: bool) -> list[str]:
+    def metrics_of_all_rounds(self) -> list[str]:
         """Return those metrics that stopping rules may count on."""
         tested = self.evaluate.labels is not None and len(self.evaluate.labels) > 0
-        return ["accuracy"] * tested + [*STOP_METRICS] * stop_set
+        return ["accuracy"] * tested + [*STOP_METRICS] * self._compares
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -304,6 +308,7 @@ class ActiveLoop:
         answers: Mapping[int, Answer | None],
         annotator: str = "user",
         seconds: float | None = None,
+        takes_back: int | None = None,
     ) -> None:
         """Take answers to any samples of the pool, asked for or not: on disk when it returns.
 
@@ -314,6 +319,7 @@ class ActiveLoop:
             answers: by pool index; they take the place of those there are, and None takes one back.
             annotator: who answered.
             seconds: how long each answer took, where that is known.
+            takes_back: number of the event that this takes back, where it is somebody's undo.
 
         Raises:
             OrderError: an index is outside the pool, or an answer is none; nothing is recorded.
@@ -324,22 +330,35 @@ class ActiveLoop:
                 raise OrderError(
                     f"index {outside[0]} is outside the pool of {len(self.pool)} samples"
                 )
-            self._keep_answers(told, annotator, seconds)
+            self._keep_answers(told, annotator, seconds, takes_back)
 
     def close(self) -> None:
         """End the open query early: what has no answer goes back to the pool.
 
         Raises:
-            OrderError: no query is open, or no sample at all is labelled yet.
+            OrderError: no query is open, or too few classes have a label yet.
         """
         with self._lock:
             if self._query is None:
                 raise OrderError("there is no open query to close")
-            if self.pool.n_labelled == 0:
+            if (classes := self.pool.n_classes) == 0:
                 raise OrderError("cannot close the initial query before any sample has a label")
+            if classes < self.least_classes:
+                raise OrderError(
+                    f"labels of {self.least_classes} classes are needed, and there are of {classes}"
+                )
             write_answers(self.files.store, self.data, self._query.round, {}, "", closes=True)
             self._query = None
             self._closed += 1
+
+    def close_again(self) -> None:
+        """Have a round that could not be trained take the answers that came since its query closed.
+
+        The same fit would fail again. No effect where no round waits to be trained.
+        """
+        with self._lock:
+            if self._query is None and len(self.rounds) < self._closed:
+                write_answers(self.files.store, self.data, self._closed - 1, {}, "", closes=True)
 
     def finish(self, reason: str) -> None:
         """Fit on all answers there are, if that is not done yet, and end the run.
@@ -349,8 +368,9 @@ class ActiveLoop:
         """
         if self.ended is not None:
             raise OrderError(f"the run is over already: {self.ended}")
-        if self._query is not None and self._answers_since():
-            self.close()
+        with self._lock:
+            if self._query is not None and self._answers_since():
+                self.close()
         if len(self.rounds) < self._closed:
             self._train()
         if not self.rounds:
@@ -382,19 +402,42 @@ class ActiveLoop:
             self.data = dataclasses.replace(self.data, classes=classes)
             return self.data.n_classes - 1
 
+    @property
+    def query(self) -> Query | None:
+        """The open query, with its answers so far; None: there is none at present."""
+        return self._query
+
+    @property
+    def round(self) -> int:
+        """Number of the open query, or of the one that is made next."""
+        return self._closed
+
+    def network(self) -> Learner:
+        """Return the learner as the last round left it; for the thread that asks.
+
+        Raises:
+            OrderError: no round is done.
+        """
+        if not self.rounds:
+            raise OrderError("there is no network before the first round")
+        self._restore_learner()
+        return self.learner
+
     # -- its steps --------------------------------------------------------------------------
 
     def _keep_answers(
-        self, told: Mapping[int, Answer | None], annotator: str, seconds: float | None
+        self,
+        told: Mapping[int, Answer | None],
+        annotator: str,
+        seconds: float | None,
+        takes_back: int | None = None,
     ) -> None:
         """Store answers, then record them; they close the open query if none is missing."""
         query = self._query  # one that is being made will find them answered
         answered = _answered(query, told) if query is not None else {}
         whole = query is not None and len(answered) == len(query.indices)
-        now = {index: self.pool.answer(index) for index in told}
-        labelled = self.pool.n_labelled + _labels_in(told) - _labels_in(now)
         # A first query of which all was skipped leaves nothing to train on: it is asked again.
-        closes = whole and labelled > 0
+        closes = whole and self._classes_with(told) >= self.least_classes
         write_answers(
             self.files.store,
             self.data,
@@ -403,6 +446,7 @@ class ActiveLoop:
             annotator,
             closes=closes,
             seconds=seconds,
+            takes_back=takes_back,
         )
         self.pool.change(told)
         if query is not None:
@@ -410,6 +454,13 @@ class ActiveLoop:
         self._closed += closes
         if whole and not closes:
             skip_query(self.files.store)
+
+    def _classes_with(self, told: Mapping[int, Answer | None]) -> int:
+        """Return how many classes have a label when `told` is recorded."""
+        kept = ~np.isin(self.pool.labelled, list(told))
+        return len(
+            {*self.pool.labels[kept].tolist()} | {a for a in told.values() if isinstance(a, int)}
+        )
 
     def _answers_since(self) -> bool:
         """Return whether an answer was given since the last query was closed."""
@@ -481,13 +532,13 @@ class ActiveLoop:
     def _due(self, round: int) -> Fit:
         """Return what round `round` is fitted on: what was known when its query was closed."""
         store = self.files.store
+        until, classes = store.horizon(round)
         with self._lock:
-            until, classes = store.horizon(round)
             data = dataclasses.replace(self.data, classes=self.data.classes[:classes])
-            if store.last_event() == until:
-                indices, labels = self.pool.labelled, self.pool.labels
-            else:
-                indices, labels = read_labels(store, data, round)
+            as_then = store.last_event() == until
+            indices, labels = self.pool.labelled, self.pool.labels
+        if not as_then:
+            indices, labels = read_labels(store, data, round)
         return Fit(
             data=data, indices=indices, labels=labels, rng=self.streams.rng("training", round)
         )
@@ -582,7 +633,7 @@ class ActiveLoop:
         assert self._query is not None
         answered = {index: answer for index, answer in given.items() if answer is not None}
         self._query = dataclasses.replace(self._query, answered=answered)
-        if len(answered) == len(given) and self.pool.n_labelled:
+        if len(answered) == len(given) and self.pool.n_classes >= self.least_classes:
             self.close()
 
     def _next_size(self) -> tuple[int, str]:
@@ -652,8 +703,3 @@ def _answered(query: Query, told: Mapping[int, Answer | None]) -> dict[int, Answ
     given: dict[int, Answer | None] = {**query.answered, **told}
     answers = {index: given.get(index) for index in query.indices.tolist()}
     return {index: answer for index, answer in answers.items() if answer is not None}
-
-
-def _labels_in(answers: Mapping[int, Answer | None]) -> int:
-    """Return how many of `answers` are classes."""
-    return sum(isinstance(answer, int) for answer in answers.values())

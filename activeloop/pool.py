@@ -47,6 +47,11 @@ class Pool:
         """Number of labelled samples, `L`."""
         return int(np.count_nonzero(self._state >= 0))
 
+    @property
+    def n_classes(self) -> int:
+        """Number of classes that have a label."""
+        return len(np.unique(self.labels))
+
     def answer(self, index: int) -> Answer | None:
         """Return the present answer for a sample; None where there is none."""
         state = int(self._state[index])

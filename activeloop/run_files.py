@@ -47,7 +47,9 @@ COLUMNS = (
 # Of a run that is over: the weights of its last round.
 MODEL = "model.safetensors"
 
-_FINGERPRINTS = {f"data.{part}" for part in ("pool", "test", "validation", "embeddings")}
+# Where the samples of a run changed, and nothing else.
+_OF_SAMPLES = {f"data.{part}" for part in ("pool", "test", "validation", "embeddings")}
+_OF_SAMPLES |= {"config.pool"}  # the size that a loop made in Python knows
 
 
 class RunFiles:
@@ -127,10 +129,11 @@ class RunFiles:
             return
         before, now = flat(kept), flat(identity)
         names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
-        if names and data is not None and self.directory and names <= _FINGERPRINTS:
+        if names and data is not None and self.directory and names <= _OF_SAMPLES:
             listed = Manifest.read(self.store)
             if listed is not None and str(changes := Changes.between(listed, data)):
-                raise StoreError(changed_text(self.directory, changes))
+                by_command = self.store.meta("run") is not None
+                raise StoreError(changed_text(self.directory, changes, by_command=by_command))
         if names:
             raise StoreError(
                 f"{self.directory} holds another run ({differences(before, now)}): "
@@ -196,7 +199,13 @@ class RunFiles:
         if self.directory is None:
             return self._stop_probs.get(round)
         path = self._probs("stop_probs", round)
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            kept: KeptProbs = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{path} is damaged ({error}): put a copy back") from error
+        return kept
 
     def save_stop_indices(self, indices: Indices) -> None:
         """Write which samples of the pool the rows of the stop set's predictions are of."""

@@ -167,15 +167,22 @@ def begin(loop: ActiveLoop, directory: Path, config: DictConfig, about: Mapping[
         _nothing_to_do(directory, loop.ended, loop.rounds, about["run"])
         track(loop, directory, config)
         return False
+    if loop.rounds:
+        print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
+    explain(loop, directory, config, about)
+    track(loop, directory, config)
+    return True
+
+
+def explain(
+    loop: ActiveLoop, directory: Path, config: DictConfig, about: Mapping[str, Any]
+) -> None:
+    """Write the config and the environment of a run that begins or goes on."""
     with named_errors(directory):
         if not loop.rounds or not (directory / CONFIG_FILE).exists():
             write_text(directory / CONFIG_FILE, OmegaConf.to_yaml(config))
         now = write_environment(directory, str(loop.learner.device), about)
-    if loop.rounds:
-        print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
     keep_environment(now, loop.files.store)
-    track(loop, directory, config)
-    return True
 
 
 def end(loop: ActiveLoop, directory: Path, labels: Mapping[str, Any]) -> None:
@@ -289,6 +296,8 @@ def check_complete(config: DictConfig) -> None:
 def check_labelled_fit(config: DictConfig, data: Data, initial: Initial) -> None:
     """Raise `DataError` before anything is trained if a round's labels will not be in memory."""
     if (check := getattr(data.pool, "check_fits", None)) is None:
+        return
+    if config.budget == "all":  # as far as people get
         return
     settings = _plain(config)
     ways = (settings[name] for name in ("query_size", "query_growth", "rounds", "budget"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from activeloop.checks import real, whole
 from activeloop.errors import ConfigError
@@ -23,7 +23,8 @@ class Schedule:
         growth: each round asks for this factor more than the one before (after a list's end).
         rounds: queries after the initial set. None: as the budget allows; without a budget the
             length of the list, or 10.
-        budget: labels in all, the initial set included. None: no limit.
+        budget: labels in all, the initial set included; "all": until no sample is left. None: as
+            `rounds` says.
 
     Raises:
         ConfigError: a size is not positive, or the pool cannot give what is asked.
@@ -34,7 +35,7 @@ class Schedule:
     query_size: int | Sequence[int] = 20
     growth: float = 1.0
     rounds: int | None = None
-    budget: int | None = None
+    budget: int | Literal["all"] | None = None
 
     def __post_init__(self) -> None:
         """Check the sizes against each other."""
@@ -50,17 +51,17 @@ class Schedule:
             raise ConfigError(
                 f"initial.size is {self.initial}, but the pool has {self.pool} samples"
             )
-        if self.budget is None:
+        if (budget := self._limit) is None:
             return
-        whole("budget", self.budget, least=1)
-        if self.budget > self.pool:
+        whole("budget", budget, least=1)
+        if budget > self.pool:
             raise ConfigError(
-                f"budget is {self.budget} labels, but the pool has {self.pool} samples: "
+                f"budget is {budget} labels, but the pool has {self.pool} samples: "
                 "lower budget, or leave it out and set rounds"
             )
-        if self.budget < self.initial:
+        if budget < self.initial:
             raise ConfigError(
-                f"budget is {self.budget} labels in all, fewer than initial.size {self.initial}"
+                f"budget is {budget} labels in all, fewer than initial.size {self.initial}"
             )
 
     @property
@@ -68,6 +69,11 @@ class Schedule:
         sizes: Any = self.query_size
         # A str is a Sequence too, and would pass for a list of sizes.
         return sizes if isinstance(sizes, Sequence) and not isinstance(sizes, str) else [sizes]
+
+    @property
+    def _limit(self) -> int | None:
+        """Labels in all; None: no limit."""
+        return None if self.budget is None or self.budget == "all" else self.budget
 
     @property
     def last_round(self) -> int | None:
@@ -87,11 +93,12 @@ class Schedule:
         """Return the size of round `round`'s query, or 0 and why there is none."""
         if self.last_round is not None and round > self.last_round:
             return 0, f"rounds={self.last_round} done"
-        if self.budget is not None and labelled >= self.budget:
-            return 0, f"budget of {self.budget} labels spent"
+        budget = self._limit
+        if budget is not None and labelled >= budget:
+            return 0, f"budget of {budget} labels spent"
         if unlabelled == 0:
             return 0, "no unlabelled sample left"
-        left = unlabelled if self.budget is None else min(unlabelled, self.budget - labelled)
+        left = unlabelled if budget is None else min(unlabelled, budget - labelled)
         return min(self.wanted(round), left), ""
 
     @property

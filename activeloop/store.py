@@ -47,7 +47,8 @@ CREATE TABLE events (
     who TEXT NOT NULL,
     at TEXT NOT NULL,       -- UTC, ISO 8601
     round INTEGER NOT NULL,
-    seconds REAL            -- that the answer took, where known
+    seconds REAL,           -- that the answer took, where known
+    takes_back INTEGER      -- the event that this one takes back, saying what was there before
 );
 CREATE INDEX events_by_key ON events (key);
 CREATE VIEW labels AS
@@ -106,6 +107,8 @@ class Event:
         at: when, UTC, ISO 8601.
         round: number of the query that was open then, or was made next.
         seconds: that it took, where known.
+        takes_back: the event that this one takes back; it says again what was there before that,
+            or is an "undo" if nothing was.
     """
 
     id: int
@@ -116,6 +119,7 @@ class Event:
     at: str
     round: int
     seconds: float | None
+    takes_back: int | None = None
 
 
 class Store:
@@ -212,19 +216,21 @@ class Store:
         *,
         closes: int | None = None,
         seconds: float | None = None,
+        takes_back: int | None = None,
     ) -> None:
         """Append answers by key: a class, a `Skip`, or None, which takes back what there was.
 
         `closes` ends the round's query with them; it is the number of classes that there are.
+        `takes_back` is the event that they take back.
         """
         at = _now()
         with self._transaction() as execute:
             for key, answer in answers.items():
                 kind, label = _kind_and_label(answer)
                 execute(
-                    "INSERT INTO events (key, kind, label, who, at, round, seconds) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (key, kind, label, who, at, round, seconds),
+                    "INSERT INTO events (key, kind, label, who, at, round, seconds, takes_back) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (key, kind, label, who, at, round, seconds, takes_back),
                 )
             if closes is not None:
                 execute(
@@ -288,7 +294,7 @@ class Store:
     def events(self, after: int = 0) -> list[Event]:
         """Return the answers as they were given, in order, from the one after event `after` on."""
         rows = self._all(
-            "SELECT id, key, kind, label, who, at, round, seconds FROM events "
+            "SELECT id, key, kind, label, who, at, round, seconds, takes_back FROM events "
             "WHERE id > ? ORDER BY id",
             (after,),
         )

@@ -1,0 +1,73 @@
+"""How good the network is, with an interval: of the test set, or else of the audits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from activeloop.audit import clopper_pearson
+from activeloop.label.cards import Estimate, Point
+from activeloop.types import Round
+
+# Audits of the last rounds are taken together until there are so many samples.
+LEAST_AUDITED = 30
+
+
+def estimate(rounds: Sequence[Round], tested: int) -> Estimate | None:
+    """Return the accuracy after the last of `rounds`; None where nothing tells it yet.
+
+    An audit in a round's query was predicted by the network of the round before.
+
+    Args:
+        rounds: the finished rounds.
+        tested: how many test samples have labels.
+    """
+    if rounds and tested and "accuracy" in rounds[-1].metrics:
+        right = round(rounds[-1].metrics["accuracy"] * tested)
+        number = rounds[-1].round
+        return _estimate(right, tested, "test", (number, number))
+    right = samples = 0
+    last = first = None
+    for each in reversed(rounds):
+        if count := int(each.metrics.get("audit_labels", 0)):
+            last = each.round - 1 if last is None else last
+            first = each.round - 1
+            right += round(each.metrics["audit_accuracy"] * count)
+            samples += count
+        if samples >= LEAST_AUDITED:
+            break
+    if first is None or last is None:
+        return None
+    return _estimate(right, samples, "audit", (first, last))
+
+
+def curve(rounds: Sequence[Round], tested: int) -> list[Point]:
+    """Return a point for each round, with what is known of its network."""
+    points = []
+    for position, each in enumerate(rounds):
+        # The audit of a network is in the query after it.
+        until = position + (1 if tested else 2)
+        known = estimate(rounds[:until], tested) if until <= len(rounds) else None
+        if known is not None and known.rounds[1] != each.round:
+            known = None
+        points.append(
+            Point(
+                round=each.round,
+                labels=each.labels,
+                accuracy=None if known is None else known.accuracy,
+                low=None if known is None else known.low,
+                high=None if known is None else known.high,
+            )
+        )
+    return points
+
+
+def _estimate(right: int, samples: int, source: str, rounds: tuple[int, int]) -> Estimate:
+    low, high = clopper_pearson(right, samples)
+    return Estimate(
+        accuracy=right / samples,
+        low=low,
+        high=high,
+        samples=samples,
+        source=source,  # type: ignore[arg-type]  # one of the two
+        rounds=rounds,
+    )

@@ -1,0 +1,34 @@
+"""How many labels an hour, over the time at work."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+# A longer gap between two answers is a pause.
+PAUSE_SECONDS = 120.0
+# Fewer labels say little.
+LEAST_LABELS = 5
+
+
+class Pace:
+    """Labels over the time between answers. The first after a pause has no time, and counts not."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._labels, self._seconds = 0, 0.0
+
+    def add(self, at: str, label: bool) -> None:
+        """Take up an event: when it was (ISO 8601), and whether it gave a label."""
+        now = datetime.fromisoformat(at).timestamp()
+        gap = None if self._last is None else max(0.0, now - self._last)
+        if gap is not None and gap <= PAUSE_SECONDS:
+            self._seconds += gap
+            self._labels += label
+        self._last = now
+
+    @property
+    def per_hour(self) -> float | None:
+        """Labels an hour; None: there are too few to say."""
+        if self._labels < LEAST_LABELS or self._seconds == 0:
+            return None
+        return 3600 * self._labels / self._seconds

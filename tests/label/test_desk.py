@@ -1,0 +1,58 @@
+"""The desk: who labels what, and what goes on behind. Its background thread is stepped by hand."""
+
+import pytest
+from desks import Desks, say
+
+from activeloop.errors import OrderError
+from activeloop.label.cards import Conflict
+
+
+@pytest.fixture
+def desks(tmp_path):
+    made = Desks(tmp_path)
+    yield made
+    made.close()
+
+
+def test_from_the_first_sample_to_a_finished_run(desks):
+    desk = desks.open()
+    waiting = desk.next("ann", 2)
+    assert [card.why.origin for card in waiting] == ["waiting"] * 2
+    desks.work()
+    cards = desk.next("ann", 3)
+    assert [card.why.origin for card in cards] == ["initial"] * 3
+    assert desk.status().training.until_next == 3
+    desks.label("ann", 6)
+    desks.work()
+    status = desk.status("ann")
+    assert (status.labels, status.round, status.queued) == (6, 1, 6)
+    assert status.estimate.source == "test"
+    card = desk.next("ann", 1)[0]
+    assert card.why.origin == "strategy"
+    assert card.why.strategy == "entropy"
+    assert card.opinion.predicted == card.opinion.probs[0][0]
+    assert len(card.opinion.probs) == 3
+    desk.finish("ann")
+    assert desk.next("ann", 1) == []
+    desks.work()
+    assert desk.status().finished == "finished by ann"
+    assert desk.status().training.state == "finished"
+    assert (desks.directory / "model.safetensors").exists()
+    desk.reopen("ann")
+    desks.work()
+    assert desk.status().finished is None
+    assert desk.next("ann", 1)[0].why.round == 1
+
+
+def test_a_reply_that_was_lost_may_be_sent_for_again(desks):
+    desk = desks.open()
+    desks.work()
+    card = desk.next("ann", 1)[0]
+    first = desk.answer("ann", [say(card, "a")])
+    assert desk.answer("ann", [say(card, "a")]) == first
+    assert len(desks.events()) == 1
+    with pytest.raises(Conflict) as refused:
+        desk.answer("bob", [say(card, "a")])
+    assert refused.value.given == first[0]
+    with pytest.raises(OrderError, match="no class 'z'"):
+        desk.answer("bob", [say(card, "z")])
