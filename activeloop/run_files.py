@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +20,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from activeloop.changes import Changes, changed_text
+from activeloop.durable import sync_directory, sync_file, sync_path
 from activeloop.errors import StoreError
 from activeloop.lock import Lock
 from activeloop.manifest import Manifest
-from activeloop.opening import sync_directory
 from activeloop.preprocessing import TENSORS, to_plain
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
@@ -77,8 +76,15 @@ class RunFiles:
         with named_errors(directory):
             if directory is not None:
                 directory.mkdir(parents=True, exist_ok=True)
+                sync_path(directory)
                 self._hold(directory)
-            self.store = Store(None if directory is None else directory / "run.db")
+            try:
+                self.store = Store(None if directory is None else directory / "run.db")
+            except BaseException:
+                self._release()
+                raise
+            if directory is not None:
+                _held[directory.resolve()] = self
 
     def close(self) -> None:
         """Close the store and let others have the directory."""
@@ -87,10 +93,9 @@ class RunFiles:
 
     def _hold(self, directory: Path) -> None:
         """Keep other processes away; an older run object of this process gives way."""
-        if (older := _held.get(directory.resolve())) is not None:
+        if (older := _held.pop(directory.resolve(), None)) is not None:
             older.close()
         self._lock = Lock(directory)
-        _held[directory.resolve()] = self
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -275,7 +280,17 @@ class RunFiles:
                 self._weights(round).replace(self.directory / MODEL)
                 sync_directory(self.directory)
         self.drop_older_weights(round)  # left where the run was interrupted just before that
+        self._sync_tables()
         self.store.set_meta("ended", reason)
+
+    def _sync_tables(self) -> None:
+        """Have the tables and all names on the disk: of a run that is over none is made anew."""
+        if self.directory is None:
+            return
+        with named_errors(self.directory):
+            for name in ("curve.csv", "queries.csv"):
+                sync_file(self.directory / name)
+            sync_directory(self.directory)
 
     def reopen(self, round: int) -> None:
         """Have a run that is over go on: the model stays, and is the last round's weights again."""
@@ -358,7 +373,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write an array at once, in a directory that is made if it is not there."""
-    path.parent.mkdir(exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(exist_ok=True)
+        sync_directory(path.parent.parent)
     with replacing(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
 
@@ -390,8 +407,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if not temporary.exists():
             return
         if durable:
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
+            sync_file(temporary)
         temporary.replace(path)
         if durable:
             sync_directory(path.parent)
