@@ -153,6 +153,9 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "strategies": list_strategies,
         "embed": embed,
         "report": report,
+        "export": export,
+        "import": import_labels,
+        "branch": branch,
     }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
@@ -182,6 +185,30 @@ def report(arguments: Sequence[str]) -> int:
     from activeloop.report.command import report
 
     report(arguments)
+    return 0
+
+
+def export(arguments: Sequence[str]) -> int:
+    """Write a run's labels for other tools."""
+    from activeloop.exchange.export_command import export
+
+    export(arguments)
+    return 0
+
+
+def import_labels(arguments: Sequence[str]) -> int:
+    """Give a run labels made elsewhere."""
+    from activeloop.exchange.import_command import import_labels
+
+    import_labels(arguments)
+    return 0
+
+
+def branch(arguments: Sequence[str]) -> int:
+    """Start a new run from the labels of another."""
+    from activeloop.exchange.branch_command import branch
+
+    branch(arguments)
     return 0
 
 
