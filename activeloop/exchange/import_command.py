@@ -128,12 +128,12 @@ def _tell(given: Namespace, made: Plan) -> None:
         print(f"images are known by what comes after {made.left_out!r}")
     print(f"{len(made.new):,} new labels in {given.file}")
     if made.same:
-        print(f"{made.same:,} are there already")
+        print(f"{made.same:,} there already")
     if made.skipped:
-        print(f"{made.skipped:,} that were skipped, or are of no class, were left out")
+        print(f"{made.skipped:,} skipped or of no class, left out")
     if made.conflicts:
         done = "overwritten" if given.overwrite else "kept; --overwrite takes the file's"
-        print(f"{len(made.conflicts):,} have another answer ({done}): {made.conflict_lines()}")
+        print(f"{len(made.conflicts):,} with another answer ({done}): {made.conflict_lines()}")
 
 
 def _tell_next(directory: Path, store: Store, written: int) -> None:

@@ -45,12 +45,12 @@ class Plan:
         kinds = {
             "not in the pool": _placed(self.unknown),
             "without a label": _placed(self.unlabelled),
-            "no class of the run": [f"{name!r}{_meant(name, classes)}" for name in names],
+            "of no class of the run": [f"{name!r}{_meant(name, classes)}" for name in names],
             "with several labels": [
                 f"{key!r} is {' and '.join(them)}" for key, them in self.disputed.items()
             ],
         }
-        return [f"{kind}: {len(said):,}: {_first(said)}" for kind, said in kinds.items() if said]
+        return [f"{len(said):,} {kind}: {_first(said)}" for kind, said in kinds.items() if said]
 
     def conflict_lines(self) -> str:
         """Return the first ten conflicts with what there is."""
