@@ -95,6 +95,9 @@ class ActiveLoop:
         identity: what else makes this run this run (the composed config, say); a directory that
             holds a run of another identity is refused.
         listeners: are told how the run goes.
+        originals: the samples before embedding took their place; None: those of `data`. Their keys
+            are kept, so that a run that goes on can say what changed.
+        about: what else to keep with a run that begins, by name, as JSON.
 
     Attributes:
         rounds: the finished rounds.
@@ -132,6 +135,8 @@ class ActiveLoop:
         neighbors: NeighborSearch | None = None,
         identity: Mapping[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
+        originals: Data | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         check_keys(data)
         seed, query_size = plain(seed), plain(query_size)
@@ -160,10 +165,7 @@ class ActiveLoop:
         self.pool = Pool(len(data.pool))
         self.audit = Audit(audit)
         self.audit.check(self.schedule)
-        self.stop_set = (
-            StopSet(data.pool, stop_set, self.streams.rng("stop_set")) if stop_set else None
-        )
-        check_rules(self.stopping, self._metrics_of_all_rounds())
+        check_rules(self.stopping, self._metrics_of_all_rounds(stop_set > 0))
         learner.on_epoch = self._on_epoch
 
         self.files = RunFiles(None if directory is None else Path(directory))
@@ -175,13 +177,19 @@ class ActiveLoop:
         settings |= {"seed": seed, **dataclasses.asdict(self.schedule)}
         self.files.claim(
             {
-                "data": {"name": data.name, "classes": list(data.classes), **data.fingerprints},
+                "data": data_identity(data),
                 "config": dict(identity) if identity is not None else settings,
-            }
+            },
+            originals or data,
+            about,
         )
-        self.files.keep_pool_size(len(data.pool))
         self.files.save_test_labels(test_labels)
-        if self.stop_set is not None:
+        self.stop_set: StopSet | None = None
+        if stop_set:
+            # Where samples joined the pool, it stays the one that was drawn when the run began.
+            within = self.files.first_pool_size(len(data.pool))
+            rng = self.streams.rng("stop_set")
+            self.stop_set = StopSet(data.pool, stop_set, rng, within)
             self.files.save_stop_indices(self.stop_set.indices)
         state = read_state(self.files.store, data)
         self.data = dataclasses.replace(data, classes=state.classes)
@@ -202,10 +210,10 @@ class ActiveLoop:
         except StrategyError as error:
             raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
 
-    def _metrics_of_all_rounds(self) -> list[str]:
+    def _metrics_of_all_rounds(self, stop_set: bool) -> list[str]:
         """Return those metrics that stopping rules may count on."""
         tested = self.evaluate.labels is not None and len(self.evaluate.labels) > 0
-        return ["accuracy"] * tested + [*STOP_METRICS] * (self.stop_set is not None)
+        return ["accuracy"] * tested + [*STOP_METRICS] * stop_set
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -423,8 +431,8 @@ class ActiveLoop:
             metrics=metrics,
         )
         round = with_readings(self.stopping, [*self.rounds, round])
-        self.files.save_round(self.learner, number, test_probs, stop_probs)
-        self.files.store.add_round(round)
+        weights = self.files.save_round(self.learner, number, test_probs, stop_probs)
+        self.files.store.add_round(round, weights)
         self.rounds.append(round)
         self._fitted = True
         self.files.drop_older_weights(number)
@@ -613,8 +621,9 @@ class ActiveLoop:
         if not self._fitted:
             if self._warm_start:
                 raise StoreError(
-                    f"learner.warm_start needs the weights of round {last.round}, and they are not "
-                    f"kept in {self.files.directory or 'memory'}"
+                    f"learner.warm_start needs the weights of round {last.round}, and "
+                    f"{self.files.weights_name(last.round)} is not there, or damaged: put a copy "
+                    "back"
                 )
             self._fit(self._due(last.round))
             self._fitted = True
@@ -637,6 +646,11 @@ class ActiveLoop:
         if self.learner.device.type == "cuda":
             torch.cuda.synchronize(self.learner.device)
         seconds[0] = clock() - start
+
+
+def data_identity(data: Data) -> dict[str, Any]:
+    """Return what makes data those of a run."""
+    return {"name": data.name, "classes": list(data.classes), **data.fingerprints}
 
 
 def _answered(query: Query, told: Mapping[int, Answer | None]) -> dict[int, Answer]:

@@ -81,7 +81,7 @@ def make_run(
     }
     identity = {"name": data.name, "classes": list(data.classes), **data.fingerprints}
     files.claim({"data": identity, "config": config})
-    files.keep_pool_size(len(data.pool))
+    files.store.set_meta("pool_size", len(data.pool))
     files.store.set_meta(
         "run", {"strategy": strategy, "variant": "", "seed": seed, "data": "digits"}
     )

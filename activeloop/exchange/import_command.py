@@ -14,6 +14,7 @@ from activeloop.exchange.images import data_of
 from activeloop.exchange.planning import Plan, plan
 from activeloop.exchange.records import check_run, classes_of
 from activeloop.exchange.rows import Columns, Row, read_rows
+from activeloop.manifest import Manifest
 from activeloop.report.runs import opened, read_run
 from activeloop.run_files import RunFiles, shown
 from activeloop.store import Event, Store, now
@@ -50,15 +51,16 @@ def import_labels(arguments: Sequence[str]) -> None:
         _tell_next(given.directory, files.store, len(events))
 
 
-def pool_keys(directory: Path) -> Container[str]:
-    """Return the keys of the pool of the run in `directory`.
+def pool_keys(directory: Path, store: Store) -> Container[str]:
+    """Return the keys of the pool of the run in `directory`: those kept, else those of its data.
 
     Raises:
-        DataError: they cannot be had.
+        DataError: none are kept, and the data cannot be loaded.
         StoreError: the run was stopped as it began.
     """
-    run = read_run(directory)
-    if run is None:
+    if (kept := Manifest.read(store)) is not None:
+        return frozenset(kept.parts["pool"].keys)
+    if (run := read_run(directory)) is None:
         raise StoreError(f"{directory} holds a run that was stopped as it began: start it again")
     return frozenset(data_of(run).pool.keys)
 
@@ -70,7 +72,7 @@ def _checked(given: Namespace, rows: Sequence[Row], store: Store) -> Plan:
         DataError: too much is wrong to write anything.
     """
     classes = classes_of(store)
-    answers, keys = store.answers(), pool_keys(given.directory)
+    answers, keys = store.answers(), pool_keys(given.directory, store)
     made = plan(rows, keys, classes, answers, adds_classes=given.add_classes)
     problems = made.problems(classes)
     for problem in problems:
