@@ -172,9 +172,7 @@ class Store:
             for name, value in values.items():
                 execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
             for part, (keys, checksums) in (samples or {}).items():
-                execute(
-                    "INSERT OR REPLACE INTO samples VALUES (?, ?, ?)", (part, keys, checksums)
-                )
+                execute("INSERT OR REPLACE INTO samples VALUES (?, ?, ?)", (part, keys, checksums))
 
     def samples(self) -> dict[str, tuple[bytes, bytes | None]]:
         """Return the keys of each part of the data and their checksums, packed by `manifest`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from argparse import Namespace
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from activeloop.arguments import Parser
-from activeloop.errors import ConfigError
+from activeloop.errors import ConfigError, DataError
 from activeloop.exchange import folders, label_studio, tables
 from activeloop.exchange.files import check_free, place, write_lines
 from activeloop.exchange.images import copier, data_of, painter
@@ -43,14 +44,16 @@ def export(arguments: Sequence[str]) -> None:
         raise ConfigError("--all-events is the history of answers: choose --format csv or jsonl")
     if given.link and given.format != "image-folder":
         raise ConfigError("--link is for --format image-folder")
-    out = place(given.out, given.directory, NAMES[given.format])
-    if given.format != "image-folder":
+    name = NAMES[given.format]
+    if given.format == "image-folder":
+        out = given.out or given.directory / name
+    else:
+        out = place(given.out, given.directory, name)
         check_free(out, given.force)
     labels = read(given.directory)
     if not labels.present and not (given.all_events and labels.events):
         print(f"{shown(given.directory)} has no labels yet: nothing was exported")
-        return
-    if given.format == "image-folder":
+    elif given.format == "image-folder":
         _export_folder(given, labels, out)
     else:
         _WRITERS[given.format](given, labels, out)
@@ -82,10 +85,17 @@ def _tasks(given: Namespace, labels: Labels, out: Path) -> None:
         f"import it into a project of Label Studio with the labelling configuration in "
         f"{shown(config)}; it will look for the images at {given.image_prefix}KEY"
     )
+    with contextlib.suppress(DataError):  # it kept nothing of its data
+        _tell_of_images(given)
+
+
+def _tell_of_images(given: Namespace) -> None:
+    """Say how Label Studio gets at the images."""
     run = read_run(given.directory)
-    if run is not None and (root := image_root(run)) is None:
+    assert run is not None  # what has labels has a name
+    if (root := image_root(run)) is None:
         print("the samples of this run are no files: export --format image-folder writes images")
-    elif run is not None and given.image_prefix == label_studio.LOCAL_FILES:
+    elif given.image_prefix == label_studio.LOCAL_FILES:
         print(
             "to serve them from here: start it with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true "
             f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(root))}"

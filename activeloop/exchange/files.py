@@ -10,7 +10,7 @@ from activeloop.run_files import replacing
 
 
 def place(out: Path | None, directory: Path, name: str) -> Path:
-    """Return the file or folder to write: `out`, `name` in it, or `name` in the run's directory."""
+    """Return the file to write: `out`, `name` in that folder, or `name` in the run's directory."""
     if out is None:
         return directory / name
     return out / name if out.is_dir() else out

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from activeloop.arguments import Parser
 from activeloop.errors import ConfigError, DataError, StoreError
-from activeloop.exchange.images import data_of
 from activeloop.exchange.planning import Plan, plan
 from activeloop.exchange.records import check_run, classes_of
 from activeloop.exchange.rows import Columns, Row, read_rows
 from activeloop.manifest import Manifest
-from activeloop.report.runs import opened, read_run
+from activeloop.report.runs import opened
 from activeloop.run_files import RunFiles, shown
 from activeloop.store import Event, Store, now
 
@@ -51,29 +50,17 @@ def import_labels(arguments: Sequence[str]) -> None:
         _tell_next(given.directory, files.store, len(events))
 
 
-def pool_keys(directory: Path, store: Store) -> Container[str]:
-    """Return the keys of the pool of the run in `directory`: those kept, else those of its data.
-
-    Raises:
-        DataError: none are kept, and the data cannot be loaded.
-        StoreError: the run was stopped as it began.
-    """
-    if (kept := Manifest.read(store)) is not None:
-        return frozenset(kept.parts["pool"].keys)
-    if (run := read_run(directory)) is None:
-        raise StoreError(f"{directory} holds a run that was stopped as it began: start it again")
-    return frozenset(data_of(run).pool.keys)
-
-
 def _checked(given: Namespace, rows: Sequence[Row], store: Store) -> Plan:
     """Return what to do with `rows`, having told what is wrong with them.
 
     Raises:
         DataError: too much is wrong to write anything.
+        StoreError: the run has no samples yet.
     """
-    classes = classes_of(store)
-    answers, keys = store.answers(), pool_keys(given.directory, store)
-    made = plan(rows, keys, classes, answers, adds_classes=given.add_classes)
+    if (kept := Manifest.read(store)) is None:
+        raise StoreError(f"{given.directory} holds a run that was stopped as it began: start it")
+    keys, classes = frozenset(kept.parts["pool"].keys), classes_of(store)
+    made = plan(rows, keys, classes, store.answers(), adds_classes=given.add_classes)
     problems = made.problems(classes)
     for problem in problems:
         print(problem)
