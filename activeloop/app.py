@@ -153,6 +153,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "strategies": list_strategies,
         "embed": embed,
         "report": report,
+        "resume": resume,
         "export": export,
         "import": import_labels,
         "branch": branch,
@@ -186,6 +187,13 @@ def report(arguments: Sequence[str]) -> int:
 
     report(arguments)
     return 0
+
+
+def resume(arguments: Sequence[str]) -> int:
+    """Go on with runs that were stopped, from what is in their directories."""
+    from activeloop.resuming import resume
+
+    return resume(arguments)
 
 
 def export(arguments: Sequence[str]) -> int:

@@ -109,7 +109,8 @@ class Settled:
 
 def settled(
     kept: Manifest,
-    build: Callable[[bool], tuple[Data, HiddenLabels]],
+    loaded: tuple[Data, HiddenLabels],
+    read_whole: Callable[[], tuple[Data, HiddenLabels]],
     directory: Path,
     new_samples: NewSamples = "refuse",
     cut: str = "",
@@ -118,7 +119,8 @@ def settled(
 
     Args:
         kept: what the run kept of its samples.
-        build: reads the data as its config says; given True, without splitting or leaving out.
+        loaded: the data that are there now, as the run's config says, before embedding.
+        read_whole: reads them without splitting, and without leaving any out.
         directory: of the run.
         new_samples: what to do with samples that the run did not have.
         cut: the settings that leave samples out, if any: which are new cannot be told then.
@@ -127,11 +129,11 @@ def settled(
         StoreError: samples are gone or have changed; or there are new ones, and it was not said
             what to do with them.
     """
-    data, hidden = build(False)
+    data, hidden = loaded
     if kept.same_keys(data):
         return Settled(data=data, hidden=hidden)  # their content is seen by their fingerprints
     classes = data.classes
-    data, hidden = build(True)
+    data, hidden = read_whole()
     if strange := sorted(set(classes) - set(data.classes)):
         log.warning("the run has no class %r: samples of that are left out", strange[0])
     changes = Changes.between(kept, data)
@@ -165,8 +167,8 @@ def changed_text(directory: Path, changes: Changes) -> str:
     if changes.vanished or changes.changed:
         return said + "Put back what the run had, for labels stay with their samples"
     return said + (
-        f"To go on: python -m activeloop resume {shlex.quote(str(directory))} --new-samples join (they come "
-        "to the end of the pool) or --new-samples ignore (they stay out)"
+        f"To go on: {_command(directory)} join (they come to the end of the pool) or "
+        "--new-samples ignore (they stay out)"
     )
 
 
@@ -175,6 +177,10 @@ def cut_text(directory: Path, changes: Changes, cut: str) -> str:
     said = f"; {changes}" if str(changes) else ""
     return (
         f"the data are not those of the run in {directory}: {cut} chooses from other samples now"
-        f"{said}; nothing was changed. Which are new cannot be told, so none can join: python -m "
-        f"activeloop resume {shlex.quote(str(directory))} --new-samples ignore goes on with those of the run"
+        f"{said}; nothing was changed. Which are new cannot be told, so none can join: "
+        f"{_command(directory)} ignore goes on with those of the run"
     )
+
+
+def _command(directory: Path) -> str:
+    return f"python -m activeloop resume {shlex.quote(str(directory))} --new-samples"

@@ -157,6 +157,29 @@ def embedded(data: Data, parts: Parts, as_input: bool) -> Data:
     )
 
 
+def normalised_by_first(data: Data, n: int) -> Data:
+    """Return data made of vectors with the normalisation of the first `n` vectors of the pool.
+
+    With it, samples that join a pool later do not change what the others are to a learner.
+    """
+    from activeloop.data.samples import TensorSamples
+
+    assert data.embeddings is not None
+    mean, std = _moments(data.embeddings[:n])
+
+    def again(samples: Samples) -> Samples:
+        assert isinstance(samples, TensorSamples)
+        return samples.normalised_by(mean, std)
+
+    known = data.validation
+    return replace(
+        data,
+        pool=again(data.pool),
+        test=None if data.test is None else again(data.test),
+        validation=None if known is None else replace(known, samples=again(known.samples)),
+    )
+
+
 def _chunks(samples: Samples) -> Iterator[Vectors]:
     """Yield normalised samples as rows, `[n, numbers in a sample]`; at least one chunk."""
     for start in range(0, max(1, len(samples)), CHUNK):

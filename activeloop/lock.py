@@ -42,9 +42,7 @@ class Lock:
     def __init__(self, directory: Path) -> None:
         self._path = directory / LOCK_FILE
         self._file: int | None = None
-        if fcntl is None:
-            return
-        while self._file is None:
+        while self._file is None and fcntl is not None:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 if _taken(file, directory) and self._is_in_place(file):
@@ -52,7 +50,8 @@ class Lock:
             finally:
                 if file >= 0:
                     os.close(file)
-        self._sign(self._file)
+        if self._file is not None:
+            self._sign(self._file)
 
     def release(self) -> None:
         """Let others have the directory."""

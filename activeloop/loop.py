@@ -25,6 +25,7 @@ from activeloop.errors import OrderError, StoreError, StrategyError
 from activeloop.evaluation import Evaluation
 from activeloop.initial import Initial
 from activeloop.journal import (
+    State,
     check_keys,
     checked_answers,
     checked_changes,
@@ -168,31 +169,41 @@ class ActiveLoop:
         check_rules(self.stopping, self._metrics_of_all_rounds(stop_set > 0))
         learner.on_epoch = self._on_epoch
 
-        self.files = RunFiles(None if directory is None else Path(directory))
         settings: dict[str, Any] = {
             "strategy": described(strategy),
             "learner": name_of(type(learner)),
         }
         settings |= {"measures": measures, "stop_set": stop_set, "audit": self.audit.share}
         settings |= {"seed": seed, **dataclasses.asdict(self.schedule)}
-        self.files.claim(
-            {
-                "data": data_identity(data),
-                "config": dict(identity) if identity is not None else settings,
-            },
-            originals or data,
-            about,
-        )
-        self.files.save_test_labels(test_labels)
-        self.stop_set: StopSet | None = None
-        if stop_set:
-            # Where samples joined the pool, it stays the one that was drawn when the run began.
-            within = self.files.first_pool_size(len(data.pool))
-            rng = self.streams.rng("stop_set")
-            self.stop_set = StopSet(data.pool, stop_set, rng, within)
-            self.files.save_stop_indices(self.stop_set.indices)
-        state = read_state(self.files.store, data)
-        self.data = dataclasses.replace(data, classes=state.classes)
+        self.files = RunFiles(None if directory is None else Path(directory))
+        try:
+            self.files.claim(
+                {
+                    "data": data_identity(data),
+                    "config": dict(identity) if identity is not None else settings,
+                },
+                originals or data,
+                about,
+            )
+            self.files.save_test_labels(test_labels)
+            self.stop_set = self._drawn_stop_set(stop_set)
+            self._take_up(read_state(self.files.store, data))
+        except BaseException:
+            self.files.close()  # another run's, or another process's turn
+            raise
+
+    def _drawn_stop_set(self, size: int) -> StopSet | None:
+        """Return the stop set: where samples joined the pool, that of when the run began."""
+        if size == 0:
+            return None
+        within = self.files.first_pool_size(len(self.data.pool))
+        drawn = StopSet(self.data.pool, size, self.streams.rng("stop_set"), within)
+        self.files.save_stop_indices(drawn.indices)
+        return drawn
+
+    def _take_up(self, state: State) -> None:
+        """Go on from where the run in the directory has come to."""
+        self.data = dataclasses.replace(self.data, classes=state.classes)
         self.pool.label(state.answers)
         self.rounds: list[Round] = state.rounds
         self.ended: str | None = state.ended

@@ -23,7 +23,8 @@ def open_to_write(path: Path, schema: str, version: int) -> sqlite3.Connection:
     even rolled back; a write that was interrupted in our own is, before it is looked through.
 
     Raises:
-        StoreError: it is no run, of another version, damaged, or cannot be written. It is as it was.
+        StoreError: it is no run, of another version, damaged, or cannot be written; it is as it
+            was.
         sqlite3.Error: it cannot be made or opened.
     """
     if not path.exists():
@@ -82,8 +83,8 @@ def check_ours(path: Path, version: int) -> None:
         raise StoreError(f"{path} is a directory, where a run has its database; remove it")
     if path.exists() and path.stat().st_size == 0:
         raise StoreError(
-            f"{path} is empty, where a run has its database: put a copy back, or remove it to start "
-            "anew; it was left untouched"
+            f"{path} is empty, where a run has its database: put a copy back, or remove it to "
+            "start anew; it was left untouched"
         )
     with contextlib.closing(_connect(path, "mode=ro&immutable=1")) as connection:
         # Or a file that a killed process was extending could not be told from a truncated one.

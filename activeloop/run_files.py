@@ -122,7 +122,7 @@ class RunFiles:
             return
         before, now = flat(kept), flat(identity)
         names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
-        if names and data is not None and names <= _FINGERPRINTS:
+        if names and data is not None and self.directory and names <= _FINGERPRINTS:
             listed = Manifest.read(self.store)
             if listed is not None and str(changes := Changes.between(listed, data)):
                 raise StoreError(changed_text(self.directory, changes))
@@ -191,7 +191,13 @@ class RunFiles:
         if self.directory is None:
             return self._stop_probs.get(round)
         path = self._probs("stop_probs", round)
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            kept: KeptProbs = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{path} is damaged ({error}): put a copy back") from error
+        return kept
 
     def save_stop_indices(self, indices: Indices) -> None:
         """Write which samples of the pool the rows of the stop set's predictions are of."""

@@ -219,6 +219,10 @@ class TensorSamples:
         rows = indices if self._rows is None else self._rows[indices]
         return TensorSamples(self._x, keys, mean, std, rows=rows)
 
+    def normalised_by(self, mean: Tensor, std: Tensor) -> TensorSamples:
+        """Return the same samples, normalised by `mean` and `std`."""
+        return TensorSamples(self._x, self._keys, mean, std, rows=self._rows)
+
     def raw(self, indices: Indices, device: device) -> Tensor:
         """Return samples `indices` `[n]` as stored, `[n, *shape]` uint8 or float32, a copy.
 

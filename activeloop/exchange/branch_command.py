@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
-from activeloop.app import Task
 from activeloop.arguments import Parser
 from activeloop.errors import ConfigError, StoreError
-from activeloop.exchange.composing import composed, settings_of, settle
+from activeloop.exchange.composing import composed, place, settings_of
 from activeloop.exchange.records import check_run, classes_of, present
 from activeloop.reloading import found
 from activeloop.report.runs import opened, read_run
+from activeloop.resuming import resume_run
 from activeloop.run_files import RunFiles, shown
-from activeloop.runner import check_complete, labels_of
-from activeloop.store import Event, Store
+from activeloop.runner import about_of, announce, check_complete
+from activeloop.store import Event
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +80,18 @@ def branch(arguments: Sequence[str]) -> None:
     check_run(given.directory)
     origin = read_origin(given.directory, rounds[-1] if rounds else None)
     config = _config(origin, words, given.config_dir)
-    directory = settle(config)
-    labels = labels_of(_plain(config), config.hydra) | _by_people(origin)
-    _prepare(directory, origin, _plain(config), labels)
+    directory = place(config)
+    about = about_of(_plain(config), directory, config.hydra)
+    about["run"] |= _by_people(origin)
+    _prepare(directory, origin, _plain(config), about)
     print(f"branch of {origin}")
     if _by_people(origin):
         print(f"to go on: python -m activeloop label {shlex.quote(shown(directory))}")
         return
-    task = Task()
-    task(_plain(config))
-    if task.failure is not None:
-        raise task.failure
+    try:
+        resume_run(directory)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"hydra.run.dir={directory}") from interrupt
 
 
 def read_origin(directory: Path, round: str | None) -> Origin:
@@ -169,36 +170,26 @@ def _by_people(origin: Origin) -> dict[str, Any]:
     return {name: origin.run[name]} if origin.run.get(name) else {}
 
 
-def _prepare(
-    directory: Path, origin: Origin, config: DictConfig, labels: Mapping[str, Any]
-) -> None:
-    """Put what the branch starts from in its directory, unless it is there already.
+def _prepare(directory: Path, origin: Origin, config: DictConfig, about: Mapping[str, Any]) -> None:
+    """Have the run of `config` begun in `directory`, with the labels that it starts from.
 
     Raises:
-        StoreError: the directory holds another run.
+        StoreError: the directory holds another run, or cannot be written.
     """
-    there = (directory / "run.db").exists()
-    files = RunFiles(directory)
-    with contextlib.closing(files):
+    announce(directory, config, about)
+    with contextlib.closing(RunFiles(directory)) as files:
         store = files.store
-        if there and store.meta("branched_from") != origin.kept:
+        there = store.meta("branched_from")
+        if there != origin.kept and (there is not None or store.meta("run") is not None):
             raise StoreError(
                 f"{shown(directory)} holds another run: choose another directory "
-                "(hydra.run.dir=...); python -m activeloop resume goes on with one that is there"
+                "(hydra.run.dir=...), or go on with the one that is there: python -m activeloop "
+                f"resume {shlex.quote(shown(directory))}"
             )
         if store.last_event() == 0:
-            _fill(store, origin, labels)
-            path = directory / "config.yaml"
-            path.write_text(OmegaConf.to_yaml(config), "utf-8")
-
-
-def _fill(store: Store, origin: Origin, labels: Mapping[str, Any]) -> None:
-    """Keep where the branch comes from, and then, all at once, its labels."""
-    store.set_meta("branched_from", origin.kept)
-    store.set_meta("run", dict(labels))
-    if origin.added:
-        store.set_meta("classes", origin.added)
-    store.add_events(replace(event, round=0) for event in origin.answers)
+            values = {**about, "branched_from": origin.kept}
+            store.set_all(values | ({"classes": origin.added} if origin.added else {}))
+            store.add_events(replace(event, round=0) for event in origin.answers)
 
 
 def _parser() -> Parser:

@@ -8,10 +8,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import configure_log
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -113,12 +111,12 @@ def composed(
     return config
 
 
-def settle(config: DictConfig) -> Path:
-    """Make the directory that a config is to be run in, and have Hydra know it and log there."""
+def place(config: DictConfig) -> Path:
+    """Return the directory that a config is to be run in, of which Hydra's own knows from now on.
+
+    A fresh one is made, as for any other run.
+    """
     directory = Path(config.hydra.run.dir).absolute()
-    directory.mkdir(parents=True, exist_ok=True)
     with open_dict(config):
         config.hydra.runtime.output_dir = str(directory)
-    HydraConfig.instance().set_config(config)
-    configure_log(config.hydra.job_logging, config.hydra.verbose)
     return directory
