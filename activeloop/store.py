@@ -144,6 +144,14 @@ class Store:
             else:
                 self._connection = open_to_write(path, _SCHEMA, SCHEMA_VERSION)
 
+    def let_go(self) -> None:
+        """Go on reading from a copy in memory: what would write to the file waits no longer."""
+        with self._lock, self._errors_named():
+            copy = open_in_memory("")
+            self._connection.backup(copy)
+            self._connection.close()
+            self._connection = copy
+
     def close(self) -> None:
         """Close the file, and take its empty journal away."""
         if not self._read_only:

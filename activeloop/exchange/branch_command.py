@@ -106,6 +106,7 @@ def read_origin(directory: Path, round: str | None) -> Origin:
         StoreError: the run cannot be read.
     """
     with opened(directory) as store:
+        store.let_go()
         number = None if round is None else _number(directory, round, store.closed())
         classes, own = classes_of(store), (store.meta("identity") or {"data": {}})["data"]
         if number is None:

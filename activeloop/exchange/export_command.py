@@ -85,6 +85,8 @@ def _tasks(given: Namespace, labels: Labels, out: Path) -> None:
         f"import it into a project of Label Studio with the labelling configuration in "
         f"{shown(config)}; it will look for the images at {given.image_prefix}KEY"
     )
+    if any(label_studio.is_address(event.who) for event in events):
+        print("it refuses answers by people (completed_by) whose addresses are not known to it")
     with contextlib.suppress(DataError):  # it kept nothing of its data
         _tell_of_images(given)
 

@@ -43,6 +43,11 @@ def config_lines(classes: Iterable[str]) -> Iterator[str]:
     yield "  </Choices>\n</View>\n"
 
 
+def is_address(who: str) -> bool:
+    """Return whether a person is called by an address of e-mail."""
+    return re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", who) is not None
+
+
 def _task(labels: Labels, event: Event, prefix: str) -> dict[str, Any]:
     annotation: dict[str, Any] = {
         "result": [] if event.label is None else _result(event.label),
@@ -50,7 +55,7 @@ def _task(labels: Labels, event: Event, prefix: str) -> dict[str, Any]:
         "ground_truth": False,
     }
     # It knows its people by their address alone, and refuses a task with any other name.
-    if re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", event.who):
+    if is_address(event.who):
         annotation["completed_by"] = {"email": event.who}
     if event.seconds is not None:
         annotation["lead_time"] = event.seconds

@@ -44,6 +44,7 @@ def read(directory: Path) -> Labels:
     """
     check_run(directory)
     with opened(directory) as store:
+        store.let_go()
         return Labels(
             events=tuple(store.events()),
             asked={asked.key: asked for asked in store.queries()},
