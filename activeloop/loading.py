@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,12 @@ def kept_of(directory: Path) -> Kept | None:
         )
 
 
+def whole_settings(settings: Mapping[Any, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Return what of a data set's `settings` is otherwise where nothing is split or left out."""
+    whole = {**_SPLITS, **_CUTS, "classes": list(classes)}
+    return {name: value for name, value in whole.items() if name in settings}
+
+
 def data_of_run(
     config: DictConfig, directory: Path, kept: Kept, loaded: Loaded, new_samples: NewSamples
 ) -> Loaded:
@@ -122,13 +129,12 @@ def data_of_run(
     Raises:
         StoreError: they are other data: which samples changed, and what to do. All is as it was.
     """
-    without = {**_SPLITS, **_CUTS, "classes": list(kept.identity["data"]["classes"])}
-    other = {name: value for name, value in without.items() if name in config.data}
+    whole = whole_settings(config.data, kept.identity["data"]["classes"])
     cuts = [f"data.{n}" for n, value in _CUTS.items() if config.data.get(n, value) != value]
     found = settled(
         kept.manifest,
         (loaded.originals, loaded.hidden),
-        lambda: read_data(config, **other),
+        lambda: read_data(config, **whole),
         directory,
         new_samples,
         " and ".join(cuts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Mapping
@@ -15,10 +16,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from activeloop import embed
+from activeloop.changes import settled
 from activeloop.config import STORAGE, cache_dir
-from activeloop.errors import ActiveLoopError, DataError
+from activeloop.errors import ActiveLoopError, DataError, StoreError
+from activeloop.loading import whole_settings
+from activeloop.manifest import Manifest
 from activeloop.report.runs import Run
 from activeloop.report.samples import DataSet, Part, Vectors
+from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, Indices, Samples
 
 # Settings of data sets that name a file or folder.
@@ -44,7 +49,7 @@ def reload(run: Run) -> DataSet:
         Exception: whatever building the data set raises, where it is gone, say.
     """
     settings = _local(found(_settings(run), run)) | _storage(run)
-    data, hidden = instantiate(settings, _convert_="all")
+    data, hidden = _as_it_was(run, settings, *instantiate(settings, _convert_="all"))
     vectors, embedded = _embeddings(run, data)
     doubts = _check(run, data, vectors)
     return as_arrays(data, hidden, embeddings=vectors, embedded=embedded, doubts=doubts)
@@ -99,6 +104,31 @@ def _part(samples: Samples) -> Part:
         return array
 
     return Part(keys=samples.keys, shape=samples.shape, read=read)
+
+
+def _as_it_was(
+    run: Run, settings: dict[str, Any], data: Data, hidden: HiddenLabels
+) -> tuple[Data, HiddenLabels]:
+    """Return the run's own samples in the order they had, where others came since it began."""
+    try:
+        with contextlib.closing(Store(run.directory / "run.db", read_only=True)) as store:
+            kept = Manifest.read(store)
+    except StoreError:  # in the middle of a write: the fingerprints will tell
+        return data, hidden
+    if kept is None:
+        return data, hidden
+    whole = settings | whole_settings(settings, run.identity["data"]["classes"])
+    try:
+        found = settled(
+            kept,
+            (data, hidden),
+            lambda: instantiate(whole, _convert_="all"),
+            run.directory,
+            "ignore",
+        )
+    except StoreError as error:
+        raise DataError(str(error)) from error
+    return found.data, found.hidden
 
 
 # -- settings ---------------------------------------------------------------------------

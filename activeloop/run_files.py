@@ -48,7 +48,9 @@ COLUMNS = (
 # Of a run that is over: the weights of its last round.
 MODEL = "model.safetensors"
 
-_FINGERPRINTS = {f"data.{part}" for part in ("pool", "test", "validation", "embeddings")}
+# Where the samples of a run changed, and nothing else.
+_OF_SAMPLES = {f"data.{part}" for part in ("pool", "test", "validation", "embeddings")}
+_OF_SAMPLES |= {"config.pool"}  # the size that a loop made in Python knows
 
 
 class RunFiles:
@@ -122,10 +124,11 @@ class RunFiles:
             return
         before, now = flat(kept), flat(identity)
         names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
-        if names and data is not None and self.directory and names <= _FINGERPRINTS:
+        if names and data is not None and self.directory and names <= _OF_SAMPLES:
             listed = Manifest.read(self.store)
             if listed is not None and str(changes := Changes.between(listed, data)):
-                raise StoreError(changed_text(self.directory, changes))
+                by_command = self.store.meta("run") is not None
+                raise StoreError(changed_text(self.directory, changes, by_command=by_command))
         if names:
             raise StoreError(
                 f"{self.directory} holds another run ({differences(before, now)}): "

@@ -12,22 +12,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes import CentroidLearner, blobs
 from PIL import Image
 
 from activeloop import run_files, runner
 from activeloop.app import main
+from activeloop.errors import StoreError
 from activeloop.learners import TorchLearner
 from activeloop.logs import LogFile
 from activeloop.loop import ActiveLoop
 from activeloop.oracle import SimulatedOracle
+from activeloop.reloading import reload
+from activeloop.report.runs import read_run
 from activeloop.run_files import RunFiles
+from activeloop.scratch import Scratch
 from activeloop.store import Store
 from activeloop.strategies import margin
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=5", "initial.size=6"]
 FAST += ["query_size=3", "rounds=3", "stop_set=20"]
 PHOTOS = ["data=image_folder", "data.root=photos", "data.size=6", "device=cpu", *FAST]
+DIGITS = [*FAST, "strategy=margin", "seed=1"]
 
 
 class Killed(BaseException):
@@ -75,6 +81,21 @@ def killed(monkeypatch, cli):
                 cli(*words)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def made():
+    """What is made once for several tests."""
+    return {}
+
+
+@pytest.fixture
+def whole(made, cli, tmp_path):
+    """Return the outcome of `DIGITS` that nobody stopped."""
+    if "whole" not in made:
+        assert cli(*DIGITS, "hydra.run.dir=whole")[0] == 0
+        made["whole"] = outcome(tmp_path / "whole")
+    return made["whole"]
 
 
 def photos(folder, names, shift=0):
@@ -146,17 +167,14 @@ def test_a_killed_run_ends_as_if_it_had_not_been(cli, killed, tmp_path, monkeypa
         "activeloop.loop.read_state",
     ],
 )
-def test_a_run_that_was_killed_as_it_began_goes_on(cli, tmp_path, monkeypatch, where):
-    words = [*FAST, "strategy=margin", "seed=1"]
-    assert cli(*words, "hydra.run.dir=whole")[0] == 0
-
+def test_a_run_that_was_killed_as_it_began_goes_on(cli, whole, tmp_path, monkeypatch, where):
     with monkeypatch.context() as patch:
-        patch.setattr(f"activeloop.{where}", die)
+        patch.setattr(where, die)
         with pytest.raises(Killed):
-            cli(*words, "hydra.run.dir=part")
+            cli(*DIGITS, "hydra.run.dir=part")
     code, _, err = cli("resume", "part")
     assert (code, err) == (0, "")
-    assert outcome(tmp_path / "part") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "part") == whole
     with closing(Store(tmp_path / "part" / "run.db", read_only=True)) as store:
         labels = store.meta("run")
     assert labels == {"strategy": "margin", "variant": "", "seed": 1, "data": "digits"}
@@ -177,6 +195,26 @@ def test_a_sweep_goes_on_run_by_run(cli, killed, tmp_path):
     for run in ("random-seed1", "random-seed6"):
         with closing(Store(tmp_path / "sweep" / run / "run.db", read_only=True)) as store:
             assert store.meta("ended") == "rounds=3 done"
+
+
+def test_runs_of_several_seeds_go_on_each_by_itself(cli, tmp_path, monkeypatch):
+    words = [*FAST, "seeds=2", "strategy=margin"]
+    assert cli(*words, "hydra.run.dir=whole")[0] == 0
+    tell, told = ActiveLoop.tell, []
+
+    def dying(*args):
+        told.append(1)
+        if len(told) == 6:  # of the second seed, in the third query
+            raise Killed
+        tell(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ActiveLoop, "tell", dying)
+        with pytest.raises(Killed):
+            cli(*words, "hydra.run.dir=part")
+    assert cli("resume", "part")[0] == 0
+    for seed in ("margin-seed0", "margin-seed1"):
+        assert outcome(tmp_path / "part" / seed) == outcome(tmp_path / "whole" / seed)
 
 
 def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_path, monkeypatch):
@@ -249,18 +287,16 @@ def damage(path):
     path.write_bytes(content)
 
 
-def test_damaged_weights_are_never_used(cli, killed, tmp_path, monkeypatch):
-    words = [*FAST, "strategy=margin", "seed=1"]
-    assert cli(*words, "hydra.run.dir=whole")[0] == 0
+def test_damaged_weights_are_never_used(cli, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(RunFiles, "drop_older_weights", die)
         with pytest.raises(Killed):
-            cli(*words, "hydra.run.dir=part")
+            cli(*DIGITS, "hydra.run.dir=part")
     damage(tmp_path / "part" / "weights_0000.safetensors")
     code, out, err = cli("resume", "part")
     assert (code, err) == (0, "")
     assert "weights_0000.safetensors is damaged" in out
-    assert outcome(tmp_path / "part") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "part") == whole
 
 
 def test_a_warm_start_from_damaged_weights_is_refused(cli, killed, tmp_path):
@@ -305,11 +341,19 @@ def test_a_warm_start_goes_on_from_the_model_if_it_was_stopped_as_it_ended(tmp_p
 
 
 @pytest.fixture
-def stopped(killed, tmp_path):
+def stopped(made, killed, tmp_path, tmp_path_factory):
     """Return the directory of a run on 40 images that was killed, and its command."""
-    photos(tmp_path / "photos", [f"p{n}" for n in range(10, 50)])
     words = [*PHOTOS, "strategy=margin", "data.validation=4", "hydra.run.dir=run"]
-    killed(*words)
+    if "stopped" not in made:
+        photos(tmp_path / "photos", [f"p{n}" for n in range(10, 50)])
+        killed(*words)
+        made["stopped"] = tmp_path_factory.mktemp("stopped") / "kept"
+        shutil.copytree(tmp_path, made["stopped"])
+    else:
+        shutil.copytree(made["stopped"], tmp_path, dirs_exist_ok=True)
+        with closing(Store(tmp_path / "run" / "run.db")) as store:
+            environment = store.meta("environment") | {"working_directory": str(tmp_path)}
+            store.set_meta("environment", environment)
     return tmp_path / "run", words
 
 
@@ -379,6 +423,7 @@ def test_images_that_join_come_after_those_that_were_there(cli, stopped, tmp_pat
     assert (record["samples"], record["pool_size"]) == (12, 28)
     assert {name for name in before if before[name] != after[name]} == {"pool"}
     assert (run / "stop_probs" / "indices.npy").read_bytes() == indices
+    assert list(reload(read_run(run)).pool.keys) == keys  # reports show the right images
     assert loop.stop_set.indices.tolist() == np.load(run / "stop_probs" / "indices.npy").tolist()
 
 
@@ -452,6 +497,29 @@ def test_samples_do_not_join_where_that_would_change_the_vectors_of_others(
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
+def test_vectors_of_a_backbone_stay_what_they_were_when_others_join(
+    cli, killed, tmp_path, monkeypatch
+):
+    photos(tmp_path / "photos", [f"p{n}" for n in range(10, 40)])
+    made, build = [], runner.build
+
+    def noting(*args, **kwargs):
+        made.append(build(*args, **kwargs)[0])
+        return build(*args, **kwargs)
+
+    monkeypatch.setattr(runner, "build", noting)
+    words = ["embed=backbone", "embed.weights=random", "embed.size=32", "data.test_fraction=0"]
+    killed(*PHOTOS, *words, "data.validation=4", "hydra.run.dir=run")
+    photos(tmp_path / "photos", ["a1", "a2", "a3"])
+    assert cli("resume", "run", "--new-samples", "join")[0] == 0
+    before, after = (loop.data for loop in made)
+    assert (len(before.pool), len(after.pool)) == (26, 29)
+    own, device = np.arange(26), torch.device("cpu")
+    assert torch.equal(before.pool.batch(own, device), after.pool.batch(own, device))
+    known = before.validation.samples, after.validation.samples
+    assert torch.equal(*(each.batch(np.arange(4), device) for each in known))
+
+
 # -- files of others -------------------------------------------------------------------------------
 
 
@@ -464,22 +532,23 @@ def test_no_pickle_in_a_run_directory_is_ever_loaded(cli, killed, tmp_path, monk
             return os.mkdir, (str(opened),)
 
     evil = np.array([Evil()], dtype=object)
-    for name in ("stop_probs/round_0001.npy", "stop_probs/indices.npy", "test_probs/labels.npy"):
-        np.save(tmp_path / "run" / name, evil, allow_pickle=True)
+    for path in tmp_path.glob("run/*_probs/*.npy"):
+        np.save(path, evil, allow_pickle=True)
     code, _, err = cli("resume", "run")
     assert code == 1
     assert "stop_probs" in err
     (tmp_path / "run" / "stop_probs" / "round_0001.npy").unlink()
     (tmp_path / "run" / "weights_0001.safetensors").write_bytes(pickle.dumps(Evil()))
-    cli("resume", "run")
-    cli("report", "run")
+    assert cli("resume", "run")[0] == 0
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        read_run(tmp_path / "run").test_probs(0)
     assert not opened.exists()
 
 
 @pytest.mark.parametrize("fails", ["fsync", "write_array"])
-def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on(cli, tmp_path, monkeypatch, fails):
-    words = [*FAST, "strategy=margin", "seed=1"]
-    assert cli(*words, "hydra.run.dir=whole")[0] == 0
+def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on(
+    cli, whole, tmp_path, monkeypatch, fails
+):
     owner = {"fsync": os, "write_array": run_files}[fails]
     real, calls = getattr(owner, fails), []
 
@@ -491,12 +560,12 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on(cli, tmp_path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, fails, full)
-        code, _, err = cli(*words, "hydra.run.dir=part")
+        code, _, err = cli(*DIGITS, "hydra.run.dir=part")
     assert code == 1
     assert "No space left on device; what was finished is kept" in err
     assert "Traceback" not in err
     assert cli("resume", "part")[0] == 0
-    assert outcome(tmp_path / "part") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "part") == whole
 
 
 def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(tmp_path, capsys):
@@ -515,3 +584,15 @@ def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(tmp_path, ca
     err = capsys.readouterr().err
     assert err.count("activeloop.log cannot be written: [Errno 28] No space left") == 1
     assert err.count("\n") == 1
+
+
+def test_predictions_that_find_no_room_on_the_disk_are_an_error_and_no_signal(
+    tmp_path, monkeypatch
+):
+    def full(file, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreError, match="no room for 4 KiB of predictions") as refused:
+        Scratch(100, tmp_path, torch.device("cpu")).empty((1024,))
+    assert str(tmp_path) in str(refused.value)
