@@ -236,7 +236,11 @@ def failure(directory: Path) -> str | None:
 
 @contextmanager
 def opened(directory: Path) -> Iterator[Store]:
-    """Open the run's store to read it as it is."""
+    """Open the store of the run in `directory` to read it as it is, and close it.
+
+    Raises:
+        StoreError: there is none, it is not one of this version, or cannot be read.
+    """
     with contextlib.ExitStack() as stack:
         path = directory / "run.db"
         try:
