@@ -8,7 +8,7 @@ import pytest
 from fakes import CentroidLearner, blobs
 
 from activeloop import NONE_OF_THESE, SKIP, ActiveLoop, load_strategy
-from activeloop.errors import OrderError, StoreError
+from activeloop.errors import LearnerError, OrderError, StoreError
 
 
 class Waiting(CentroidLearner):
@@ -229,3 +229,54 @@ def test_a_finished_run_may_be_reopened_and_goes_on_with_its_open_query(tmp_path
     for _ in range(2):
         told(straight, truth)
     assert np.array_equal(again.ask().indices, straight.ask().indices)
+
+
+def test_the_first_round_waits_for_labels_of_so_many_classes(tmp_path):
+    loop, _ = make(tmp_path)
+    loop.least_classes = 2
+    query = loop.ask()
+    loop.record(dict.fromkeys(query.indices.tolist(), 1))
+    again = loop.ask()
+    assert (again.round, loop.rounds) == (0, [])
+    assert not set(again.indices) & set(query.indices)
+    with pytest.raises(OrderError, match="labels of 2 classes are needed"):
+        loop.close()
+    loop.record({int(again.indices[0]): 2})
+    loop.close()
+    assert loop.ask().round == 1
+    assert [round.labels for round in loop.rounds] == [7]
+
+
+class Unwilling(CentroidLearner):
+    """Cannot fit six labels."""
+
+    def fit(self, data, indices, labels, rng):
+        if len(indices) == 6:
+            raise LearnerError("training diverged")
+        return super().fit(data, indices, labels, rng)
+
+
+def test_a_round_that_failed_may_take_the_answers_that_came_since(tmp_path):
+    loop, truth = make(tmp_path, learner=Unwilling())
+    told(loop, truth)
+    with pytest.raises(LearnerError):
+        loop.ask()
+    other = int(loop.pool.unlabelled[0])
+    loop.record({other: int(truth[other])})
+    with pytest.raises(LearnerError):  # the same again
+        loop.ask()
+    loop.close_again()
+    loop.files.close()
+    loop, _ = make(tmp_path, learner=Unwilling())
+    query = loop.ask()
+    assert [round.labels for round in loop.rounds] == [7]
+    loop.close_again()  # nothing waits to be trained
+    assert list(loop.query.indices) == list(query.indices)
+    assert loop.round == 1
+
+
+def test_an_answer_says_which_event_it_takes_back(tmp_path):
+    loop, _ = make(tmp_path)
+    loop.record({3: 1}, "ann")
+    loop.record({3: None}, "ann", takes_back=1)
+    assert [event.takes_back for event in loop.files.store.events()] == [None, 1]
