@@ -287,9 +287,12 @@ class RunFiles:
         """Have the tables and all names on the disk: of a run that is over none is made anew."""
         if self.directory is None:
             return
+        tables = [self.directory / name for name in ("curve.csv", "queries.csv")]
+        if not all(path.exists() for path in tables):
+            self.write_tables()
         with named_errors(self.directory):
-            for name in ("curve.csv", "queries.csv"):
-                sync_file(self.directory / name)
+            for path in tables:
+                sync_file(path)
             sync_directory(self.directory)
 
     def reopen(self, round: int) -> None:
