@@ -40,3 +40,22 @@ def test_readme_command(workplace, request, mark, text):
     assert not done.stderr.strip(), done.stderr
     if "notebook_table" in text:
         assert done.stdout.count("| `") == 5
+
+
+@pytest.mark.slow
+def test_the_five_minutes_of_labelling(tmp_path):
+    pytest.importorskip("uvicorn", reason="activeloop[label]")
+    for name, number in (("photos", 60), ("photos2", 10)):
+        readme.make_photos(tmp_path / name, number)
+        readme.flatten(tmp_path / name)
+    for mark, text in commands(readme.LABELLING):
+        done = readme.run(mark, text, tmp_path, {"OMP_NUM_THREADS": "1", **os.environ})
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr.strip(), done.stderr
+    kept = tmp_path / "outputs" / "label" / "photos"
+    assert {"labels.csv", "model.safetensors", "report.html"} <= {p.name for p in kept.iterdir()}
+    predictions = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert len(predictions) == 20
+    right = sum(line.startswith(line.split(",")[1]) for line in predictions)
+    assert right >= 18  # cats are dark, dogs are bright
+    assert sum(1 for _ in (tmp_path / "sorted").glob("*/*.jpg")) >= 40
