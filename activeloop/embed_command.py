@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from activeloop.config import config_dir, register
 from activeloop.errors import ConfigError
-from activeloop.runner import build_data, check_complete
+from activeloop.loading import build_data
+from activeloop.runner import check_complete
 
 
 def embed(arguments: Sequence[str]) -> None:
@@ -36,7 +37,7 @@ def embed(arguments: Sequence[str]) -> None:
         )
     form = "%(levelname)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stdout, force=True)
-    data, _ = build_data(config)
+    data = build_data(config).data
     assert data.embeddings is not None
     samples, width = data.embeddings.shape
     print(f"{data.name}: the pool is {samples:,} vectors of {width}")

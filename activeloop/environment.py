@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import logging
@@ -9,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ import torch
 
 from activeloop import __version__, torchrun
 from activeloop.config import EXCLUDED_KEYS
-from activeloop.run_files import named_errors, replacing
+from activeloop.run_files import write_text
 from activeloop.store import Store
 
 log = logging.getLogger(__name__)
+
+ENVIRONMENT_FILE = "environment.json"
 
 _PACKAGES = (
     "torch",
@@ -33,8 +37,12 @@ _PACKAGES = (
 )
 
 
-def environment(device: str) -> dict[str, Any]:
-    """Return versions, hardware, commit and command as JSON-able values."""
+def environment(device: str | None) -> dict[str, Any]:
+    """Return versions, hardware, commit and command as JSON-able values.
+
+    `device` is None while none is in use yet.
+    """
+    on_gpu = device is not None and device.startswith("cuda")
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [word for word in sys.argv if not word.startswith(EXCLUDED_KEYS)],
@@ -49,29 +57,34 @@ def environment(device: str) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "processes": torchrun.place().size,
             "device": device,
-            "accelerator": torch.cuda.get_device_name() if device.startswith("cuda") else None,
+            "accelerator": torch.cuda.get_device_name() if on_gpu else None,
         },
     }
 
 
-def write_environment(directory: Path, device: str, store: Store) -> None:
-    """Write `environment.json`; warn if the run began under other versions."""
+def write_environment(
+    directory: Path, device: str | None, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write `environment.json`, with what else is kept of a run, and return the environment."""
     now = environment(device)
+    text = json.dumps({**now, **about}, indent=2) + "\n"
+    write_text(directory / ENVIRONMENT_FILE, text)
+    return now
+
+
+def keep_environment(now: Mapping[str, Any], store: Store) -> None:
+    """Keep the environment in which a run began; warn if it is another one now."""
     before = store.meta("environment")
     if before is None:
         store.set_meta("environment", now)
-    else:
-        for part in ("versions", "hardware"):
-            for name, value in before[part].items():
-                if now[part].get(name) != value:
-                    log.warning(
-                        "the run began with %s %s, now it is %s: results may differ in the last "
-                        "digits",
-                        *(name, value, now[part].get(name)),
-                    )
-    path = directory / "environment.json"
-    with named_errors(directory), replacing(path) as temporary:
-        temporary.write_text(json.dumps(now, indent=2) + "\n", "utf-8")
+        return
+    for part in ("versions", "hardware"):
+        for name, value in before[part].items():
+            if now[part].get(name) != value:
+                log.warning(
+                    "the run began with %s %s, now it is %s: results may differ in the last digits",
+                    *(name, value, now[part].get(name)),
+                )
 
 
 def _version(package: str) -> str | None:
@@ -81,6 +94,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@functools.cache
 def _commit() -> str | None:
     """Return the commit of the checkout that activeloop runs from, if it is one."""
     root = Path(__file__).resolve().parent.parent

@@ -25,6 +25,7 @@ from activeloop.errors import OrderError, StoreError, StrategyError
 from activeloop.evaluation import Evaluation
 from activeloop.initial import Initial
 from activeloop.journal import (
+    State,
     check_keys,
     checked_answers,
     checked_changes,
@@ -95,6 +96,9 @@ class ActiveLoop:
         identity: what else makes this run this run (the composed config, say); a directory that
             holds a run of another identity is refused.
         listeners: are told how the run goes.
+        originals: the samples before embedding took their place; None: those of `data`. Their keys
+            are kept, so that a run that goes on can say what changed.
+        about: what else to keep with a run that begins, by name, as JSON.
 
     Attributes:
         least_classes: how many classes must have a label before the first round; the initial set is
@@ -134,6 +138,8 @@ class ActiveLoop:
         neighbors: NeighborSearch | None = None,
         identity: Mapping[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
+        originals: Data | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         check_keys(data)
         seed, query_size = plain(seed), plain(query_size)
@@ -162,31 +168,46 @@ class ActiveLoop:
         self.pool = Pool(len(data.pool))
         self.audit = Audit(audit)
         self.audit.check(self.schedule)
-        self.stop_set = (
-            StopSet(data.pool, stop_set, self.streams.rng("stop_set")) if stop_set else None
-        )
+        self._compares = stop_set > 0
         check_rules(self.stopping, self.metrics_of_all_rounds())
         learner.on_epoch = self._on_epoch
 
-        self.files = RunFiles(None if directory is None else Path(directory))
         settings: dict[str, Any] = {
             "strategy": described(strategy),
             "learner": name_of(type(learner)),
         }
         settings |= {"measures": measures, "stop_set": stop_set, "audit": self.audit.share}
         settings |= {"seed": seed, **dataclasses.asdict(self.schedule)}
-        self.files.claim(
-            {
-                "data": {"name": data.name, "classes": list(data.classes), **data.fingerprints},
-                "config": dict(identity) if identity is not None else settings,
-            }
-        )
-        self.files.keep_pool_size(len(data.pool))
-        self.files.save_test_labels(test_labels)
-        if self.stop_set is not None:
-            self.files.save_stop_indices(self.stop_set.indices)
-        state = read_state(self.files.store, data)
-        self.data = dataclasses.replace(data, classes=state.classes)
+        self.files = RunFiles(None if directory is None else Path(directory))
+        try:
+            self.files.claim(
+                {
+                    "data": data_identity(data),
+                    "config": dict(identity) if identity is not None else settings,
+                },
+                originals or data,
+                about,
+            )
+            self.files.keep_preprocessing(data.preprocessing)
+            self.files.save_test_labels(test_labels)
+            self.stop_set = self._drawn_stop_set(stop_set)
+            self._take_up(read_state(self.files.store, data))
+        except BaseException:
+            self.files.close()  # another run's, or another process's turn
+            raise
+
+    def _drawn_stop_set(self, size: int) -> StopSet | None:
+        """Return the stop set: where samples joined the pool, that of when the run began."""
+        if size == 0:
+            return None
+        within = self.files.first_pool_size(len(self.data.pool))
+        drawn = StopSet(self.data.pool, size, self.streams.rng("stop_set"), within)
+        self.files.save_stop_indices(drawn.indices)
+        return drawn
+
+    def _take_up(self, state: State) -> None:
+        """Go on from where the run in the directory has come to."""
+        self.data = dataclasses.replace(self.data, classes=state.classes)
         self.pool.label(state.answers)
         self.rounds: list[Round] = state.rounds
         self.ended: str | None = state.ended
@@ -196,6 +217,8 @@ class ActiveLoop:
         # Of the learner as it is: classes may be added after it was fitted.
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
         self._fitted = False
+        if state.whole and self.ended is None:  # answered while it was made, and then stopped
+            self._settle()
         self.files.write_tables()
 
     def _check_strategy(self) -> None:
@@ -208,7 +231,7 @@ class ActiveLoop:
     def metrics_of_all_rounds(self) -> list[str]:
         """Return those metrics that stopping rules may count on."""
         tested = self.evaluate.labels is not None and len(self.evaluate.labels) > 0
-        return ["accuracy"] * tested + [*STOP_METRICS] * (self.stop_set is not None)
+        return ["accuracy"] * tested + [*STOP_METRICS] * self._compares
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -244,6 +267,8 @@ class ActiveLoop:
             LearnerError, StrategyError: training or selection failed; asking again tries again.
         """
         while self._query is None and self.ended is None:  # again, if all was answered meanwhile
+            if self._closed == 0 and self.initial.given:
+                self._take_given_labels()
             if len(self.rounds) < self._closed:
                 self._train()
             k, reason = self._next_size()
@@ -471,8 +496,8 @@ class ActiveLoop:
             metrics=metrics,
         )
         round = with_readings(self.stopping, [*self.rounds, round])
-        self.files.save_round(self.learner, number, test_probs, stop_probs)
-        self.files.store.add_round(round)
+        weights = self.files.save_round(self.learner, number, test_probs, stop_probs)
+        self.files.store.add_round(round, weights)
         self.rounds.append(round)
         self._fitted = True
         self.files.drop_older_weights(number)
@@ -566,6 +591,21 @@ class ActiveLoop:
             predict[0] += record[0]
         self._keep_query(query, predict[0], choose[0])
 
+    def _take_given_labels(self) -> None:
+        """Have the labels that are there before the run begins be its initial set."""
+        with self._lock:
+            labelled = self.pool.labelled
+            if len(labelled) != self.initial.size:
+                raise StoreError(
+                    f"the initial set is of {self.initial.size} labels, and there are "
+                    f"{len(labelled)}: start the run anew with python -m activeloop branch"
+                )
+            if not self.files.store.queries(0):  # else the run was stopped just after it was kept
+                query = self._query_of(np.empty(0, np.int64), labelled, None)
+                write_query(self.files.store, query, self.data.classes, 0.0, 0.0)
+            write_answers(self.files.store, self.data, 0, {}, "", closes=True)
+            self._closed = 1
+
     def _context(self, k: int) -> Context:
         """Return the context with indices and labels only."""
         with self._lock:
@@ -613,8 +653,20 @@ class ActiveLoop:
         assert self._query is not None
         answered = {index: answer for index, answer in given.items() if answer is not None}
         self._query = dataclasses.replace(self._query, answered=answered)
-        if len(answered) == len(given) and self.pool.n_classes >= self.least_classes:
-            self.close()
+        if len(answered) == len(given):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Close the query of which all is answered.
+
+        A first one that leaves nothing to train on is asked for again, of other samples.
+        """
+        self._query = None
+        if self.pool.n_classes >= self.least_classes:
+            write_answers(self.files.store, self.data, self._closed, {}, "", closes=True)
+            self._closed += 1
+        else:
+            skip_query(self.files.store)
 
     def _next_size(self) -> tuple[int, str]:
         """Return the size of the next query, or 0 and why there is none."""
@@ -646,8 +698,9 @@ class ActiveLoop:
         if not self._fitted:
             if self._warm_start:
                 raise StoreError(
-                    f"learner.warm_start needs the weights of round {last.round}, and they are not "
-                    f"kept in {self.files.directory or 'memory'}"
+                    f"learner.warm_start needs the weights of round {last.round}, and "
+                    f"{self.files.weights_name(last.round)} is not there, or damaged: put a copy "
+                    "back"
                 )
             self._fit(self._due(last.round))
             self._fitted = True
@@ -670,6 +723,11 @@ class ActiveLoop:
         if self.learner.device.type == "cuda":
             torch.cuda.synchronize(self.learner.device)
         seconds[0] = clock() - start
+
+
+def data_identity(data: Data) -> dict[str, Any]:
+    """Return what makes data those of a run."""
+    return {"name": data.name, "classes": list(data.classes), **data.fingerprints}
 
 
 def _answered(query: Query, told: Mapping[int, Answer | None]) -> dict[int, Answer]:

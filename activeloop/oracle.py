@@ -80,6 +80,25 @@ class NoisyOracle(SimulatedOracle):
         self._labels = (draws[:, None] >= cumulative[:, :-1]).sum(axis=1).astype(np.int64)
 
 
+class People:
+    """People answer, on the page that `python -m activeloop label` opens; nobody else does.
+
+    Args:
+        labels: not used.
+        n_classes: not used.
+        seed: not used.
+    """
+
+    def __init__(self, labels: Labels | None = None, *, n_classes: int = 0, seed: int = 0) -> None:
+        pass
+
+    def label(self, indices: Indices) -> Labels:
+        """Raise `ConfigError`: no program answers."""
+        raise ConfigError(
+            "oracle=people: people label this run; go on with python -m activeloop label DIR"
+        )
+
+
 def _symmetric(n_classes: int, rate: float) -> npt.NDArray[np.float64]:
     rate = real("oracle.rate", rate, least=0, most=1)
     if n_classes < 2:

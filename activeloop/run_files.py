@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.torch import save
 from torch import Tensor
 
-from activeloop.errors import IN_USE, StoreError
+from activeloop.changes import Changes, changed_text
+from activeloop.durable import sync_directory, sync_file, sync_path
+from activeloop.errors import StoreError
+from activeloop.lock import Lock
+from activeloop.manifest import Manifest
+from activeloop.preprocessing import TENSORS, to_plain
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
-from activeloop.types import Data, Indices, Labels, Learner, Round
-
-try:
-    import fcntl
-except ImportError:  # Windows: nothing keeps two processes apart there
-    fcntl = None  # type: ignore[assignment]  # the other branch is the module
+from activeloop.types import Data, Indices, Labels, Learner, Preprocessing, Round
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,14 @@ COLUMNS = (
 )
 
 
+# Of a run that is over: the weights of its last round.
+MODEL = "model.safetensors"
+
+# Where the samples of a run changed, and nothing else.
+_OF_SAMPLES = {f"data.{part}" for part in ("pool", "test", "validation", "embeddings")}
+_OF_SAMPLES |= {"config.pool"}  # the size that a loop made in Python knows
+
+
 class RunFiles:
     """A run's directory; without one, all that must not be lost is kept in memory.
 
@@ -59,15 +69,22 @@ class RunFiles:
 
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
-        self._lock: int | None = None
+        self._lock: Lock | None = None
         self._stop_probs: dict[
             int, KeptProbs | None
         ] = {}  # of the last rounds, without a directory
         with named_errors(directory):
             if directory is not None:
                 directory.mkdir(parents=True, exist_ok=True)
+                sync_path(directory)
                 self._hold(directory)
-            self.store = Store(None if directory is None else directory / "run.db")
+            try:
+                self.store = Store(None if directory is None else directory / "run.db")
+            except BaseException:
+                self._release()
+                raise
+            if directory is not None:
+                _held[directory.resolve()] = self
 
     def close(self) -> None:
         """Close the store and let others have the directory."""
@@ -76,52 +93,86 @@ class RunFiles:
 
     def _hold(self, directory: Path) -> None:
         """Keep other processes away; an older run object of this process gives way."""
-        if (older := _held.get(directory.resolve())) is not None:
+        if (older := _held.pop(directory.resolve(), None)) is not None:
             older.close()
-        if fcntl is not None:
-            self._lock = os.open(directory, os.O_RDONLY)
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StoreError(f"{directory} {IN_USE}") from error
-        _held[directory.resolve()] = self
+        self._lock = Lock(directory)
 
     def _release(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def __del__(self) -> None:
         self._release()
 
-    def claim(self, identity: Mapping[str, Any]) -> None:
+    def claim(
+        self,
+        identity: Mapping[str, Any],
+        data: Data | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
         """Make this directory that of the run with `identity`, or see that it is.
+
+        Args:
+            identity: what makes the run that run.
+            data: its samples, as they are before embedding, of which the keys are kept.
+            about: what else to keep of a run that begins, by name.
 
         Raises:
             StoreError: it holds another run; the message names what differs.
         """
         kept = self.store.meta("identity")
         if kept is None:
-            self.store.set_meta("identity", identity)
+            values = {**(about or {}), "identity": identity}
+            manifest = None if data is None else Manifest.of(data)
+            self.store.set_all(
+                values | (manifest.kept if manifest else {}), manifest.packed if manifest else None
+            )
             return
         before, now = flat(kept), flat(identity)
-        differing = [
-            f"{name} was {before.get(name, 'not there')}, is {now.get(name, 'not there')}"
-            for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name)
-        ]
-        if differing:
-            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
+        if names and data is not None and self.directory and names <= _OF_SAMPLES:
+            listed = Manifest.read(self.store)
+            if listed is not None and str(changes := Changes.between(listed, data)):
+                by_command = self.store.meta("run") is not None
+                raise StoreError(changed_text(self.directory, changes, by_command=by_command))
+        if names:
             raise StoreError(
-                f"{self.directory} holds another run ({'; '.join(differing[:3])}{more}): "
+                f"{self.directory} holds another run ({differences(before, now)}): "
                 "choose another directory (hydra.run.dir=... on the command line); initial=file "
                 f"initial.path={self.directory}/queries.csv starts a new run from its labels"
             )
 
-    def keep_pool_size(self, size: int) -> None:
-        """Keep how many samples there are to pick from, for reports made without the data."""
-        if self.store.meta("pool_size") is None:
-            self.store.set_meta("pool_size", size)
+    def join(self, identity: Mapping[str, Any], data: Data, joined: int) -> None:
+        """Have the last `joined` samples of the pool of `data` join the run, all or nothing.
+
+        Args:
+            identity: what makes the run that run from now on.
+            data: as in `claim`.
+            joined: how many they are.
+        """
+        manifest = Manifest.of(data)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {"at": at, "samples": joined, "pool_size": len(data.pool) - joined}
+        earlier = self.store.meta("joined") or []
+        self.store.set_all(
+            {"identity": identity, "joined": [*earlier, record], **manifest.kept},
+            manifest.packed,
+        )
+
+    def first_pool_size(self, size: int) -> int:
+        """Return how many of the `size` samples of the pool were there when the run began."""
+        return first_pool_size(self.store, size)
+
+    def keep_preprocessing(self, preprocessing: Preprocessing | None) -> None:
+        """Keep how images become samples, so that the model predicts others without the data."""
+        if preprocessing is None or self.store.meta("preprocessing") is not None:
+            return  # samples that join later are normalised as the first ones were
+        plain, tensors = to_plain(preprocessing)
+        if self.directory is not None and tensors:
+            with named_errors(self.directory), replacing(self.directory / TENSORS) as temporary:
+                temporary.write_bytes(save(tensors))
+        self.store.set_meta("preprocessing", plain)
 
     # -- what a round leaves ----------------------------------------------------------------
 
@@ -131,19 +182,25 @@ class RunFiles:
         round: int,
         test_probs: Tensor | None,
         stop_probs: KeptProbs | None,
-    ) -> None:
-        """Write weights and probabilities, before the store says that the round is there."""
+    ) -> str | None:
+        """Write weights and probabilities, before the store says that the round is there.
+
+        Returns:
+            The digest of the file with the weights, for the store; None where none are kept.
+        """
         if self.directory is None:
             self._stop_probs[round] = stop_probs
             self._stop_probs.pop(round - 2, None)
-            return
+            return None
         with named_errors(self.directory):
-            learner.save(self._weights(round))
+            with replacing(self._weights(round)) as temporary:
+                weights = digest_of(temporary) if learner.save(temporary) else None
             if test_probs is not None:
                 kept = test_probs.cpu().numpy().astype(np.float16)
                 write_array(self._probs("test_probs", round), kept)
             if stop_probs is not None:
                 write_array(self._probs("stop_probs", round), stop_probs)
+        return weights
 
     def stop_probs(self, round: int) -> KeptProbs | None:
         """Return what the network of one of the last rounds said of the stop set, `[S, C]`.
@@ -153,7 +210,13 @@ class RunFiles:
         if self.directory is None:
             return self._stop_probs.get(round)
         path = self._probs("stop_probs", round)
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            kept: KeptProbs = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{path} is damaged ({error}): put a copy back") from error
+        return kept
 
     def save_stop_indices(self, indices: Indices) -> None:
         """Write which samples of the pool the rows of the stop set's predictions are of."""
@@ -164,10 +227,25 @@ class RunFiles:
                     write_array(path, indices)
 
     def load_weights(self, learner: Learner, round: int, data: Data) -> bool:
-        """Give `learner` the weights of a round; False where it must be fitted again."""
-        if self.directory is None or not self._weights(round).exists():
+        """Give `learner` the weights of a round; False where it must be fitted again.
+
+        Those that are not what was written are not read, and said to be so.
+        """
+        if self.directory is None or (kept := self.store.weights(round)) is None:
             return False
-        return learner.load(self._weights(round), data)
+        # The model: where the run was stopped as it ended.
+        places = [self._weights(round), self.directory / MODEL]
+        with named_errors(self.directory):
+            for path in filter(Path.exists, places):
+                if digest_of(path) == kept:
+                    return learner.load(path, data)
+                if path == places[0]:
+                    log.warning("%s is damaged: it is not what was written there", path)
+        return False
+
+    def weights_name(self, round: int) -> str:
+        """Return how to call the weights of a round."""
+        return "memory" if self.directory is None else str(self._weights(round))
 
     def drop_older_weights(self, round: int) -> None:
         """Delete the weights of the rounds before: only the last are ever needed."""
@@ -199,15 +277,26 @@ class RunFiles:
         """Say in the store that the run is over, and give the last weights their final name."""
         with named_errors(self.directory):
             if self.directory is not None and self._weights(round).exists():
-                self._weights(round).replace(self.directory / "model.safetensors")
+                self._weights(round).replace(self.directory / MODEL)
+                sync_directory(self.directory)
         self.drop_older_weights(round)  # left where the run was interrupted just before that
+        self._sync_tables()
         self.store.set_meta("ended", reason)
+
+    def _sync_tables(self) -> None:
+        """Have the tables and all names on the disk: of a run that is over none is made anew."""
+        if self.directory is None:
+            return
+        with named_errors(self.directory):
+            for name in ("curve.csv", "queries.csv"):
+                sync_file(self.directory / name)
+            sync_directory(self.directory)
 
     def reopen(self, round: int) -> None:
         """Have a run that is over go on: the model stays, and is the last round's weights again."""
         with named_errors(self.directory):
             if self.directory is not None and not self._weights(round).exists():
-                model = self.directory / "model.safetensors"
+                model = self.directory / MODEL
                 if model.exists():
                     with replacing(self._weights(round)) as temporary:
                         shutil.copyfile(model, temporary)
@@ -215,7 +304,7 @@ class RunFiles:
 
     def _weights(self, round: int) -> Path:
         assert self.directory is not None
-        return self.directory / f"weights_{round:04d}.safetensors"
+        return weights_path(self.directory, round)
 
     def _probs(self, part: str, round: int) -> Path:
         assert self.directory is not None
@@ -238,6 +327,17 @@ class RunFiles:
             )
 
 
+def first_pool_size(store: Store, size: int) -> int:
+    """Return how many of the `size` samples of a run's pool were there when it began."""
+    joined = store.meta("joined")
+    return int(joined[0]["pool_size"]) if joined else size
+
+
+def weights_path(directory: Path, round: int) -> Path:
+    """Return where a run under way has the weights of a round."""
+    return directory / f"weights_{round:04d}.safetensors"
+
+
 def curve_rows(rounds: Sequence[Round]) -> Iterator[Sequence[object]]:
     """Yield the lines of `curve.csv`: the fixed columns, then every other metric.
 
@@ -254,9 +354,28 @@ def _number(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
+def digest_of(path: Path) -> str:
+    """Return the digest of a file, in 32 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return where flat settings differ, in words; nothing where they do not."""
+    told = [
+        f"{name} was {before.get(name, 'not there')}, is {now.get(name, 'not there')}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    return f"{'; '.join(told[:3])}{more}"
+
+
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write an array at once, in a directory that is made if it is not there."""
-    path.parent.mkdir(exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(exist_ok=True)
+        sync_directory(path.parent.parent)
     with replacing(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
 
@@ -269,19 +388,29 @@ def write_csv(path: Path, rows: Iterator[Sequence[object]]) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file at once, on the disk when the call returns."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes its place when the body ends well.
 
     `durable` has it on the disk by then; what can be made again from the store need not be.
+    Where the body leaves no file there, all stays as it was.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
+        if not temporary.exists():
+            return
         if durable:
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
+            sync_file(temporary)
         temporary.replace(path)
+        if durable:
+            sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

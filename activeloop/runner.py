@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import inspect
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -20,20 +21,22 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop import models, stopping, strategies, torchrun
+from activeloop.changes import NewSamples
 from activeloop.checks import bytes_of, whole
 from activeloop.config import Config, cache_dir, strategy_name, variant, without_storage
 from activeloop.distributed import ALONE, Ranks, joined
-from activeloop.environment import write_environment
+from activeloop.environment import keep_environment, write_environment
 from activeloop.errors import ConfigError, StoreError
 from activeloop.finished import finished
 from activeloop.initial import Initial
 from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
+from activeloop.loading import Loaded, build_data, data_of_run, kept_of
 from activeloop.loop import ActiveLoop
 from activeloop.messages import ERROR_FILE, one_line
 from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
-from activeloop.run_files import flat, shown
+from activeloop.run_files import flat, named_errors, shown, write_text
 from activeloop.schedule import Schedule
 from activeloop.store import Store
 from activeloop.sweep import check_swept
@@ -41,6 +44,8 @@ from activeloop.trackers import PoolImages, Tracking, checked, tracking_of
 from activeloop.types import Data, HiddenLabels, Oracle, Round, Samples, Tracker
 
 log = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.yaml"
 
 # Settings of the machine, and who is told: with others, a run is still the same run.
 _ELSEWHERE = ("device", "memory_limit", "seeds", "tracker")
@@ -53,12 +58,13 @@ def run_config(config: DictConfig) -> None:
     if torchrun.place().rank > 0:
         help_run(config)
         return
-    directory, labels = Path(hydra.runtime.output_dir), labels_of(config, hydra)
+    directory = Path(hydra.runtime.output_dir)
+    about = about_of(config, directory, hydra)
     try:
         if torchrun.place().size == 1 and is_finished(directory, config):
-            leave_alone(directory, labels)
+            leave_alone(directory, about["run"])
         else:
-            run_in(directory, config, labels)
+            run_in(directory, config, about)
     except Exception as error:
         write_error(directory, error)
         if hydra.mode == RunMode.MULTIRUN:
@@ -80,26 +86,49 @@ def write_error(directory: Path, error: Exception) -> None:
         log.warning("cannot write %s", path)
 
 
-def run_in(directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
-    """Run `config` in `directory`, or go on with the run that is there; `labels` name it."""
+def run_in(
+    directory: Path,
+    config: DictConfig,
+    about: Mapping[str, Any],
+    new_samples: NewSamples = "refuse",
+) -> None:
+    """Run `config` in `directory`, or go on with the run that is there.
+
+    Args:
+        directory: of the run.
+        config: the composed config.
+        about: what `about_of` returns.
+        new_samples: what to do with samples that came since it began.
+    """
+    announce(directory, config, about)
     with joined(torchrun.place(), config.device) as ranks:
-        loop, oracle = build(config, directory, ranks=ranks)
+        loop, oracle = build(config, directory, ranks=ranks, about=about, new_samples=new_samples)
         try:
-            if begin(loop, directory, config, labels):
+            if begin(loop, directory, config, about):
                 with Progress(loop.schedule.planned, loop.rounds) as progress:
                     loop.listeners.append(progress)
                     loop.run(oracle)
                 result_table(loop.rounds)
-                end(loop, directory, labels)
+                end(loop, directory, about["run"])
         finally:
             close(loop)
         dismiss_helpers(ranks)
 
 
+def announce(directory: Path, config: DictConfig, about: Mapping[str, Any]) -> None:
+    """Leave what `resume` needs, before the run has a database: it may be killed at any time."""
+    if (directory / "run.db").exists():
+        return
+    with named_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        write_environment(directory, None, about)
+        write_text(directory / CONFIG_FILE, OmegaConf.to_yaml(config))
+
+
 def help_run(config: DictConfig) -> None:
     """Do this process's share of the run that rank 0 makes of the same `config`."""
     with joined(torchrun.place(), config.device) as ranks:
-        data, _ = shared_data(config, ranks)
+        data = shared_data(config, ranks).data
         help_leader(build_learner(config, ranks), data, ranks)
 
 
@@ -114,7 +143,7 @@ def is_finished(directory: Path, config: DictConfig) -> bool:
     if not (directory / "run.db").exists():
         return False
     check_complete(config)
-    return config.tracker._target_ is None and finished(directory, _identity(config))
+    return config.tracker._target_ is None and finished(directory, identity_of(config))
 
 
 def leave_alone(directory: Path, labels: Mapping[str, Any]) -> None:
@@ -132,20 +161,28 @@ def _nothing_to_do(
         draw_curve(rounds, directory / "curve.png", title=_title(labels))
 
 
-def begin(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> bool:
+def begin(loop: ActiveLoop, directory: Path, config: DictConfig, about: Mapping[str, Any]) -> bool:
     """Leave the files that explain the run; False: it is finished already."""
     if loop.ended is not None:
-        _nothing_to_do(directory, loop.ended, loop.rounds, labels)
-        track(loop, directory, config, labels)
+        _nothing_to_do(directory, loop.ended, loop.rounds, about["run"])
+        track(loop, directory, config)
         return False
-    if not loop.rounds:
-        (directory / "config.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
-        loop.files.store.set_meta("run", dict(labels))
-    else:
+    if loop.rounds:
         print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
-    write_environment(directory, str(loop.learner.device), loop.files.store)
-    track(loop, directory, config, labels)
+    explain(loop, directory, config, about)
+    track(loop, directory, config)
     return True
+
+
+def explain(
+    loop: ActiveLoop, directory: Path, config: DictConfig, about: Mapping[str, Any]
+) -> None:
+    """Write the config and the environment of a run that begins or goes on."""
+    with named_errors(directory):
+        if not loop.rounds or not (directory / CONFIG_FILE).exists():
+            write_text(directory / CONFIG_FILE, OmegaConf.to_yaml(config))
+        now = write_environment(directory, str(loop.learner.device), about)
+    keep_environment(now, loop.files.store)
 
 
 def end(loop: ActiveLoop, directory: Path, labels: Mapping[str, Any]) -> None:
@@ -163,25 +200,26 @@ def close(loop: ActiveLoop) -> None:
     loop.files.close()
 
 
-def track(loop: ActiveLoop, directory: Path, config: DictConfig, labels: Mapping[str, Any]) -> None:
+def track(loop: ActiveLoop, directory: Path, config: DictConfig) -> None:
     """Tell the run's tracker, if it has one, which run this is and what was done before."""
-    hydra = HydraConfig.get()
-    home = hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.runtime.output_dir
+    store = loop.files.store
     for tracking in tracking_of(loop):
         tracking.begin(
             loop,
             directory=directory,
-            home=Path(home).absolute(),
+            home=Path(os.path.normpath(directory.absolute() / (store.meta("home") or "."))),
             config=_plain(config),
-            labels=labels,
+            labels=store.meta("run"),
         )
 
 
 def build(
     config: DictConfig,
     directory: Path,
-    loaded: Callable[[DictConfig], tuple[Data, HiddenLabels]] | None = None,
+    loaded: Callable[[DictConfig], Loaded] | None = None,
     ranks: Ranks = ALONE,
+    about: Mapping[str, Any] | None = None,
+    new_samples: NewSamples = "refuse",
 ) -> tuple[ActiveLoop, Oracle]:
     """Instantiate the parts that `config` names and put them together.
 
@@ -190,6 +228,9 @@ def build(
         directory: of the run.
         loaded: returns the data that a config names; None: `build_data`.
         ranks: the processes that share the run.
+        about: what `about_of` returns, kept with a run that begins.
+        new_samples: what to do with samples that came since the run began: "join" has them at the
+            end of the pool, "ignore" leaves them out.
 
     Raises:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong with it.
@@ -200,7 +241,13 @@ def build(
     strategy = strategies.from_config(_plain(config.strategy))
     rule = stopping.from_config(_plain(config.stopping))
     tracker = build_tracker(config)
-    data, hidden = loaded(config) if loaded else shared_data(config, ranks)
+    kept = kept_of(directory)  # before the data: whether it may be used at all
+    there = loaded(config) if loaded else shared_data(config, ranks)
+    if kept is not None and ranks.size == 1:
+        made = data_of_run(config, directory, kept, there, new_samples)
+    else:
+        made = there
+    data, hidden = made.data, made.hidden
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)
     learner = build_learner(config, ranks)
@@ -222,10 +269,15 @@ def build(
         measures=config.measures,
         memory_limit=bytes_of("memory_limit", config.memory_limit),
         neighbors=build_neighbors(config),
-        identity=_identity(config),
+        identity=identity_of(config),
+        originals=made.originals,
+        about=about,
     )
     if tracker is not None:
-        original = partial(original_pool, config, loaded or build_data)
+        # Of a pool in another order than it is read in, the images are held.
+        original: Callable[[], Samples] = partial(original_pool, config, loaded or build_data)
+        if made is not there:
+            original = partial(getattr, made.originals, "pool")
         images = PoolImages(data.pool, None if data.embeddings is None else original)
         loop.listeners.append(Tracking(tracker, _plain(config.tracker), images))
     return loop, build_oracle(config, data, hidden)
@@ -241,22 +293,6 @@ def check_complete(config: DictConfig) -> None:
         raise ConfigError(f"{missing[0]} has no value: give one, as in {missing[0]}=VALUE")
 
 
-def build_data(config: DictConfig) -> tuple[Data, HiddenLabels]:
-    """Return the data set with its embeddings, and the hidden labels.
-
-    A data set that takes a `memory_limit` gets the run's if it has none.
-    """
-    own: dict[str, Any] = {}
-    if "memory_limit" in config.data and config.data.memory_limit is None:
-        own["memory_limit"] = config.memory_limit
-    data, hidden = instantiate(config.data, _convert_="all", **own)
-    parameters = inspect.signature(get_object(config.embed._target_)).parameters
-    given: dict[str, Any] = {"device": config.device} if "device" in parameters else {}
-    if config.embed.get("cache") == "auto":
-        given["cache"] = cache_dir() / "embeddings"
-    return _factory(config.embed)(data, **given), hidden
-
-
 def check_labelled_fit(config: DictConfig, data: Data, initial: Initial) -> None:
     """Raise `DataError` before anything is trained if a round's labels will not be in memory."""
     if (check := getattr(data.pool, "check_fits", None)) is None:
@@ -268,7 +304,7 @@ def check_labelled_fit(config: DictConfig, data: Data, initial: Initial) -> None
     check(Schedule(initial.size, len(data.pool), *ways).planned[-1])
 
 
-def shared_data(config: DictConfig, ranks: Ranks) -> tuple[Data, HiddenLabels]:
+def shared_data(config: DictConfig, ranks: Ranks) -> Loaded:
     """Return what `build_data` does, the same on all ranks.
 
     Raises:
@@ -276,13 +312,14 @@ def shared_data(config: DictConfig, ranks: Ranks) -> tuple[Data, HiddenLabels]:
     """
     if ranks.size == 1:
         return build_data(config)
-    ranks.check_same("settings", flat(_identity(config)))
+    ranks.check_same("settings", flat(identity_of(config)))
     with ranks.in_turn():
-        data, hidden = build_data(config)
+        loaded = build_data(config)
+    data = loaded.data
     # Embeddings may differ in their last bits between kinds of machines.
     embedded = data.embeddings is not None
     ranks.check_same("data", {"pool": len(data.pool)} if embedded else data.fingerprints)
-    return data, hidden
+    return loaded
 
 
 def build_learner(config: DictConfig, ranks: Ranks = ALONE) -> Any:
@@ -314,13 +351,11 @@ def build_tracker(config: DictConfig) -> Tracker | None:
     return checked(tracker, config.tracker._target_)
 
 
-def original_pool(
-    config: DictConfig, load: Callable[[DictConfig], tuple[Data, HiddenLabels]]
-) -> Samples:
+def original_pool(config: DictConfig, load: Callable[[DictConfig], Loaded]) -> Samples:
     """Return the samples of the pool as they were before `embed` took their place."""
     plain = config.copy()
     plain.embed = {"_target_": "activeloop.embed.none"}
-    return load(plain)[0].pool
+    return load(plain).data.pool
 
 
 def build_oracle(config: DictConfig, data: Data, hidden: HiddenLabels) -> Oracle:
@@ -352,7 +387,7 @@ def _plain(node: Any) -> Any:
         raise ConfigError(" ".join(str(error).split())) from error
 
 
-def _identity(config: DictConfig) -> dict[str, Any]:
+def identity_of(config: DictConfig) -> dict[str, Any]:
     """Return what makes a run this run: all settings but those of the machine."""
     settings = {name: value for name, value in _plain(config).items() if name not in _ELSEWHERE}
     settings["data"] = without_storage(settings["data"])
@@ -362,16 +397,21 @@ def _identity(config: DictConfig) -> dict[str, Any]:
     return settings
 
 
-def labels_of(config: DictConfig, hydra: Any) -> dict[str, Any]:
-    """Return how reports name this run."""
+def about_of(config: DictConfig, directory: Path, hydra: Any) -> dict[str, Any]:
+    """Return what is kept with a run beside its config, for reports, trackers and `resume`.
+
+    `run` names it; `home` leads from its directory to where several runs keep what is theirs.
+    """
     root = OmegaConf.merge(OmegaConf.create({"hydra": hydra}), config)
     assert isinstance(root, DictConfig)
-    return {
+    labels = {
         "strategy": strategy_name(root),
         "variant": variant(root).lstrip("-"),
         "seed": config.seed,
         "data": hydra.runtime.choices.data,
     }
+    home = hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.runtime.output_dir
+    return {"run": labels, "home": os.path.relpath(home, directory)}
 
 
 def _title(labels: Mapping[str, Any]) -> str:

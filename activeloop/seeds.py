@@ -19,22 +19,24 @@ from activeloop import torchrun
 from activeloop.cohort import Cohort
 from activeloop.config import of_seed
 from activeloop.errors import ConfigError, RunsFailed, StoreError
+from activeloop.loading import Loaded, build_data
+from activeloop.logs import LogFile
 from activeloop.loop import ActiveLoop
 from activeloop.messages import ERROR_FILE, one_line
 from activeloop.progress import Progress
 from activeloop.runner import (
+    about_of,
+    announce,
     begin,
     build,
-    build_data,
     close,
     end,
     is_finished,
-    labels_of,
     leave_alone,
     write_error,
 )
 from activeloop.sweep import check_swept, directories
-from activeloop.types import Data, HiddenLabels, Oracle
+from activeloop.types import Oracle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,25 +47,25 @@ class Run:
         seed: its seed.
         directory: where it is kept.
         config: its config, as if it were alone.
-        labels: how reports name it.
+        about: what is kept with it, how reports name it among that.
     """
 
     seed: int
     directory: Path
     config: DictConfig
-    labels: dict[str, Any]
+    about: dict[str, Any]
 
     def begin(self, loop: ActiveLoop) -> None:
         """Leave the files that explain the run, and show how it goes from now on."""
         with self.logging():
-            if begin(loop, self.directory, self.config, self.labels):
+            if begin(loop, self.directory, self.config, self.about):
                 progress = Progress(loop.schedule.planned, loop.rounds, name=f"seed {self.seed}")
                 loop.listeners.append(progress)
 
     def end(self, loop: ActiveLoop) -> None:
         """Leave what a run that is over leaves."""
         with self.logging():
-            end(loop, self.directory, self.labels)
+            end(loop, self.directory, self.about["run"])
         (self.directory / ERROR_FILE).unlink(missing_ok=True)
 
     def failed(self, error: Exception) -> None:
@@ -80,7 +82,7 @@ class Run:
         if not files:
             yield
             return
-        handler = logging.FileHandler(self.directory / Path(files[0].baseFilename).name)
+        handler = LogFile(self.directory / Path(files[0].baseFilename).name)
         handler.setFormatter(files[0].formatter)
         for each in loggers:
             each.addHandler(handler)
@@ -113,11 +115,11 @@ def run_seeds(config: DictConfig) -> None:
     runs = []
     for seed, directory in directories(root).items():
         alone = of_seed(config, seed)
-        labels = labels_of(alone, hydra)
-        runs.append(Run(seed=seed, directory=directory, config=alone, labels=labels))
+        about = about_of(alone, directory, hydra)
+        runs.append(Run(seed=seed, directory=directory, config=alone, about=about))
     if all(is_finished(run.directory, run.config) for run in runs):
         for run in runs:
-            leave_alone(run.directory, run.labels)
+            leave_alone(run.directory, run.about["run"])
         return
     with ExitStack() as stack:
         errors = _run(runs, stack)
@@ -133,7 +135,8 @@ def _run(runs: Sequence[Run], stack: ExitStack) -> list[tuple[Run, Exception]]:
     data = LoadedOnce()
     for run in runs:
         try:
-            loop, oracle = build(run.config, run.directory, data)
+            announce(run.directory, run.config, run.about)
+            loop, oracle = build(run.config, run.directory, data, about=run.about)
             stack.callback(close, loop)
             run.begin(loop)
         except StoreError as error:
@@ -171,10 +174,10 @@ class LoadedOnce:
     """Loads data, once for all configs that name the same."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, tuple[Data, HiddenLabels]] = {}
+        self._loaded: dict[str, Loaded] = {}
 
-    def __call__(self, config: DictConfig) -> tuple[Data, HiddenLabels]:
-        """Return the data that `config` names, and its hidden labels."""
+    def __call__(self, config: DictConfig) -> Loaded:
+        """Return the data that `config` names."""
         resolved: Any = OmegaConf.to_container(config, resolve=True)
         key = json.dumps([resolved["data"], resolved["embed"]], default=str)
         if key not in self._loaded:

@@ -36,6 +36,7 @@ class StopSet:
         pool: what it is drawn from.
         size: how many; the whole pool where that is smaller. At least 1.
         rng: draws them.
+        within: from the first so many samples; None: from all.
 
     Attributes:
         indices: pool indices in the order in which they were drawn, `[S]`.
@@ -44,10 +45,12 @@ class StopSet:
         ConfigError: `size` is none.
     """
 
-    def __init__(self, pool: Samples, size: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, pool: Samples, size: int, rng: np.random.Generator, within: int | None = None
+    ) -> None:
         size = whole("stop_set", size, least=1)
         self._pool = pool
-        self.indices: Indices = rng.permutation(len(pool))[:size]
+        self.indices: Indices = rng.permutation(len(pool) if within is None else within)[:size]
 
     def __call__(
         self, learner: Learner, before: KeptProbs | None

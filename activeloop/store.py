@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -19,9 +19,12 @@ from threading import RLock
 from typing import Any, Literal
 
 from activeloop.errors import StoreError
+from activeloop.opening import open_in_memory, open_to_read, open_to_write
 from activeloop.types import Round, Skip
 
 SCHEMA_VERSION = 3
+
+Kind = Literal["label", "skip", "none", "undo"]
 
 _ROWS_AT_A_TIME = 5000  # of a long table: who writes waits for no more than these
 
@@ -57,7 +60,13 @@ CREATE VIEW labels AS
     WHERE id IN (SELECT max(id) FROM events GROUP BY key) AND kind <> 'undo';
 CREATE TABLE rounds (
     round INTEGER PRIMARY KEY, labels INTEGER NOT NULL, classes INTEGER NOT NULL,
-    at TEXT NOT NULL, metrics TEXT NOT NULL
+    at TEXT NOT NULL, metrics TEXT NOT NULL,
+    weights TEXT            -- digest of the file that has them; NULL: none are kept
+);
+CREATE TABLE samples (      -- what the pool, the test and the validation set are made of
+    part TEXT PRIMARY KEY,
+    keys BLOB NOT NULL,
+    checksums BLOB
 );
 """
 
@@ -108,7 +117,7 @@ class Event:
 
     id: int
     key: str
-    kind: Literal["label", "skip", "none", "undo"]
+    kind: Kind
     label: str | None
     who: str
     at: str
@@ -134,48 +143,20 @@ class Store:
         self._read_only = read_only
         self._lock = RLock()
         with self._errors_named():
-            if path is not None and read_only:
-                self._open_to_read(path)
-                return
-            self._connection = sqlite3.connect(
-                ":memory:" if path is None else path,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            # PERSIST is the rollback journal too, without making and deleting a file, which costs
-            # far more than the writes on many file systems.
-            self._connection.execute("PRAGMA journal_mode = PERSIST")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._open_schema()
+            if path is None:
+                self._connection = open_in_memory(_SCHEMA)
+            elif read_only:
+                self._connection = open_to_read(path, SCHEMA_VERSION)
+            else:
+                self._connection = open_to_write(path, _SCHEMA, SCHEMA_VERSION)
 
-    def _open_to_read(self, path: Path) -> None:
-        address = f"{path.absolute().as_uri()}?mode=ro"
-        self._connection = sqlite3.connect(
-            address, uri=True, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._connection.execute("BEGIN")  # all that is read is of one moment
-            self._open_schema()
-        except BaseException:
+    def let_go(self) -> None:
+        """Go on reading from a copy in memory: what would write to the file waits no longer."""
+        with self._lock, self._errors_named():
+            copy = open_in_memory("")
+            self._connection.backup(copy)
             self._connection.close()
-            raise
-
-    def _open_schema(self) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version == 0 and tables == 0 and self._read_only:
-            raise StoreError(f"{self._name} is empty: the run was stopped as it began")
-        if version == 0 and tables == 0:
-            # executescript would commit first: one statement at a time keeps it one transaction.
-            with self._transaction() as execute:
-                for statement in filter(str.strip, _SCHEMA.split(";\n")):
-                    execute(statement)
-                execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{self._name} has schema version {version}, this activeloop reads "
-                f"{SCHEMA_VERSION}; it was left untouched"
-            )
+            self._connection = copy
 
     def close(self) -> None:
         """Close the file, and take its empty journal away."""
@@ -193,8 +174,24 @@ class Store:
 
     def set_meta(self, name: str, value: Any) -> None:
         """Keep a JSON value under `name`."""
+        self.set_all({name: value})
+
+    def set_all(
+        self,
+        values: Mapping[str, Any],
+        samples: Mapping[str, tuple[bytes, bytes | None]] | None = None,
+    ) -> None:
+        """Keep JSON values by name, and what `samples` returns, all or nothing."""
         with self._transaction() as execute:
-            execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+            for name, value in values.items():
+                execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+            for part, (keys, checksums) in (samples or {}).items():
+                execute("INSERT OR REPLACE INTO samples VALUES (?, ?, ?)", (part, keys, checksums))
+
+    def samples(self) -> dict[str, tuple[bytes, bytes | None]]:
+        """Return the keys of each part of the data and their checksums, packed by `manifest`."""
+        rows = self._all("SELECT part, keys, checksums FROM samples")
+        return {part: (keys, checksums) for part, keys, checksums in rows}
 
     # -- queries and labels -----------------------------------------------------------------
 
@@ -238,20 +235,43 @@ class Store:
         `closes` ends the round's query with them; it is the number of classes that there are.
         `takes_back` is the event that they take back.
         """
-        at = _now()
+        at = now()
+        self.add_events(
+            (
+                Event(
+                    id=0,
+                    key=key,
+                    kind=_kind(answer),
+                    label=answer if isinstance(answer, str) else None,
+                    who=who,
+                    at=at,
+                    round=round,
+                    seconds=seconds,
+                    takes_back=takes_back,
+                )
+                for key, answer in answers.items()
+            ),
+            closes=None if closes is None else (round, closes),
+        )
+
+    def add_events(self, events: Iterable[Event], *, closes: tuple[int, int] | None = None) -> None:
+        """Append answers with who gave them and when, in order; their `id` is not used.
+
+        `closes` is a round whose query ends with them, and the number of classes that there are.
+        """
         with self._transaction() as execute:
-            for key, answer in answers.items():
-                kind, label = _kind_and_label(answer)
+            for event in events:
                 execute(
                     "INSERT INTO events (key, kind, label, who, at, round, seconds, takes_back) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (key, kind, label, who, at, round, seconds, takes_back),
+                    "VALUES (:key, :kind, :label, :who, :at, :round, :seconds, :takes_back)",
+                    vars(event),
                 )
             if closes is not None:
+                round, classes = closes
                 execute(
                     "UPDATE asks SET classes = ?, "
                     "horizon = (SELECT coalesce(max(id), 0) FROM events) WHERE round = ?",
-                    (closes, round),
+                    (classes, round),
                 )
 
     def queries(self, round: int | None = None) -> list[Asked]:
@@ -315,13 +335,19 @@ class Store:
 
     # -- rounds -----------------------------------------------------------------------------
 
-    def add_round(self, round: Round) -> None:
-        """Keep a round's outcome."""
+    def add_round(self, round: Round, weights: str | None = None) -> None:
+        """Keep a round's outcome, and the digest of the file that has its weights."""
+        metrics = json.dumps(dict(round.metrics))
         with self._transaction() as execute:
             execute(
-                "INSERT INTO rounds VALUES (?, ?, ?, ?, ?)",
-                (round.round, round.labels, round.classes, _now(), json.dumps(dict(round.metrics))),
+                "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?)",
+                (round.round, round.labels, round.classes, now(), metrics, weights),
             )
+
+    def weights(self, round: int) -> str | None:
+        """Return the digest of the file with a round's weights; None where none were kept."""
+        rows = self._all("SELECT weights FROM rounds WHERE round = ?", (round,))
+        return rows[0][0] if rows else None
 
     def rounds(self) -> list[Round]:
         """Return the finished rounds, in order."""
@@ -373,18 +399,25 @@ class Store:
             raise StoreError(f"{self._name} was closed: a newer run object has it") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{self._name}: {_advice(error)}") from error
+        except OSError as error:
+            raise StoreError(f"{self._name}: {error.strerror or error}") from error
 
 
-def _kind_and_label(answer: str | Skip | None) -> tuple[str, str | None]:
+def _kind(answer: str | Skip | None) -> Kind:
     if isinstance(answer, str):
-        return "label", answer
-    return ("undo" if answer is None else answer.value), None
+        return "label"
+    if answer is None:
+        return "undo"
+    return "skip" if answer is Skip.SKIP else "none"
 
 
 def _advice(error: sqlite3.DatabaseError) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return {
-        sqlite3.SQLITE_FULL: "no space left on the disk; free some and run the same command again",
+        sqlite3.SQLITE_FULL: "no space left on the disk; all that was finished is kept: free some "
+        "and run the same command again",
+        sqlite3.SQLITE_IOERR: "the disk does not read or write (is it full, or failing?); all that "
+        "was finished is kept, and the same command goes on from there",
         sqlite3.SQLITE_NOTADB: "is not a run of activeloop; it was left untouched",
         sqlite3.SQLITE_CORRUPT: "is damaged; it was left untouched",
         sqlite3.SQLITE_READONLY: "cannot be written: check the permissions",
@@ -393,5 +426,6 @@ def _advice(error: sqlite3.DatabaseError) -> str:
     }.get(code, str(error))
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the present time as events have it: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -80,12 +80,9 @@ def make_run(
         "budget": size.query_size * size.rounds,
     }
     identity = {"name": data.name, "classes": list(data.classes), **data.fingerprints}
-    files.claim({"data": identity, "config": config})
-    files.keep_pool_size(len(data.pool))
-    files.store.set_meta(
-        "run", {"strategy": strategy, "variant": "", "seed": seed, "data": "digits"}
-    )
-    write_environment(directory, "cpu", files.store)
+    labels = {"strategy": strategy, "variant": "", "seed": seed, "data": "digits"}
+    files.claim({"data": identity, "config": config}, data, {"run": labels})
+    write_environment(directory, "cpu", {"run": labels})
     files.save_test_labels(hidden.test)
     # With one seed the same initial set.
     first = np.random.default_rng(seed).permutation(len(data.pool))

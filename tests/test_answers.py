@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fakes import CentroidLearner, blobs
 
-from activeloop import NONE_OF_THESE, SKIP, ActiveLoop, load_strategy
+from activeloop import NONE_OF_THESE, SKIP, ActiveLoop, Initial, load_strategy
 from activeloop.errors import LearnerError, OrderError, StoreError
 
 
@@ -186,6 +186,39 @@ def test_a_query_that_was_answered_while_it_was_made_is_closed():
     told(loop, truth)
     assert loop.ask().round == 2
     assert [round.labels for round in loop.rounds] == [6, 12]
+
+
+def test_a_query_that_was_answered_while_it_was_made_is_closed_after_a_crash(tmp_path, monkeypatch):
+    loop, truth = make(tmp_path)
+
+    def first_six(context):
+        picks = context.unlabelled[:6]
+        loop.record({int(i): int(truth[i]) for i in picks})
+        return picks
+
+    told(loop, truth)
+    loop.strategy = first_six
+    monkeypatch.setattr(ActiveLoop, "_settle", lambda self: loop.files.close())
+    with contextlib.suppress(StoreError):
+        loop.ask()
+    monkeypatch.undo()
+    again, _ = make(tmp_path)
+    assert again.ask().round == 2
+    assert [len(again.files.store.queries(round)) for round in (0, 1)] == [6, 6]
+    assert [round.labels for round in again.rounds] == [6, 12]
+
+
+def test_a_first_query_skipped_while_it_was_made_is_asked_for_again():
+    def skipped(context):
+        loop.record({int(i): SKIP for i in context.unlabelled[:6]} if not seen else {})
+        seen.append(context.unlabelled[:6])
+        return seen[-1]
+
+    seen = []
+    loop, _ = make()
+    loop.initial = Initial(size=6, strategy=skipped)
+    assert list(loop.ask().open) == list(seen[1])
+    assert not set(seen[0]) & set(seen[1])
 
 
 def test_finishing_trains_on_what_was_given_and_ends_the_run(tmp_path):

@@ -116,13 +116,13 @@ def decode(path: Path, size: Sequence[int], channels: int) -> Pixels:
         # Lets the JPEG decoder skip detail; twice the size, so that antialiasing has enough left.
         image.draft(None, (2 * max(size), 2 * max(size)))
         upright = ImageOps.exif_transpose(image)
-    plain = _plain(upright).convert("L" if channels == 1 else "RGB")
+    plain = eight_bit(upright).convert("L" if channels == 1 else "RGB")
     if plain.size != (width, height):
         plain = plain.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(plain).reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def eight_bit(image: Image.Image) -> Image.Image:
     """Return the image with 8 bits a channel and nothing transparent."""
     if image.mode == "F":
         raise ValueError("floating-point pixels of unknown range")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, device
 
@@ -152,6 +154,7 @@ class TensorSamples:
         self._resident: dict[device, Tensor] = {}
         self._constants: dict[device, tuple[Tensor, Tensor]] = {}
         self._fingerprint: str | None = None
+        self._checksums: npt.NDArray[np.uint32] | None = None
 
     @property
     def keys(self) -> Sequence[str]:
@@ -190,8 +193,35 @@ class TensorSamples:
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
+    @property
+    def checksums(self) -> npt.NDArray[np.uint32]:
+        """CRC-32 of each sample as `raw` returns it, `[n]`, computed once."""
+        if self._checksums is None:
+            found = [
+                zlib.crc32(sample)
+                for part in blocks(self._x, self._rows)
+                for sample in part.contiguous().numpy()
+            ]
+            self._checksums = np.array(found, np.uint32)
+        return self._checksums
+
     def __len__(self) -> int:
         return self._n
+
+    def taken(self, indices: Indices, mean: Tensor, std: Tensor) -> TensorSamples:
+        """Return samples `indices` `[k]` in that order, normalised by `mean` and `std`.
+
+        A copy, but of what lies in a file.
+        """
+        keys = take_keys(self._keys, indices)
+        if self._rows is None and not isinstance(self._x, StoredRows):
+            return TensorSamples(self._x[torch.tensor(indices)], keys, mean, std)
+        rows = indices if self._rows is None else self._rows[indices]
+        return TensorSamples(self._x, keys, mean, std, rows=rows)
+
+    def normalised_by(self, mean: Tensor, std: Tensor) -> TensorSamples:
+        """Return the same samples, normalised by `mean` and `std`."""
+        return TensorSamples(self._x, self._keys, mean, std, rows=self._rows)
 
     def raw(self, indices: Indices, device: device) -> Tensor:
         """Return samples `indices` `[n]` as stored, `[n, *shape]` uint8 or float32, a copy.

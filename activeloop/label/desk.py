@@ -376,7 +376,7 @@ class Desk:
             id=index,
             key=self._loop.data.pool.keys[index],
             why=why if why is not None else Why(origin="asked for", round=self.round),
-            opinion=self._opinions.of(index, classes),
+            opinion=self._second_looks.opinion(index) or self._opinions.of(index, classes),
             nearest=nearest[:3],
             given=self._ledger.given(index),
         )

@@ -17,6 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
+from activeloop.label.cards import Opinion
 from activeloop.label.ledger import Ledger
 from activeloop.store import Store
 from activeloop.streams import Streams
@@ -120,6 +121,14 @@ class SecondLooks:
         """Return whether a sample waits for a second look."""
         doubt, answer = self._doubts.get(index), self._ledger.answer(index)
         return doubt is not None and answer is not None and answer.id == doubt.event
+
+    def opinion(self, index: int) -> Opinion | None:
+        """Return what the network says that contradicts a label, while it waits for a look."""
+        if not self.is_open(index):
+            return None
+        doubt = self._doubts[index]
+        probs = [(doubt.predicted, doubt.confidence)]
+        return Opinion(predicted=doubt.predicted, confidence=doubt.confidence, probs=probs)
 
     @property
     def open(self) -> list[int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from activeloop.arguments import Parser
 from activeloop.checks import real, whole
-from activeloop.errors import ConfigError
 from activeloop.report.document import Report
 from activeloop.report.drawing import FORMATS, draw_figures
 from activeloop.report.latex import tables
@@ -19,11 +17,6 @@ from activeloop.run_files import shown
 
 # Of problems that are printed; the report has all.
 _MOST_PRINTED = 10
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"activeloop report: {message}")
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -69,8 +62,8 @@ def write_and_tell(made: Report, out: Path) -> None:
         print(f"{path.stem}: {shown(path)}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         "activeloop report",
         description="Compare runs: strategy by strategy, paired by seed.",
     )

@@ -1,0 +1,272 @@
+"""What the label page asks for by HTTP, and how it is answered.
+
+Replies are JSON; what goes wrong is `{"error": sentence, "given": the present answer or null}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from activeloop.errors import ActiveLoopError, OrderError
+from activeloop.label.cards import Conflict
+from activeloop.label.desk import Desk
+from activeloop.label.fields import Fields, Malformed, of_address, parsed
+from activeloop.label.images import Images, pool_index
+from activeloop.label.page_files import PageFile, read_page
+from activeloop.messages import one_line
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 256 * 1024  # of a body: 200 answers with the longest names
+_BODY_SECONDS = 15.0  # within which a body must be there
+_GRID = 24
+_IMAGE_THREADS = 4  # so that images never keep an answer waiting
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class _Call(NamedTuple):
+    """One of the page's calls: its fields, and what answers it in a thread."""
+
+    method: str
+    path: str
+    fields: tuple[str, ...]
+    answer: Callable[[Fields], Any]
+
+
+def make_app(
+    desk: Desk, images: Images, *, page: Path | None = None, opinions: bool = True
+) -> Starlette:
+    """Return the application, which anybody who reaches it may use: put a `Guard` before it.
+
+    Args:
+        desk: who labels what.
+        images: of the pool.
+        page: the folder of the page's files; None: activeloop's own.
+        opinions: whether the page shows at first what the network thinks.
+    """
+    files, version = read_page(page)
+    options = {"opinions": opinions, "grid": _GRID, "page_version": version}
+    options["pixelated"] = images.pixelated
+    calls = _calls(_Calls(desk, images), options)
+    routes = [
+        Route(call.path, partial(_answer, call=call), methods=[call.method]) for call in calls
+    ]
+    routes += [
+        Route("/", partial(_file, files=files, name="index.html")),
+        Route("/static/{name}", partial(_file, files=files)),
+        Route(
+            "/images/{id}", partial(_image, images=images, threads=CapacityLimiter(_IMAGE_THREADS))
+        ),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Calls:
+    """What the page's calls come to, each a method from its fields to what is sent back."""
+
+    def __init__(self, desk: Desk, images: Images) -> None:
+        self._desk, self._images = desk, images
+
+    def status(self, fields: Fields) -> Any:
+        return self._desk.status(fields.optional_who())
+
+    def next(self, fields: Fields) -> Any:
+        cards = self._desk.next(fields.who(), fields.count(), fields.ids("keep"))
+        return {"cards": cards, "round": self._desk.round}
+
+    def answer(self, fields: Fields) -> Any:
+        who, answers = fields.who(), fields.answers()
+        for place, said in enumerate(answers):
+            if said.id >= len(self._images):
+                raise Malformed(f"answers[{place}].id: there is no sample {said.id}")
+        return {"given": self._desk.answer(who, answers), "status": self._desk.status(who)}
+
+    def undo(self, fields: Fields) -> Any:
+        who = fields.who()
+        return {"card": self._desk.undo(who), "status": self._desk.status(who)}
+
+    def card(self, fields: Fields) -> Any:
+        index = fields.number("id", None)
+        if index >= len(self._images):
+            raise HTTPException(404, f"there is no sample {index}")
+        return self._desk.card(index)
+
+    def history(self, fields: Fields) -> Any:
+        who, label, before = fields.optional_who(), fields.text("label"), fields.maybe("before")
+        return {"cards": self._desk.history(who, label, before, fields.count(50))}
+
+    def grid(self, fields: Fields) -> Any:
+        label = fields.text("label")
+        if label is None:
+            raise Malformed("label must be a class's name: whose predictions are wanted?")
+        return {"cards": self._desk.grid(fields.who(), label, fields.count(_GRID))}
+
+    def second_looks(self, fields: Fields) -> Any:
+        return {"cards": self._desk.second_looks(fields.who(), fields.count(_GRID))}
+
+    def classes(self, fields: Fields) -> Any:
+        return {"classes": self._desk.add_class(fields.who(), fields.name("name"))}
+
+    def train(self, fields: Fields) -> Any:
+        who = fields.who()
+        self._desk.train()
+        return self._desk.status(who)
+
+    def finish(self, fields: Fields) -> Any:
+        who = fields.who()
+        self._desk.finish(who)
+        return self._desk.status(who)
+
+    def reopen(self, fields: Fields) -> Any:
+        who = fields.who()
+        self._desk.reopen(who)
+        return self._desk.status(who)
+
+
+def _calls(calls: _Calls, options: Mapping[str, Any]) -> list[_Call]:
+    return [
+        _Call("GET", "/api/options", (), lambda fields: options),
+        _Call("GET", "/api/status", ("who",), calls.status),
+        _Call("GET", "/api/card", ("id",), calls.card),
+        _Call("GET", "/api/history", ("who", "label", "before", "count"), calls.history),
+        _Call("POST", "/api/next", ("who", "count", "keep"), calls.next),
+        _Call("POST", "/api/answer", ("who", "answers"), calls.answer),
+        _Call("POST", "/api/undo", ("who",), calls.undo),
+        _Call("POST", "/api/grid", ("who", "label", "count"), calls.grid),
+        _Call("POST", "/api/second_looks", ("who", "count"), calls.second_looks),
+        _Call("POST", "/api/classes", ("who", "name"), calls.classes),
+        _Call("POST", "/api/train", ("who",), calls.train),
+        _Call("POST", "/api/finish", ("who",), calls.finish),
+        _Call("POST", "/api/reopen", ("who",), calls.reopen),
+    ]
+
+
+async def _answer(request: Request, call: _Call) -> Response:
+    """Answer one call; whatever goes wrong becomes a sentence."""
+    try:
+        if call.method == "POST":
+            fields = Fields(parsed(await _body(request)), call.fields)
+        else:
+            values = of_address(request.query_params.multi_items())
+            fields = Fields(values, call.fields, texts=True)
+        return _json(await run_in_threadpool(call.answer, fields))
+    except Malformed as error:
+        return _error(400, str(error))
+    except HTTPException:
+        raise
+    except Conflict as error:
+        return _error(409, one_line(error), error.given)
+    except OrderError as error:
+        return _error(409, one_line(error))
+    except ActiveLoopError as error:  # of the disk, say
+        log.error("%s", one_line(error))
+        return _error(500, one_line(error))
+    except Exception:
+        log.exception("%s failed", call.path)
+        return _error(500, "the server made a mistake: its terminal says which")
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        Malformed: it is no JSON by its type.
+        HTTPException: it is too large, or does not come.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":  # what a form can send is not taken
+        raise Malformed("the Content-Type must be application/json")
+    too_large = HTTPException(413, f"a request has at most {MOST_BYTES:,} bytes")
+    said = request.headers.get("content-length", "0")  # it may also come in chunks
+    if not said.isdecimal() or int(said[:20]) > MOST_BYTES:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise too_large
+    except TimeoutError:
+        raise HTTPException(408, "the request's body did not come") from None
+    return bytes(body)
+
+
+async def _file(request: Request, files: Mapping[str, PageFile], name: str = "") -> Response:
+    """Send one of the page's own files, which are known by name: no path is made of a request."""
+    file = files.get(name or request.path_params["name"])
+    if file is None:
+        raise HTTPException(404, "there is no such file")
+    return _kept(request, file.content, file.media_type, file.etag, 200)
+
+
+async def _image(request: Request, images: Images, threads: CapacityLimiter) -> Response:
+    """Send the image of a sample."""
+    size = request.query_params.get("size", "large")
+    if size not in ("large", "small"):
+        return _error(400, "size must be large or small")
+    index = pool_index(request.path_params["id"], len(images))
+    if index is None:
+        raise HTTPException(404, "there is no such sample")
+    picture = await anyio.to_thread.run_sync(images, index, size, limiter=threads)
+    return _kept(request, picture.content, picture.media_type, picture.etag, picture.status)
+
+
+def _kept(request: Request, content: bytes, media_type: str, etag: str, status: int) -> Response:
+    """Return what the browser may keep, but must ask about each time.
+
+    An image's address is a number, which may stand for another image when the server is started on
+    another run, or on a larger pool: shown from memory, it would be labelled as what it is not.
+    """
+    headers = {"ETag": etag, "Cache-Control": "private, max-age=0, must-revalidate"}
+    if status == 200 and etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, status, headers, media_type)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = error.detail
+    return _error(error.status_code, sentence[0].lower() + sentence[1:])
+
+
+def _error(status: int, sentence: str, given: Any = None) -> Response:
+    return _json({"error": sentence, "given": given}, status)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    text = json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
+    return Response(text, status, media_type="application/json")
+
+
+def _plain(value: Any) -> Any:
+    """Return dataclasses as dictionaries, and numbers that are none as None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,269 @@
+"""`python -m activeloop label`: what is labelled, where it is kept, how the page is reached."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from activeloop.arguments import Parser
+from activeloop.changes import NEW_SAMPLES, NewSamples
+from activeloop.checks import whole
+from activeloop.config import config_dir, register, strategy_name
+from activeloop.errors import ConfigError
+from activeloop.resuming import Begun, begun_in, config_of
+from activeloop.run_files import differences, flat, shown
+from activeloop.runner import CONFIG_FILE, check_complete, identity_of
+
+PORT = 8765
+_PACKAGES = ("starlette", "uvicorn")
+# Of every run that people label, unless they say otherwise.
+_OWN = {"experiment": "label", "oracle": "people"}
+# Of images in a folder, which are seldom as small as those that its own 32 pixels are meant for.
+_OWN_OF_FOLDERS = {"data.size": "64"}
+_EXAMPLE = "python -m activeloop label data=image_folder data.root=photos 'data.classes=[cat,dog]'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a command line asks for.
+
+    Attributes:
+        config: of the run.
+        directory: of the run.
+        typed: how it is typed from here.
+        about: what is kept with the run beside its config: `run` names it for reports.
+        working_directory: from which its relative paths lead; None: from here.
+        new_samples: what to do with images that came since the run began.
+        host: address to listen at.
+        port: to listen at; None: the usual one, or the next that is free.
+        names: other names by which the server is reached.
+        browser: whether to open the page.
+        opinions: whether the page shows at first what the network thinks.
+        new_token: whether to shut out those who have the old link.
+    """
+
+    config: DictConfig
+    directory: Path
+    typed: str
+    about: dict[str, Any]
+    working_directory: str | None
+    new_samples: NewSamples
+    host: str
+    port: int | None
+    names: Sequence[str]
+    browser: bool
+    opinions: bool
+    new_token: bool
+
+
+def label(arguments: Sequence[str]) -> None:
+    """Open the page that the command line asks for, until it is stopped.
+
+    Raises:
+        ConfigError: the arguments make no sense, or a package is missing.
+        DataError, LearnerError, StrategyError, StoreError: what is wrong with the run.
+    """
+    given = _parser().parse_intermixed_args(list(arguments))
+    check_installed()
+    wanted = _wanted(given)
+    from activeloop.label.session import label_run  # needs the packages
+
+    label_run(wanted)
+
+
+def check_installed() -> None:
+    """Raise `ConfigError` if a package is missing: before anything is loaded."""
+    if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
+        raise ConfigError(
+            f"the label page needs {' and '.join(missing)}: pip install 'activeloop[label]'"
+        )
+
+
+def _wanted(given: argparse.Namespace) -> Wanted:
+    """Return what is asked for, its config composed or read."""
+    words, working_directory = given.words, None
+    if directories := [word for word in words if "=" not in word and word[0] not in "~+"]:
+        if len(words) > 1:
+            raise ConfigError(
+                f"label {directories[0]} goes on with that run's own settings: leave out "
+                f"{next(word for word in words if word != directories[0])}"
+            )
+        directory = Path(directories[0]).resolve()
+        config, about, working_directory = _kept(directory)
+    elif words:
+        config, directory, about = _composed(words)
+        if (directory / "run.db").is_file():
+            directory = directory.resolve()
+            about, working_directory = _continued(directory, config)
+    else:
+        raise ConfigError(
+            f"what is to be labelled? {_EXAMPLE}, or the directory of a run to go on with"
+        )
+    return Wanted(
+        config=config,
+        directory=directory,
+        typed=shlex.quote(shown(directory)),
+        about=about,
+        working_directory=working_directory,
+        new_samples=given.new_samples,
+        host=given.host,
+        port=None if given.port is None else whole("--port", given.port),
+        names=given.allow_host,
+        browser=not given.no_browser,
+        opinions=not given.hide_opinions,
+        new_token=given.new_token,
+    )
+
+
+def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any]]:
+    """Return the config of the overrides, its directory, and what is kept beside it."""
+    register()
+    parsed = OverridesParser.create().parse_overrides([*overrides])
+    named = {each.key_or_group: each.value() for each in parsed}
+    from_folder = named.get("data", "image_folder") == "image_folder"
+    own_settings = _OWN | (_OWN_OF_FOLDERS if from_folder else {})
+    own = [f"{key}={value}" for key, value in own_settings.items() if key not in named]
+    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
+        whole_config = compose("config", [*own, *overrides], return_hydra_config=True)
+    names = [str(name) for name in whole_config if name != "hydra"]
+    config = OmegaConf.masked_copy(whole_config, names)
+    check_complete(config)
+    if config.seeds is not None:
+        raise ConfigError("people label one run at a time: leave out seeds")
+    choice = str(whole_config.hydra.runtime.choices.data)
+    labels = {
+        "strategy": strategy_name(whole_config),
+        "variant": "",
+        "seed": config.seed,
+        "data": choice,
+        "labelled_by_people": True,
+    }
+    directory = Path("outputs", "label", _name(config, choice))
+    if "hydra.run.dir" in named:
+        directory = Path(whole_config.hydra.run.dir)
+    return config, directory, {"run": labels, "home": "."}
+
+
+def _name(config: DictConfig, choice: str) -> str:
+    """Return the name of the folder of images, so that the same command finds the same run."""
+    root = OmegaConf.select(config, "data.root", throw_on_missing=False)
+    return (Path(root).expanduser().resolve().name if isinstance(root, str) else "") or choice
+
+
+def _kept(directory: Path) -> tuple[DictConfig, dict[str, Any], str | None]:
+    """Return the config of the run in `directory`, what is kept beside it, and where it began.
+
+    Raises:
+        ConfigError: there is none, or it is not labelled by people.
+        StoreError: another process has it, or its config was changed.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"there is no directory {shown(directory)}; a new run: {_EXAMPLE}")
+    if not any((directory / name).is_file() for name in ("run.db", CONFIG_FILE)):
+        raise ConfigError(f"{shown(directory)} holds no run; a new one: {_EXAMPLE}")
+    register()
+    begun = _begun(directory)
+    return config_of(directory, begun), begun.about, begun.environment.get("working_directory")
+
+
+def _continued(directory: Path, config: DictConfig) -> tuple[dict[str, Any], str | None]:
+    """Return what is kept beside the run in `directory`, and where it began, if `config` is its.
+
+    Raises:
+        ConfigError: it is another run's; what differs, and what to do.
+    """
+    begun = _begun(directory)
+    place = begun.environment.get("working_directory")
+    settings = {} if begun.identity is None else begun.identity["config"]
+    root = settings.get("data", {}).get("root")
+    # The same folder by another path is the same folder.
+    if root is not None and _resolved(root, place) == _resolved(config.data.get("root"), None):
+        config.data.root = root
+    if settings and (changed := differences(flat(settings), flat(identity_of(config)))):
+        typed = shlex.quote(shown(directory))
+        raise ConfigError(
+            f"{shown(directory)} holds a run with other settings ({changed}): python -m activeloop "
+            f"label {typed} goes on with it, python -m activeloop branch {typed} begins one with "
+            "others from its labels, and hydra.run.dir=DIR one without them"
+        )
+    return begun.about, place
+
+
+def _resolved(root: object, place: str | None) -> Path | None:
+    return (Path(place or ".") / Path(str(root)).expanduser()).resolve() if root else None
+
+
+def _begun(directory: Path) -> Begun:
+    """Return what the directory of a run says of it.
+
+    Raises:
+        ConfigError: it is not labelled by people.
+        StoreError: another process has it, or it cannot be read.
+    """
+    begun = begun_in(directory)
+    if not begun.about["run"].get("labelled_by_people"):
+        raise ConfigError(
+            f"the run in {shown(directory)} was not labelled by people: python -m activeloop "
+            "branch begins another from its labels"
+        )
+    return begun
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        "activeloop label",
+        description="Open a page in the browser on which one or several people label images, and "
+        "run the loop behind it. The same command goes on where it was stopped.",
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="DIR | key=value",
+        help=f"the directory of a run to go on with, or the settings of one, as in {_EXAMPLE}; "
+        "it is kept in outputs/label/NAME of the folder unless hydra.run.dir=DIR is given",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen at (127.0.0.1: this machine only); 0.0.0.0 is all addresses",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        metavar="N",
+        help=f"port to listen at ({PORT}, or the next that is free)",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name by which the page is reached, as through a reverse proxy",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only print the link")
+    parser.add_argument(
+        "--hide-opinions",
+        action="store_true",
+        help="do not show at first what the network thinks, so as not to bias who labels",
+    )
+    parser.add_argument(
+        "--new-samples",
+        choices=NEW_SAMPLES,
+        default="refuse",
+        help="what to do with images that came since the run began: join has them at the end of "
+        "the pool, ignore leaves them out (refuse)",
+    )
+    parser.add_argument(
+        "--new-token", action="store_true", help="make a new link; pages of the old one are out"
+    )
+    return parser

@@ -1,0 +1,55 @@
+// What the server is asked, and how it can fail.
+
+const PATIENCE = 20_000; // ms
+
+export class Failure extends Error {
+  /** `status` 0: no answer at all. `given`: the present answer, where another one was met. */
+  constructor(message, { status = 0, given = null } = {}) {
+    super(message);
+    this.status = status;
+    this.given = given;
+  }
+
+  /** Whether the same request may well succeed later. */
+  get passing() {
+    return this.status === 0 || this.status === 403 || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+const listeners = [];
+
+/** Be told after each request whether the server is "there", "gone", or says "not allowed". */
+export const onConnection = (listener) => listeners.push(listener);
+const tell = (state, message) => listeners.forEach((listener) => listener(state, message));
+
+async function request(path, options = {}) {
+  let reply;
+  let body = null;
+  try {
+    reply = await fetch(path, { ...options, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    body = await reply.json().catch((error) => {
+      if (error instanceof SyntaxError) return null; // what is in between may not speak JSON
+      throw error;
+    });
+  } catch {
+    tell("gone");
+    throw new Failure("the server does not answer");
+  }
+  if (reply.ok && body !== null) {
+    tell("there");
+    return body;
+  }
+  const message = body?.error ?? `the server answered ${reply.status} ${reply.statusText}`.trim();
+  tell(reply.status === 403 ? "not allowed" : "there", message);
+  throw new Failure(message, { status: reply.ok ? 0 : reply.status, given: body?.given ?? null });
+}
+
+export function get(path, parameters = {}) {
+  const known = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
+  return request(known.length ? `${path}?${new URLSearchParams(known)}` : path);
+}
+
+export const post = (path, body) =>
+  request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+export const imageOf = (id, size = "large") => `/images/${id}?size=${size}`;

@@ -1,0 +1,57 @@
+// The run is over: what there is, where it is, and what to do with it.
+
+import { button, h, plural, refill, sentence } from "./dom.js";
+import { estimateWords } from "./panel.js";
+
+/** A path as a shell takes it. */
+const quoted = (path) => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'"'"'`)}'`);
+
+export class End {
+  constructor(app) {
+    this.app = app;
+    this.words = h("div", { class: "summary" });
+    this.element = h(
+      "section",
+      { class: "end", "aria-label": "Summary" },
+      h("h1", { tabindex: -1 }, "Finished"),
+      this.words,
+      h("div", { class: "actions" }, button("Go on labelling", () => app.reopen(), { class: "main" }), button("History", () => app.go({ view: "history" }), { key: "h" })),
+    );
+  }
+
+  show() {
+    this.status(this.app.status);
+    this.element.querySelector("h1").focus({ preventScroll: true });
+  }
+
+  hide() {}
+
+  status(status) {
+    const { directory, labels, skipped, none, classes, estimate, finished } = status;
+    if (finished === null) return; // it goes on: this is left at once
+    refill(this.words, [directory, labels, skipped, none, classes, estimate, finished], () => {
+      const place = quoted(directory);
+      const command = (title, text) => [h("dt", {}, title), h("dd", {}, h("code", { class: "command" }, text))];
+      return [
+        h("p", {}, sentence(finished)),
+        h("p", {}, h("b", {}, plural(labels, "label")), ` of ${plural(classes.length, "class", "classes")}, ${skipped} skipped, ${none} of no class.`),
+        estimate && h("p", {}, "Accuracy of the model: ", estimateWords(estimate), "."),
+        h(
+          "dl",
+          {},
+          h("dt", {}, "Labels, with who gave them and when"),
+          h("dd", {}, h("code", {}, `${directory}/run.db`)),
+          h("dt", {}, "Model"),
+          h("dd", {}, h("code", {}, `${directory}/model.safetensors`)),
+          command("Predict new images", `python -m activeloop predict ${place} photos --out predictions.csv`),
+          command("Export the labels", `python -m activeloop export ${place} --format csv`),
+          command("A report", `python -m activeloop report ${place}`),
+        ),
+      ];
+    });
+  }
+
+  key() {
+    return false;
+  }
+}

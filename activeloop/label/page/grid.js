@@ -1,0 +1,208 @@
+// A screenful of images that the network takes for one class: confirmed or corrected at once.
+
+import { Failure, post } from "./api.js";
+import { ClassButtons } from "./classes.js";
+import { button, fileName, h, nameOf, plural, refill, sentence, sure } from "./dom.js";
+import { thumbnail } from "./hints.js";
+
+export class Grid {
+  #tiles = []; // {card, kind, label, element, said}; kind "out": no answer
+  #focus = 0;
+  #since = 0;
+  #label = null;
+  #loading = false;
+
+  constructor(app) {
+    this.app = app;
+    this.select = h("select", { id: "grid-class", onchange: () => this.load(this.select.value) });
+    this.list = h("div", { class: "tiles", role: "group", "aria-label": "Images" });
+    this.empty = h("p", { class: "empty", role: "status" });
+    this.confirm = button("Confirm", () => this.send(), { key: "Enter", class: "main" });
+    this.classes = new ClassButtons((label) => this.mark("label", label));
+    this.chosen = h("p", { class: "quiet" });
+    this.palette = h(
+      "div",
+      { class: "palette" },
+      this.chosen,
+      this.classes.element,
+      h(
+        "div",
+        { class: "actions", role: "group", "aria-label": "Other answers" },
+        button("Leave out", () => this.mark("out"), { key: "Space" }),
+        button("Skip", () => this.mark("skip"), { key: "s" }),
+        button("None of these", () => this.mark("none"), { key: "n" }),
+        button("New class", () => app.addClass(), { key: "+" }),
+      ),
+    );
+    this.element = h(
+      "section",
+      { class: "grid", "aria-label": "Grid" },
+      h("h1", { class: "unseen" }, "Grid"),
+      h(
+        "div",
+        { class: "controls" },
+        h("label", { for: "grid-class" }, "The network says"),
+        this.select,
+        this.confirm,
+        button("Other images", () => this.load(this.#label)),
+      ),
+      h("p", { class: "quiet" }, "Click on what is wrong to leave it out, or choose its class. All others are taken as they are marked."),
+      this.list,
+      this.empty,
+      this.palette,
+    );
+  }
+
+  async show() {
+    this.#options();
+    await this.load(this.#label ?? this.app.status.classes[0]);
+  }
+
+  hide() {}
+
+  async load(label) {
+    if (!label || this.#loading) return;
+    this.#loading = true;
+    this.#label = label;
+    this.select.value = label;
+    try {
+      // What is answered already must be known before others are asked for.
+      await this.app.outbox.empty(3000);
+      const { cards } = await post("/api/grid", { who: this.app.who, label, count: this.app.options.grid });
+      const pending = this.app.outbox.ids;
+      this.#tiles = cards.filter(({ id }) => !pending.has(id)).map((card, n) => this.#tile(card, n));
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      this.app.complain(`The grid cannot be filled: ${sentence(failure.message)}`);
+      this.#tiles = [];
+    } finally {
+      this.#loading = false;
+    }
+    this.#since = performance.now();
+    this.#focus = 0;
+    this.list.replaceChildren(...this.#tiles.map(({ element }) => element));
+    this.empty.textContent = this.#tiles.length ? "" : `The network takes no more images for ${label}, or it has not been trained yet.`;
+    this.#draw();
+    if (this.app.view === this) {
+      this.app.announce(plural(this.#tiles.length, `image taken for ${label}`, `images taken for ${label}`));
+      this.#tiles[0]?.element.focus({ preventScroll: true });
+    }
+  }
+
+  #tile(card, n) {
+    const said = h("span", { class: "said" });
+    const element = h(
+      "button",
+      {
+        type: "button",
+        class: "tile",
+        onclick: () => {
+          this.#focus = n;
+          this.mark("out");
+        },
+        onfocus: () => {
+          this.#focus = n;
+          this.#draw();
+        },
+      },
+      thumbnail(card, ""),
+      said,
+    );
+    return { card, kind: "label", label: this.#label, element, said };
+  }
+
+  /** Say what the focused image is; "out" leaves it out or takes it in again. */
+  mark(kind, label = null) {
+    const tile = this.#tiles[this.#focus];
+    if (!tile) return;
+    const again = kind === "out" && tile.kind === "out";
+    tile.kind = again ? "label" : kind;
+    tile.label = again ? this.#label : label;
+    this.#draw();
+    tile.element.focus({ preventScroll: true });
+  }
+
+  #draw() {
+    const { hints } = this.app;
+    this.#tiles.forEach((tile, n) => {
+      const { card, kind, label, element, said } = tile;
+      const text = kind === "label" ? label : { out: "left out", skip: "skipped", none: "none of these" }[kind];
+      const confidence = hints && card.opinion ? ` ${sure(card.opinion.confidence)}` : "";
+      said.textContent = text + (kind === "label" && label === this.#label ? confidence : "");
+      element.className = `tile ${kind === "label" ? (label === this.#label ? "same" : "other") : kind}`;
+      element.setAttribute("aria-label", `${nameOf(card)}: ${text}`);
+      element.tabIndex = n === this.#focus ? 0 : -1;
+    });
+    const focused = this.#tiles[this.#focus];
+    this.chosen.textContent = focused ? `${fileName(focused.card.key)} is` : "";
+    this.classes.show(this.app.status.classes, focused?.kind === "label" ? focused.label : null);
+    this.palette.hidden = this.#tiles.length === 0;
+    const sent = this.#tiles.filter(({ kind }) => kind !== "out").length;
+    this.confirm.firstChild.textContent = `Confirm ${plural(sent, "image")}`;
+    this.confirm.disabled = this.#tiles.length === 0;
+  }
+
+  #options() {
+    const { classes, counts } = this.app.status;
+    refill(this.select, [classes, counts], () =>
+      classes.map((name) => h("option", { value: name }, `${name} (${plural(counts[name] ?? 0, "label")})`)),
+    );
+    if (this.#label) this.select.value = this.#label;
+  }
+
+  /** Answer the screenful in one request, and show the next. */
+  send() {
+    const said = this.#tiles.filter(({ kind }) => kind !== "out");
+    if (said.length) {
+      const seconds = Math.round((performance.now() - this.#since) / said.length) / 1000;
+      const answers = said.map(({ card, kind, label }) => ({
+        id: card.id,
+        kind,
+        label: kind === "label" ? label : null,
+        seconds,
+        replaces: card.given?.event ?? null,
+      }));
+      const cards = said.map(({ card }) => card);
+      this.app.answered(cards.map(({ id }) => id));
+      this.app.outbox.add(this.app.who, cards, answers);
+    }
+    this.#tiles = [];
+    this.load(this.#label);
+  }
+
+  key({ label, command, search }, event) {
+    if (label !== undefined) this.mark("label", label);
+    else if (command === "skip" || command === "none") this.mark(command);
+    else if (command === "filter" || search !== undefined) this.classes.search();
+    else if (command === "leave") this.app.go({ view: "work" });
+    else return false;
+    if (search === undefined) event.preventDefault();
+    return true;
+  }
+
+  /** Enter confirms, wherever on the grid the focus is. */
+  enter(event) {
+    if (event.target instanceof Element && event.target.closest("button:not(.tile), a, summary")) return false;
+    this.send();
+    return true;
+  }
+
+  /** Arrows move among the images. */
+  arrow(key) {
+    if (!this.#tiles.length) return false;
+    const columns = getComputedStyle(this.list).gridTemplateColumns.split(" ").length;
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -Infinity, End: Infinity }[key];
+    const last = this.#tiles.length - 1;
+    const next = this.#focus + step;
+    if (Math.abs(step) === columns && columns > 1 && (next < 0 || next > last)) return true;
+    this.#focus = Math.min(last, Math.max(0, next));
+    this.#draw();
+    this.#tiles[this.#focus].element.focus();
+    return true;
+  }
+
+  status() {
+    this.#options();
+    this.#draw();
+  }
+}

@@ -1,0 +1,344 @@
+// The labelling page: starts, asks for a name, shows one view at a time, and follows the server.
+
+import { Failure, get, onConnection, post } from "./api.js";
+import { askClass, askedFor, askName, help } from "./dialogs.js";
+import { button, fileName, h, plural, refill, saidOf, sentence } from "./dom.js";
+import { End } from "./end.js";
+import { Grid } from "./grid.js";
+import { History } from "./history.js";
+import { meaningOf } from "./keys.js";
+import { Notices } from "./notices.js";
+import { Outbox } from "./outbox.js";
+import { Panel } from "./panel.js";
+import { keep, kept } from "./storage.js";
+import { Work } from "./work.js";
+
+const POLL = 2000; // ms
+const POLL_BUSY = 1000;
+const POLL_HIDDEN = 10_000;
+const POLL_GONE = 1000;
+const NOT_ALLOWED = "This browser may not label here. Open the link that the terminal shows, in this browser: it lets you in.";
+const GONE = "The server does not answer. Is it still running in its terminal? Go on: what you answer is kept in this browser, and sent when the server is back.";
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+class App {
+  status = null;
+  options = null;
+  who = null;
+  view = null;
+  hints = false;
+  connection = "there";
+  finishing = false; // by this window's order; a last network is being trained
+  #asked = 0;
+  #heard = 0;
+  #wakePoll = null;
+
+  constructor() {
+    this.notices = new Notices();
+    document.body.append(this.notices.element, this.notices.live, this.notices.toast);
+    onConnection((state, message) => this.#connected(state, message));
+  }
+
+  async start() {
+    const begin = async () => [await get("/api/options"), await get("/api/status")];
+    for (;;) {
+      try {
+        [this.options, this.status] = await begin();
+        break;
+      } catch (failure) {
+        if (!(failure instanceof Failure)) throw failure;
+        if (!failure.passing) this.complain(`The page cannot start: ${sentence(failure.message)}`);
+        await pause(POLL);
+      }
+    }
+    document.title = `${this.status.run} · label`;
+    const hints = kept("hints");
+    this.hints = hints === null ? this.options.opinions : hints === "shown";
+    this.who = kept("name");
+    if (!this.who) await this.changeName(true);
+    this.outbox = new Outbox(this.status.directory, {
+      changed: () => this.#drawSaved(),
+      saved: (entry, reply) => this.#saved(entry, reply),
+      delayed: (failure) => this.#delayed(failure),
+      refused: (entry, failure) => this.#refused(entry, failure),
+    });
+    this.#furnish();
+    this.go({ view: this.status.finished === null ? "work" : "end" });
+    this.#drawStatus(null);
+    document.addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("beforeunload", (event) => {
+      // What is kept is sent when the page is opened again; what is not must not be lost in silence.
+      if (this.outbox.size) event.preventDefault();
+    });
+    addEventListener("online", () => this.#wakePoll?.());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#wakePoll?.());
+    this.#poll();
+  }
+
+  #furnish() {
+    this.views = { work: new Work(this), grid: new Grid(this), history: new History(this), end: new End(this) };
+    this.panel = new Panel(this);
+    this.saved = h("p", { class: "saved", role: "status" });
+    this.name = button(this.who, () => this.changeName(), { class: "name", "aria-label": `You are ${this.who}. Change your name` });
+    const tab = (text, place, key) => button(text, () => this.go(place), { key });
+    this.tabs = {
+      work: tab("One image", { view: "work" }, "Esc"),
+      grid: tab("Grid", { view: "grid" }, "g"),
+      history: tab("History", { view: "history" }, "h"),
+      looks: tab("Second looks", { view: "work", source: "looks" }, "l"),
+    };
+    this.main = h("main", {});
+    const header = h(
+      "header",
+      {},
+      h("p", { class: "run" }, this.status.run),
+      h("nav", { "aria-label": "Views" }, Object.values(this.tabs)),
+      h("div", { class: "mine" }, this.saved, this.name, button("Keys", () => help(), { key: "?" })),
+    );
+    document.body.prepend(header);
+    this.notices.element.after(h("div", { class: "columns" }, this.main, this.panel.element));
+    this.#drawSaved();
+  }
+
+  // -- what views use ----------------------------------------------------------------------------
+
+  /** Show a view: `{view: "work" | "grid" | "history" | "end", ...what its show takes}`. */
+  go({ view, ...how }) {
+    const next = this.views[view];
+    const current = view === "work" && how.source === "looks" ? "looks" : view;
+    for (const [name, tab] of Object.entries(this.tabs)) {
+      if (name === current) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    if (this.view !== next) {
+      this.view?.hide();
+      this.view = next;
+      this.main.replaceChildren(next.element);
+      this.scrollTo([0, 0]);
+    }
+    next.show(how);
+  }
+
+  /** How far down the view is: on a wide screen it scrolls by itself, on a small one the page does. */
+  scrolled() {
+    return [this.main.scrollTop, window.scrollY];
+  }
+
+  scrollTo([inside, page]) {
+    this.main.scrollTop = inside;
+    window.scrollTo(0, page);
+  }
+
+  announce(text, how) {
+    this.notices.announce(text, how);
+  }
+
+  complain(text) {
+    this.notices.message(text);
+  }
+
+  dialogOpen() {
+    return document.querySelector("dialog[open]") !== null;
+  }
+
+  /** Answers to these are on their way: they are not to be shown again. */
+  answered(ids) {
+    for (const id of ids) for (const source of Object.values(this.views.work.sources)) source.answered(id);
+  }
+
+  toggleHints() {
+    this.hints = !this.hints;
+    keep("hints", this.hints ? "shown" : "hidden");
+    this.view.status(this.status, null);
+    this.announce(this.hints ? "What the network thinks is shown" : "What the network thinks is hidden");
+  }
+
+  async addClass() {
+    const card = this.view === this.views.work ? this.view.card : null;
+    const said = await askClass(this.status.classes, card !== null);
+    if (!said) return;
+    await this.#order("The class was not added", async () => {
+      const { classes } = await post("/api/classes", { who: this.who, name: said.text });
+      this.status = { ...this.status, classes };
+      this.#drawStatus(this.status);
+      if (said.choice !== "use") return;
+      if (this.view === this.views.work && this.view.card?.id === card.id) this.view.answer("label", said.text);
+    });
+  }
+
+  train() {
+    return this.#order("No training was begun", async () => this.heard(await post("/api/train", { who: this.who })));
+  }
+
+  async finish() {
+    const text = `The run ends with ${plural(this.status.labels, "label")} and its model is written. You can go on later.`;
+    if (!(await askedFor("Finish?", text, "Finish"))) return;
+    await this.#order("The run was not finished", async () => {
+      if (!(await this.outbox.empty(5000))) throw new Failure("some answers are not saved yet");
+      const status = await post("/api/finish", { who: this.who });
+      this.finishing = true;
+      this.heard(status);
+      if (this.status.finished === null) this.go({ view: "work" });
+    });
+  }
+
+  reopen() {
+    return this.#order("The run was not opened again", async () => {
+      this.heard(await post("/api/reopen", { who: this.who }));
+      if (this.status.finished === null) this.go({ view: "work" });
+    });
+  }
+
+  async changeName(must = false) {
+    let name = null;
+    do name = await askName(this.who, this.status.people);
+    while (must && name === null); // without a name there is nothing behind the question
+    if (name === null || name === this.who) return;
+    const first = this.who === null;
+    this.who = name;
+    keep("name", name);
+    // What is ahead was lent to another name.
+    if (!first) location.reload();
+  }
+
+  async #order(what, order) {
+    try {
+      await order();
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      this.complain(`${what}: ${sentence(failure.message)}`);
+    }
+  }
+
+  // -- what the server says ----------------------------------------------------------------------
+
+  async #poll() {
+    for (;;) {
+      const turn = ++this.#asked;
+      try {
+        const status = await get("/api/status", { who: this.who });
+        if (turn > this.#heard) this.heard(status, turn);
+        this.outbox.hurry();
+      } catch (failure) {
+        if (!(failure instanceof Failure)) throw failure;
+      }
+      const busy = this.status.training.state === "training" || this.status.training.state === "choosing";
+      const wait = this.connection !== "there" ? POLL_GONE : document.hidden ? POLL_HIDDEN : busy ? POLL_BUSY : POLL;
+      await new Promise((resolve) => {
+        this.#wakePoll = resolve;
+        setTimeout(resolve, wait);
+      });
+    }
+  }
+
+  /** Take a status in; what was asked for before it and comes later is older, and left. */
+  heard(status, turn = ++this.#asked) {
+    if (!status) return;
+    this.#heard = turn;
+    const before = this.status;
+    this.status = status;
+    if (status.finished !== null || status.training.state === "failed") this.finishing = false;
+    this.#drawStatus(before);
+    if (before.finished === null && status.finished !== null) this.go({ view: "end" });
+    if (before.finished !== null && status.finished === null && this.view === this.views.end) this.go({ view: "work" });
+  }
+
+  #drawStatus(before) {
+    const { status } = this;
+    this.panel.draw(status);
+    this.view.status(status, before);
+    const { state, detail } = status.training;
+    this.notices.banner("training", state === "failed" ? `Training failed: ${sentence(detail)} You can go on labelling.` : null, button("Try again", () => this.train()));
+    const looks = status.second_looks ? `Second looks (${status.second_looks})` : "Second looks";
+    this.tabs.looks.firstChild.textContent = looks;
+    this.tabs.grid.disabled = this.tabs.looks.disabled = status.finished !== null;
+  }
+
+  #connected(state, message) {
+    const back = this.connection !== "there" && state === "there";
+    this.connection = state;
+    this.notices.banner("connection", { there: null, gone: GONE, "not allowed": NOT_ALLOWED }[state]);
+    if (state === "not allowed" && message) this.announce(message);
+    if (back && this.outbox) {
+      this.outbox.hurry();
+      this.views?.work.back();
+      this.announce("The server is back", { seen: true });
+    }
+  }
+
+  // -- answers on their way ----------------------------------------------------------------------
+
+  #saved(entry, reply) {
+    this.notices.banner("answers", null);
+    this.views.work.saved(entry, reply);
+    this.heard(reply.status);
+  }
+
+  #delayed(failure) {
+    if (failure.status !== 0 && failure.status !== 403)
+      this.notices.banner("answers", `Answers cannot be saved at the moment: ${sentence(failure.message)} They are kept in this browser, and tried again.`);
+    this.#drawSaved();
+  }
+
+  #refused(entry, failure) {
+    this.notices.banner("answers", null);
+    this.views?.work.refused(entry);
+    const [card] = entry.cards;
+    const [answer] = entry.answers;
+    const mine = entry.answers.length === 1 ? `“${saidOf(answer)}” for ${fileName(card.key)}` : plural(entry.answers.length, "answer");
+    const why = failure.given ? `${failure.given.who} has said “${saidOf(failure.given)}” meanwhile` : failure.message;
+    const look = button("Look at it", (event) => {
+      event.target.closest(".notice").remove();
+      this.go({ view: "work", image: card.id });
+    });
+    this.notices.message(`Not saved: ${mine}. ${sentence(why)}`, look);
+  }
+
+  #drawSaved() {
+    if (!this.saved) return;
+    const { size } = this.outbox;
+    const trouble = size > 0 && this.connection !== "there";
+    this.saved.className = `saved ${trouble ? "trouble" : size ? "busy" : "all"}`;
+    refill(this.saved, size, () => (size ? `${size} saving…` : "all saved"));
+  }
+
+  // -- keys --------------------------------------------------------------------------------------
+
+  #key(event) {
+    if (this.dialogOpen()) return;
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    const inField = event.target instanceof Element && event.target.closest("input, select, textarea") !== null;
+    if (plain && !inField && /^(Arrow|Home$|End$)/.test(event.key) && !this.view.stage?.close && this.view.arrow?.(event.key)) {
+      event.preventDefault();
+      return;
+    }
+    if (event.repeat) return; // a key that is held is no second answer
+    if (plain && !inField && event.key === "Enter" && this.#enter(event)) return;
+    const meaning = meaningOf(event, this.status.classes);
+    if (!meaning) return;
+    const command = {
+      help: () => help(),
+      hints: () => this.toggleHints(),
+      undo: () => this.views.work.undo(),
+      grid: () => this.tabs.grid.disabled || this.go({ view: "grid" }),
+      history: () => this.go({ view: "history" }),
+      "second looks": () => this.tabs.looks.disabled || this.go({ view: "work", source: "looks" }),
+      "add class": () => this.addClass(),
+    }[meaning.command];
+    if (command) {
+      event.preventDefault();
+      command();
+    } else this.view.key(meaning, event);
+  }
+
+  #enter(event) {
+    // Enter on a button is the button's; on an image of the grid it confirms them all.
+    const onButton = event.target instanceof Element && event.target.closest("button:not(.tile), a, summary") !== null;
+    if (onButton || !this.view.enter?.(event)) return false;
+    event.preventDefault();
+    return true;
+  }
+}
+
+new App().start();

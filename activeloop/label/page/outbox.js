@@ -1,0 +1,156 @@
+// Answers on their way: kept in the browser until the server has said that they are on disk.
+
+import { Failure, get, post } from "./api.js";
+import { forget, keep, kept, namesOf } from "./storage.js";
+
+const FIRST_WAIT = 500; // ms, doubled with each failure in a row
+const LONGEST_WAIT = 10_000;
+
+export class Outbox {
+  #entries = [];
+  #sending = false;
+  #wake = null;
+  #last = 0;
+  #waiting = [];
+
+  /** `place`: the run that the answers belong to. `told`: `changed()`, `saved(entry, reply)`,
+   * `delayed(failure)` and `refused(entry, failure)`. Answers that an earlier page left unsent are
+   * sent first. */
+  constructor(place, told) {
+    this.place = `outbox ${place} `;
+    this.told = told;
+    for (const name of namesOf(this.place).sort()) {
+      try {
+        const { who, cards, answers } = JSON.parse(kept(name));
+        this.#entries.push({ name, who, cards, answers, tried: true, kept: true });
+      } catch {
+        forget(name);
+      }
+    }
+    this.#send();
+  }
+
+  /** Answers that the server has not acknowledged. */
+  get size() {
+    return this.#entries.reduce((sum, entry) => sum + entry.answers.length, 0);
+  }
+
+  /** Their ids. */
+  get ids() {
+    return new Set(this.#entries.flatMap((entry) => entry.answers.map((answer) => answer.id)));
+  }
+
+  /** Send answers to cards, all or none. */
+  add(who, cards, answers) {
+    this.#last = Math.max(Date.now(), this.#last + 1); // the order of names is the order of answers
+    const name = `${this.place}${this.#last} ${Math.random().toString(36).slice(2)}`;
+    const entry = { name, who, cards, answers, tried: false };
+    entry.kept = keep(name, JSON.stringify({ who, cards, answers }));
+    this.#entries.push(entry);
+    this.told.changed();
+    this.#send();
+    return entry;
+  }
+
+  /** Take back the last entry if it was never sent; null if there is none such. */
+  withdraw(who) {
+    const entry = this.#entries.at(-1);
+    if (!entry || entry.tried || entry.who !== who) return null;
+    this.#drop(entry);
+    return entry;
+  }
+
+  /** Whether all is acknowledged within so many milliseconds. */
+  async empty(patience) {
+    if (!this.#entries.length) return true;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), patience);
+      this.#waiting.push(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
+  }
+
+  /** Try again now: the server is heard of. */
+  hurry() {
+    this.#wake?.();
+  }
+
+  async #send() {
+    if (this.#sending) return;
+    this.#sending = true;
+    let wait = FIRST_WAIT;
+    while (this.#entries.length) {
+      const [entry] = this.#entries;
+      // Another window has sent it.
+      if (entry.kept && kept(entry.name) === null) {
+        this.#drop(entry);
+        continue;
+      }
+      try {
+        if (entry.tried) await sameImages(entry);
+        entry.tried = true;
+        const reply = await post("/api/answer", { who: entry.who, answers: entry.answers });
+        this.#drop(entry);
+        this.told.saved(entry, reply);
+        wait = FIRST_WAIT;
+      } catch (failure) {
+        if (!(failure instanceof Failure)) throw failure;
+        if (failure.passing) {
+          this.told.delayed(failure);
+          await this.#pause(wait);
+          wait = Math.min(2 * wait, LONGEST_WAIT);
+        } else if (failure.status === 409 && entry.answers.length > 1) {
+          this.#split(entry);
+        } else {
+          this.#drop(entry);
+          this.told.refused(entry, failure);
+        }
+      }
+    }
+    this.#sending = false;
+  }
+
+  /** One of many met another answer: the others do not suffer for it. */
+  #split(entry) {
+    const rest = this.#entries.slice(1);
+    this.#entries = [];
+    entry.answers.forEach((answer, n) => this.#entries.push(this.#part(entry, answer, n)));
+    forget(entry.name);
+    this.#entries.push(...rest);
+  }
+
+  #part(entry, answer, n) {
+    const name = `${entry.name} ${String(n).padStart(3, "0")}`;
+    const part = { name, who: entry.who, cards: [entry.cards[n]], answers: [answer], tried: false };
+    part.kept = keep(name, JSON.stringify({ who: part.who, cards: part.cards, answers: part.answers }));
+    return part;
+  }
+
+  #drop(entry) {
+    this.#entries = this.#entries.filter((other) => other !== entry);
+    forget(entry.name);
+    this.told.changed();
+    if (!this.#entries.length) this.#waiting.splice(0).forEach((done) => done());
+  }
+
+  #pause(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/** A server that was started again may number other images: a label stays with its image. */
+async function sameImages(entry) {
+  for (const [n, answer] of entry.answers.entries()) {
+    const card = await get("/api/card", { id: answer.id });
+    if (card.key !== entry.cards[n].key)
+      throw new Failure(`image ${answer.id} is another one by now (${card.key})`, { status: 400 });
+  }
+}

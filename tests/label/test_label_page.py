@@ -1,0 +1,633 @@
+"""The labelling page in Chromium, against a server with made-up images."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from fnmatch import fnmatch
+from typing import Any
+
+import pytest
+from browsers import chromium
+from fake_server import PAGE, FakeDesk, FakeServer, serving
+from labellers import STOPWATCH, Labeller, other_person
+from selenium.webdriver.common.keys import Keys
+
+from activeloop.label.cards import Given, Training
+
+pytest.importorskip("selenium")
+
+SLY_CLASS = "<script>alert(1)</script>"
+SLY_FILE = '"><img src=x onerror=alert(1)>.jpg'
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    running = chromium(tmp_path_factory.mktemp("chromium"))
+    Labeller(running).screen()
+    yield running
+    running.quit()
+
+
+@pytest.fixture
+def at_work(browser: Any) -> Iterator[Callable[..., tuple[Labeller, FakeDesk, FakeServer]]]:
+    """Return what opens the page of a desk, each at an address, and so with a storage, of its own.
+
+    In the end the console must be empty, but for requests that a test means to fail.
+    """
+    Labeller(browser).screen()
+    with ExitStack() as used:
+
+        def opened(
+            desk: FakeDesk, name: str | None = "Ann"
+        ) -> tuple[Labeller, FakeDesk, FakeServer]:
+            server = used.enter_context(serving(desk))
+            person = Labeller(browser)
+            if name is not None:
+                used.enter_context(person.known_as(name))
+            return person.open(server.url), desk, server
+
+        yield opened
+        left = Labeller(browser).complaints()
+    assert [line for line in left if "Failed to load resource" not in line] == []
+
+
+def given(index: int, label: str, who: str = "Ben", event: int = 900) -> Given:
+    return Given(event=event, kind="label", label=label, who=who, at="2026-01-31T12:00:00+00:00")
+
+
+# -- the files -------------------------------------------------------------------------------------
+
+
+def test_every_file_of_the_page_is_in_the_wheel():
+    project = tomllib.loads((PAGE.parents[2] / "pyproject.toml").read_text())
+    globs = project["tool"]["setuptools"]["package-data"]["activeloop.label.page"]
+    files = [path.name for path in PAGE.iterdir() if path.suffix not in (".py", "")]
+    assert [name for name in files if not any(fnmatch(name, glob) for glob in globs)] == []
+    assert "activeloop.label.page" in project["tool"]["setuptools"]["packages"]
+
+
+def test_the_page_makes_no_markup_of_texts_and_names_no_other_place():
+    for path in PAGE.glob("*.*"):
+        text = path.read_text()
+        assert set(re.findall(r"\w+://[^\s\"'`]*", text)) <= {"http://www.w3.org/2000/svg"}
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text
+        )
+
+
+# -- one image -------------------------------------------------------------------------------------
+
+
+def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    # A key that is held answers once, one with Control not at all.
+    person.do(
+        "for (const how of [{repeat: true}, {ctrlKey: true}, {metaKey: true}, {altKey: true}])"
+        " document.body.dispatchEvent("
+        "new KeyboardEvent('keydown', {key: '1', bubbles: true, ...how}))"
+    )
+    person.press("1", "2", "s", "n", "1")
+    person.see(5)
+    person.saved()
+    assert desk.events == [
+        ("Ann", 0, "label", "cat"),
+        ("Ann", 1, "label", "dog"),
+        ("Ann", 2, "skip", None),
+        ("Ann", 3, "none", None),
+        ("Ann", 4, "label", "cat"),
+    ]
+    said = [
+        each for path, body in desk.requests if path == "/api/answer" for each in body["answers"]
+    ]
+    assert all(each["replaces"] is None and 0 <= each["seconds"] < 20 for each in said)
+    assert person.text(".totals b") == "3"
+    live = "return document.querySelector('[aria-live=polite]').textContent"
+    assert person.do(live) == "Image 5, photo_0005.jpg"
+    assert [text.split("\n")[0] for text in person.texts(".recent li")][:2] == [
+        "cat",
+        "none of these",
+    ]
+
+
+def test_five_images_ahead_are_decoded_before_they_are_needed(at_work):
+    person, _, _ = at_work(FakeDesk(pixels=900))
+    person.see(0)
+    person.wait(lambda: person.has_loaded("/images/5?size=large"), "five images ahead")
+    person.do(STOPWATCH)
+    for index in range(15):
+        person.see(index)
+        person.type("1")
+    person.wait(lambda: len(person.do("return window.delays")) == 15, "fifteen times")
+    print("median ms from key to next image:", sorted(person.do("return window.delays"))[7])
+    # Of each image it is known whether it was there when its turn came.
+    assert person.do("return window.late") == 0
+
+
+def test_keys_are_not_taken_from_fields(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    person.type("+")
+    person.wait(lambda: person.shown("dialog"), "the dialog")
+    person.type("Cat", Keys.ENTER)
+    person.says("There is a class “cat” already", "dialog")
+    person.type(Keys.BACKSPACE * 3, "sun 12")
+    assert person.do("return document.querySelector('dialog input').value") == "sun 12"
+    person.type(Keys.ENTER)
+    person.see(1)
+    person.saved()
+    assert desk.classes == ["cat", "dog", "sun 12"]
+    assert desk.events == [("Ann", 0, "label", "sun 12")]
+    person.press("3")
+    person.see(2)
+    person.saved()
+    assert desk.events[-1] == ("Ann", 1, "label", "sun 12")
+
+
+def test_undo_goes_back_as_far_as_wanted_and_over_a_reload(at_work):
+    person, desk, server = at_work(FakeDesk())
+    person.press("1", "2", "1")
+    person.see(3)
+    person.type("u", Keys.BACKSPACE)
+    person.see(1)
+    person.type("1")  # for the image that has come back
+    person.saved()
+    person.open(server.url)
+    person.see(2)
+    person.type(Keys.CONTROL, "z", Keys.NULL)
+    person.see(1)
+    person.type("u")
+    person.see(0)
+    person.type("u")
+    person.says("There is nothing left to take back")
+    assert person.image() == 0
+    assert [event[1:3] for event in desk.events] == [
+        (0, "label"),
+        (1, "label"),
+        (2, "label"),
+        (2, "undo"),
+        (1, "undo"),
+        (1, "label"),
+        (1, "undo"),
+        (0, "undo"),
+    ]
+    assert person.text(".totals b") == "0"
+
+
+def test_with_more_classes_than_keys_a_letter_searches(at_work):
+    classes = [f"breed {n:03d}" for n in range(98)] + ["collie", "border collie"]
+    person, desk, _ = at_work(FakeDesk(tuple(classes)))
+    person.see(0)
+    person.type("c")
+    person.type("oll")
+    person.wait(lambda: person.texts(".classes button span") == ["collie", "border collie"], "two")
+    person.type(Keys.ENTER)
+    person.see(1)
+    person.type("/")
+    person.type("r col", Keys.ENTER)
+    person.see(2)
+    person.type("9")  # the field has given the keys back
+    person.see(3)
+    person.saved()
+    assert [event[3] for event in desk.events] == ["collie", "border collie", "breed 008"]
+
+
+def test_letters_stand_for_the_classes_after_the_ninth_and_never_for_commands(at_work):
+    person, desk, _ = at_work(FakeDesk(tuple(f"class {n}" for n in range(27))))
+    person.see(0)
+    keys = person.texts(".classes kbd")
+    assert keys == [*"123456789", *"abcdefijkmoqrtvwxy"]
+    assert not set(keys) & set("snughlpz")
+    person.type("y")
+    person.see(1)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "class 26")]
+
+
+def test_what_the_network_thinks_is_hidden_until_asked_for_and_that_is_remembered(at_work):
+    person, _, server = at_work(FakeDesk())
+    person.see(0)
+    assert not person.shown(".hints")
+    assert "Chosen in round 2 by margin" in person.text(".reason")
+    assert "score 0.123" in person.text(".reason")
+    person.type("p")
+    person.says("80%", ".hints")
+    assert person.do("return document.querySelector('.hints .fill').style.width") == "80%"
+    assert person.texts(".nearest li") == ["cat"]
+    person.open(server.url)
+    person.see(0)
+    assert person.shown(".hints")
+
+
+def test_small_images_are_not_blurred_and_large_ones_can_be_looked_at_closely(at_work):
+    person, _, _ = at_work(FakeDesk(pixels=28))
+    person.see(0)
+    rendering = "return getComputedStyle(document.querySelector('.stage img')).imageRendering"
+    person.wait(lambda: person.do(rendering) == "pixelated", "pixels")
+    width = "return document.querySelector('.stage img').getBoundingClientRect().width"
+    whole = person.do(width)
+    assert whole > 200
+    person.type("z")
+    person.wait(lambda: person.shown(".pane.close"), "the image closer")
+    assert person.do("return document.querySelector('.pane').scrollHeight") > 500
+    person.type("1")  # the keys stay
+    person.see(1)
+    assert not person.shown(".pane.close")
+
+
+# -- nothing is lost -------------------------------------------------------------------------------
+
+
+def test_answers_while_the_server_is_gone_are_kept_over_a_reload_and_sent_once(at_work):
+    person, desk, server = at_work(FakeDesk())
+    person.press("1")
+    person.see(1)
+    person.saved()
+    # The page stays in the browser's memory while its server is away.
+    server.stop()
+    person.press("2", "1")
+    person.says("2 saving", ".saved")
+    person.says("The server does not answer", ".notices")
+    kept = "return Object.keys(localStorage).filter((name) => name.includes('outbox')).length"
+    assert person.do(kept) == 2
+    server.start()
+    person.open(server.url)
+    person.saved()
+    assert person.text(".notices") == ""
+    assert desk.events == [
+        ("Ann", 0, "label", "cat"),
+        ("Ann", 1, "label", "dog"),
+        ("Ann", 2, "label", "cat"),
+    ]
+    assert person.do(kept) == 0
+    person.see(3)
+
+
+def test_a_server_that_comes_back_gets_the_answers_without_a_reload(at_work):
+    person, desk, server = at_work(FakeDesk())
+    person.see(0)
+    server.stop()
+    person.press("2", "2")
+    person.type("u")  # never sent, so it needs no server
+    person.see(1)
+    person.type("1")
+    server.start()
+    person.saved()
+    person.wait(lambda: person.text(".notices") == "", "the end of the banner")
+    assert desk.events == [("Ann", 0, "label", "dog"), ("Ann", 1, "label", "cat")]
+
+
+def test_an_answer_whose_reply_was_lost_is_sent_again_and_counts_once(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    desk.lose = 1
+    person.press("1", "2")
+    person.see(2)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "cat"), ("Ann", 1, "label", "dog")]
+    assert [path for path, _ in desk.requests].count("/api/answer") == 3
+
+
+def test_a_full_disk_is_said_and_answers_wait_for_room(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    desk.broken = 500
+    person.press("1", "2")
+    person.says("The disk is full. They are kept in this browser", ".notices")
+    assert person.text(".saved").startswith("2 saving")
+    assert person.texts(".mark") == ["…", "…"]
+    desk.broken = None
+    person.saved()
+    assert person.texts(".mark") == ["✓", "✓"]
+    person.wait(lambda: person.text(".notices") == "", "the end of the banner")
+    assert len(desk.events) == 2
+
+
+def test_a_conflict_is_said_with_what_the_other_said(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    desk.given[0] = [given(0, "dog")]
+    person.type("1")
+    person.says("Not saved: “cat” for photo_0000.jpg. Ben has said “dog” meanwhile.", ".notices")
+    assert desk.events == []
+    person.click("Look at it")
+    person.see(0)
+    person.says("Answered by Ben: dog", ".asked")
+    person.type("1")  # now a correction, meant
+    person.see(1)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "cat")]
+    assert person.text(".notices") == ""
+
+
+def test_an_answer_never_goes_to_another_image_of_the_same_number(at_work):
+    person, desk, server = at_work(FakeDesk())
+    person.see(0)
+    server.stop()
+    person.press("1", "2")
+    desk.keys[0] = "joined.jpg"
+    server.start()
+    person.says("Not saved: “cat” for photo_0000.jpg. Image 0 is another one by now", ".notices")
+    person.saved()
+    assert desk.events == [("Ann", 1, "label", "dog")]
+
+
+def test_who_may_not_label_is_told_to_open_the_link(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    desk.forbidden = True
+    person.type("1")
+    person.says("Open the link that the terminal shows", ".notices")
+    desk.forbidden = False
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "cat")]
+    desk.forbidden = True
+    person.driver.refresh()
+    person.says("Open the link that the terminal shows")
+
+
+def test_two_people_never_see_the_same_image(browser, at_work):
+    person, desk, server = at_work(FakeDesk(size=12))
+    other, address = other_person(browser, server.url)
+    other.open(address, "Ben")
+    seen: dict[str, list[int]] = {"Ann": [], "Ben": []}
+    for _ in range(4):
+        for who, name in ((person, "Ann"), (other, "Ben")):
+            who.wait(lambda who=who: who.image() is not None, "an image")
+            seen[name].append(who.image())
+            who.type("1" if name == "Ann" else "2")
+            who.saved()
+    assert not set(seen["Ann"]) & set(seen["Ben"])
+    assert [event[1] for event in desk.events if event[0] == "Ben"] == seen["Ben"]
+    assert {event[3] for event in desk.events if event[0] == "Ben"} == {"dog"}
+    person.says("Ben", ".people")
+    other.do("")
+    browser.close()
+    browser.switch_to.window(person.window)
+
+
+# -- other views -----------------------------------------------------------------------------------
+
+
+def test_the_grid_answers_a_screenful_in_one_request(at_work):
+    person, desk, _ = at_work(FakeDesk(("cat", "dog", "hen")))
+    person.see(0)
+    person.type("g")
+    person.wait(lambda: len(person.texts(".tile")) == 20, "the grid")
+    person.type(Keys.ARROW_RIGHT, "2")  # image 3
+    person.type(Keys.ARROW_RIGHT, "s")  # image 6
+    person.type(Keys.ARROW_RIGHT, Keys.SPACE)  # image 9: left out
+    person.says("Confirm 19 images")
+    person.type(Keys.ENTER)
+    person.saved()
+    answers = [body["answers"] for path, body in desk.requests if path == "/api/answer"]
+    assert [len(each) for each in answers] == [19]
+    said = {each["id"]: (each["kind"], each["label"]) for each in answers[0]}
+    assert said.pop(3) == ("label", "dog")
+    assert said.pop(6) == ("skip", None)
+    assert set(said.values()) == {("label", "cat")}
+    assert set(said) == set(range(0, 60, 3)) - {3, 6, 9}
+    person.wait(lambda: len(person.texts(".tile")) == 1, "what was left out")
+    person.type(Keys.ESCAPE)
+    person.wait(lambda: person.image() is not None, "one image")
+
+
+def test_a_conflict_in_the_grid_costs_no_other_answer(at_work):
+    person, desk, _ = at_work(FakeDesk(size=10))
+    person.see(0)
+    person.type("g")
+    person.wait(lambda: len(person.texts(".tile")) == 5, "the grid")
+    desk.given[4] = [given(4, "dog")]
+    person.type(Keys.ENTER)
+    person.says("Ben has said “dog” meanwhile", ".notices")
+    person.saved()
+    assert sorted(event[1] for event in desk.events) == [0, 2, 6, 8]
+
+
+def test_the_history_finds_and_corrects_answers(at_work):
+    desk = FakeDesk()
+    for index in range(3):
+        desk.given[index] = [given(index, ("cat", "dog", "cat")[index], event=index)]
+    desk.event = 10
+    person, _, _ = at_work(desk)
+    person.see(3)
+    person.press("2")
+    person.see(4)
+    person.type("h")
+    person.wait(lambda: len(person.texts(".tiles li")) == 4, "four answers")
+    choose = (
+        "const list = document.getElementById(arguments[0]); list.value = arguments[1];"
+        "list.dispatchEvent(new Event('change'))"
+    )
+    person.do(choose, "history-class", "cat")
+    person.wait(lambda: len(person.texts(".tiles li")) == 2, "the cats")
+    person.do(choose, "history-class", "dog")
+    person.do(choose, "history-who", "Ben")
+    person.wait(lambda: [t.split("\n")[0] for t in person.texts(".tiles li")] == ["dog"], "a dog")
+    person.click("Image 1, photo_0001.jpg: dog, by Ben. Correct it")
+    person.see(1)
+    person.type("1")
+    person.says("No answers yet", ".history")  # of a dog, by Ben
+    assert desk.events[-1] == ("Ann", 1, "label", "cat")
+    person.type(Keys.ESCAPE)
+    person.see(4)  # where one image had been left
+
+
+def test_any_image_can_be_gone_to(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    person.type("h")
+    person.wait(lambda: person.shown("#history-id"), "the history")
+    person.do("document.getElementById('history-id').focus()")
+    person.type("44", Keys.ENTER)
+    person.see(44)
+    person.says("This image has no answer yet")
+    person.type("1")
+    person.wait(lambda: person.shown(".history"), "the history")
+    person.saved()
+    assert desk.events == [("Ann", 44, "label", "cat")]
+
+
+def test_second_looks_are_kept_or_changed(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    desk.given[5], desk.given[8] = [given(5, "cat", event=901)], [given(8, "dog", event=902)]
+    desk.looks = [5, 8]
+    person.hear()
+    person.says("Second looks (2)")
+    person.type("l")
+    person.see(5)
+    person.says("Ben said cat. The network, trained without this label, says dog (80%)", ".asked")
+    assert person.shown(".hints")
+    person.type(Keys.ENTER)
+    person.see(8)
+    person.click("Change to cat")
+    person.says("No second looks")
+    person.saved()
+    assert desk.events == [("Ann", 5, "label", "cat"), ("Ann", 8, "label", "cat")]
+    person.click("Back to one image")
+    person.see(0)
+
+
+# -- how it goes -----------------------------------------------------------------------------------
+
+
+def test_the_panel_says_how_it_goes(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.press("1")
+    person.see(1)
+    person.saved()
+    person.says(
+        "about 87% (79% to 93%), from 42 images drawn at random, rounds 1 to 2", ".estimate"
+    )
+    assert person.texts(".balance li") == ["cat\n1", "dog\n0"]
+    assert person.do("return document.querySelectorAll('.curve circle').length") == 2
+    person.do("document.querySelector('.chart details').open = true")
+    assert person.texts(".chart tbody tr") == [
+        "0\t10\tnot known\t",
+        "1\t20\t60%\t40% to 75%",
+        "2\t40\t87%\t79% to 93%",
+    ]
+    assert "7 more answers until the next round" in person.text(".behind")
+    desk.changes["advice"] = "no gain in 3 rounds"
+    person.click("Train now")
+    person.says("Training: round 3: 60 labels", ".behind")
+    person.hear()
+    person.says("You may stop: no gain in 3 rounds", ".advice")
+    desk.changes["training"] = Training(state="failed", detail="the disk is full", until_next=None)
+    person.hear()
+    person.says("Training failed: The disk is full. You can go on labelling.", ".notices")
+    person.press("2")
+    person.see(2)
+    person.click("Try again", ".notices")
+    person.wait(lambda: person.text(".notices") == "", "the end of the banner")
+
+
+def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.press("1")
+    person.see(1)
+    person.click("Finish", ".panel")
+    person.click("Cancel", "dialog")
+    assert "finished" not in desk.changes
+    person.click("Finish", ".panel")
+    person.click("Finish", "dialog")
+    person.says("Finished by hand", ".end")
+    commands = person.texts(".command")
+    assert "python -m activeloop predict '/runs/my photos' photos --out predictions.csv" in commands
+    person.click("Go on labelling", ".end")
+    person.see(1)
+
+
+def test_a_new_round_replaces_what_is_ahead_but_not_what_is_shown(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    person.wait(lambda: desk.requests, "a request")
+    desk.given |= {index: [given(index, "cat")] for index in range(1, 6)}
+    desk.changes["round"] = 3
+    person.hear()
+    person.wait(lambda: person.has_loaded("/images/10?"), "the new images")
+    assert desk.requests[-1][1]["keep"] == [0]
+    assert person.image() == 0
+    person.type("1")
+    person.see(6)
+
+
+def test_when_no_images_are_left_that_is_said(at_work):
+    person, _, _ = at_work(FakeDesk(size=2))
+    person.press("1", "2")
+    person.says("No images are left", ".stage")
+    person.type("1")
+    person.type("u")
+    person.see(1)
+
+
+def test_names_with_markup_are_shown_as_text(at_work):
+    desk = FakeDesk((SLY_CLASS, "dog"))
+    desk.keys[0] = SLY_FILE
+    desk.given[1] = [given(1, SLY_CLASS, who="<b>Ben</b>")]
+    person, _, _ = at_work(desk, "<i>Ann</i>")
+    person.see(0)
+    assert person.text(".classes button span") == SLY_CLASS
+    assert SLY_FILE in person.text(".reason")
+    person.type("h")
+    person.says(SLY_CLASS, ".tiles")
+    person.says("<b>Ben</b>", ".tiles")
+    assert person.do("return document.querySelectorAll('script').length") == 1
+    assert person.do("return document.querySelectorAll('i, main b, img[src=x]').length") == 0
+
+
+# -- everybody can use it --------------------------------------------------------------------------
+
+
+NAMED = {"button", "textbox", "searchbox", "combobox", "spinbutton", "image", "img", "dialog"}
+LANDMARKS = {"main", "navigation", "complementary", "banner"}
+
+
+def views(person: Labeller, desk: FakeDesk) -> Iterator[str]:
+    """Go through all views of the page."""
+    person.see(1)
+    yield "one image"
+    person.type("g")
+    person.wait(lambda: person.shown(".grid .tile"), "the grid")
+    yield "grid"
+    person.type("h")
+    person.wait(lambda: person.shown(".history .tile"), "the history")
+    yield "history"
+    person.type("l")
+    person.see(0)
+    yield "second looks"
+    person.type("?")
+    person.wait(lambda: person.shown("dialog"), "the help")
+    yield "help"
+    person.type(Keys.ESCAPE)
+    desk.changes["finished"] = "finished by hand"
+    person.hear()
+    person.wait(lambda: person.shown(".end"), "the end")
+    yield "end"
+
+
+def test_on_a_phone_nothing_is_cut_off_all_can_be_touched_and_has_a_name(at_work):
+    long = "a class with a name that is much longer than any button would be wide"
+    desk = FakeDesk(("cat", long, "w" * 60, *(f"class {n}" for n in range(8))), pixels=1200)
+    desk.given[0], desk.looks = [given(0, long)], [0]
+    desk.opinions = True
+    person, _, _ = at_work(desk, None)
+    person.screen(375, 740)
+    person.open(person.driver.current_url, "Ann of the very long name")
+    for view in views(person, desk):
+        assert person.do("return document.documentElement.scrollWidth") <= 375, view
+        small = person.do(
+            "return [...document.querySelectorAll('button, select')].filter((b) => "
+            "b.checkVisibility() && b.getBoundingClientRect().height < 33).map((b) => b.outerHTML)"
+        )
+        assert small == [], view
+        tree = person.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        known = [(node["role"]["value"], node.get("name")) for node in tree if not node["ignored"]]
+        assert [
+            role for role, name in known if role in NAMED and not (name or {}).get("value")
+        ] == []
+        roles = {role for role, _ in known}
+        assert "button" in roles
+        assert view == "help" or roles >= LANDMARKS, view
+    assert person.do("return document.querySelector('h1').textContent") == "Finished"
+
+
+def test_the_name_is_asked_once_and_a_name_in_use_is_pointed_out(at_work):
+    desk = FakeDesk()
+    desk.people["Ben"] = 1
+    person, _, server = at_work(desk, None)
+    person.wait(lambda: person.shown("dialog"), "the question")
+    person.do("window.first = document.querySelector('dialog')")
+    person.type(Keys.ESCAPE)
+    person.wait(lambda: person.do("return !window.first.isConnected"), "it to be closed")
+    person.wait(lambda: person.shown("dialog"), "the question again")
+    person.type(Keys.ENTER)
+    person.says("Type a name", "dialog")
+    person.type("Ben", Keys.ENTER)
+    person.says("Ben is labelling in another window right now", "dialog")
+    person.type(Keys.BACKSPACE * 3, "Eve", Keys.ENTER)
+    person.see(0)
+    person.open(server.url)
+    person.see(0)
+    assert person.text(".name") == "Eve"
