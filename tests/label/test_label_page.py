@@ -151,9 +151,8 @@ def test_undo_goes_back_as_far_as_wanted_and_over_a_reload(at_work):
     person, desk, server = at_work(FakeDesk())
     person.press("1", "2", "1")
     person.see(3)
-    person.type("u", Keys.BACKSPACE)
-    person.see(1)
-    person.type("1")  # for the image that has come back
+    person.type("u", Keys.BACKSPACE, "1")  # at once, and for the image that comes back
+    person.see(2)
     person.saved()
     person.open(server.url)
     person.see(2)
@@ -520,6 +519,10 @@ def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
     assert "python -m activeloop predict '/runs/my photos' photos --out predictions.csv" in commands
     person.click("Go on labelling", ".end")
     person.see(1)
+    for said, seen in (("finished by Ben", ".end"), (None, ".stage img")):  # somebody else's doing
+        desk.changes["finished"] = said
+        person.hear()
+        person.wait(lambda seen=seen: person.shown(seen), seen)
 
 
 def test_a_new_round_replaces_what_is_ahead_but_not_what_is_shown(at_work):
