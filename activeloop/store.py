@@ -93,6 +93,10 @@ class Asked:
     audit: bool = False
 
 
+# As `Asked`: round, position, index, key, score, predicted, confidence, audit (0 or 1).
+QueryRow = tuple[int, int, int, str, float | None, str | None, float | None, int]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """One answer as it was given. Those given later for the same sample take its place.
@@ -241,14 +245,29 @@ class Store:
 
     def queries(self, round: int | None = None) -> list[Asked]:
         """Return all that was asked, in order; or what one round's query asked."""
+        rows = self.query_rows(round)
+        return [
+            Asked(
+                round=number,
+                position=position,
+                key=key,
+                index=index,
+                score=score,
+                predicted=predicted,
+                confidence=confidence,
+                audit=bool(audit),
+            )
+            for number, position, index, key, score, predicted, confidence, audit in rows
+        ]
+
+    def query_rows(self, round: int | None = None) -> list[QueryRow]:
+        """Return what `queries` does as plain rows, which many thousands are made of at once."""
         where, values = ("", ()) if round is None else ("WHERE round = ? ", (round,))
-        rows = self._all(
-            "SELECT round, position, key, sample, score, predicted, confidence, audit "
+        return self._all(
+            "SELECT round, position, sample, key, score, predicted, confidence, audit "
             f"FROM queries {where}ORDER BY round, position",
             values,
         )
-        names = [field.name for field in fields(Asked)]
-        return [Asked(**dict(zip(names, (*row[:-1], bool(row[-1])), strict=True))) for row in rows]
 
     def closed(self) -> int:
         """Return how many rounds' queries are over."""

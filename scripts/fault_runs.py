@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gc
 import json
 import multiprocessing
 import os
@@ -247,6 +248,7 @@ def _live(
     from activeloop.store import Store
 
     torch.set_num_threads(1)
+    gc.freeze()  # what was imported stays, and need not be looked through again
     with (folder / "said.txt").open("a", encoding="utf-8") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)

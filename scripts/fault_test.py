@@ -28,8 +28,8 @@ from fault_runs import LONG, RUN, SHORT, STARTS, CommandLine, Fault, Runs, Trial
 
 _ENDS: dict[Loss, str] = {
     "nothing": "killed at every write",
-    "data": "power cut at every write, files that were not synced are empty",
-    "names": "power cut at every write, names that were not synced are as before",
+    "data": "power cut at every write: files that were not synced are empty",
+    "names": "power cut at every write: names that were not synced are as before",
 }
 _SHOWN = 20  # differences that are told one by one
 
@@ -164,8 +164,8 @@ def report(tallies: Sequence[Tally], options: argparse.Namespace) -> str:
 def command(options: argparse.Namespace) -> str:
     """Return the options as they were given."""
     return (
-        f"--kills {options.kills} --every {options.every} --seed {options.seed} "
-        f"--starts {' '.join(options.starts)} --losses {' '.join(options.losses)}"
+        f"--kills {options.kills} --every {options.every} --every-cut {options.every_cut} "
+        f"--seed {options.seed} --starts {' '.join(options.starts)} --losses {' '.join(options.losses)}"
     )
 
 
@@ -173,7 +173,8 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200, help="at random instants, of each start")
-    parser.add_argument("--every", type=int, default=1, help="end at each such write only")
+    parser.add_argument("--every", type=int, default=1, help="kill at each such write only")
+    parser.add_argument("--every-cut", type=int, default=1, help="the same of power cuts")
     parser.add_argument("--starts", nargs="*", choices=list(STARTS), default=list(STARTS))
     parser.add_argument("--losses", nargs="*", choices=LOSSES, default=list(LOSSES))
     parser.add_argument("--seed", type=int, default=0, help="of the random instants")
@@ -181,8 +182,8 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="folder for the runs; those that differ stay")
     parser.add_argument("--out", type=Path, help="Markdown file")
     options = parser.parse_args(arguments)
-    if options.kills < 0 or min(options.every, options.jobs) < 1:
-        parser.error("--every and --jobs must be at least 1, --kills at least 0")
+    if options.kills < 0 or min(options.every, options.every_cut, options.jobs) < 1:
+        parser.error("--every, --every-cut and --jobs must be at least 1, --kills at least 0")
     if options.work and options.work.exists() and any(options.work.iterdir()):
         parser.error(f"{options.work} is not empty")
     return options
@@ -194,13 +195,21 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         print("the runs are forked and their files followed as only Linux has it")
         return 2
+    tallies, text = [], ""
     with tempfile.TemporaryDirectory() as folder:
-        tallies = list(all_tallies(options, options.work or Path(folder)))
-    text = report(tallies, options)
-    if options.out:
-        options.out.write_text(text, "utf-8")
+        for tally in all_tallies(options, options.work or Path(folder)):
+            tallies.append(tally)
+            text = report(tallies, options)
+            if options.out:  # each time, for it takes long
+                options.out.write_text(text, "utf-8")
     print(text)
     return int(any(tally.complaints() for tally in tallies))
+
+
+def step(options: argparse.Namespace, loss: Loss) -> int:
+    """Return at each how many-th write runs end."""
+    every: int = options.every if loss == "nothing" else options.every_cut
+    return every
 
 
 def all_tallies(options: argparse.Namespace, work: Path) -> Iterable[Tally]:
@@ -215,7 +224,8 @@ def all_tallies(options: argparse.Namespace, work: Path) -> Iterable[Tally]:
         if options.losses:
             short = Runs(work / start / "short", CommandLine((*words, *SHORT)))
             kinds += [
-                partial(crash_points, short, loss, options.every, *rest) for loss in options.losses
+                partial(crash_points, short, loss, step(options, loss), *rest)
+                for loss in options.losses
             ]
         for kind in kinds:
             tally = kind()
