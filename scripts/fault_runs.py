@@ -43,7 +43,7 @@ PRELOADED = (
     *("sklearn.datasets", "torch._dynamo"),
 )
 _JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how one begins (sqlite.org/fileformat2.html)
-_PATIENCE = 120.0  # seconds that a run may take
+_PATIENCE = 600.0  # seconds that a run may take
 
 Answered = tuple[str, str | None]  # a key, and its class or why it has none
 

@@ -165,7 +165,8 @@ def command(options: argparse.Namespace) -> str:
     """Return the options as they were given."""
     return (
         f"--kills {options.kills} --every {options.every} --every-cut {options.every_cut} "
-        f"--seed {options.seed} --starts {' '.join(options.starts)} --losses {' '.join(options.losses)}"
+        f"--seed {options.seed} --starts {' '.join(options.starts)} "
+        f"--losses {' '.join(options.losses)}"
     )
 
 
