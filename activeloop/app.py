@@ -155,6 +155,9 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "report": report,
         "label": label,
         "resume": resume,
+        "export": export,
+        "import": import_labels,
+        "branch": branch,
     }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
@@ -200,6 +203,30 @@ def resume(arguments: Sequence[str]) -> int:
     from activeloop.resuming import resume
 
     return resume(arguments)
+
+
+def export(arguments: Sequence[str]) -> int:
+    """Write a run's labels for other tools."""
+    from activeloop.exchange.export_command import export
+
+    export(arguments)
+    return 0
+
+
+def import_labels(arguments: Sequence[str]) -> int:
+    """Give a run labels made elsewhere."""
+    from activeloop.exchange.import_command import import_labels
+
+    import_labels(arguments)
+    return 0
+
+
+def branch(arguments: Sequence[str]) -> int:
+    """Start a new run from the labels of another."""
+    from activeloop.exchange.branch_command import branch
+
+    branch(arguments)
+    return 0
 
 
 def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:

@@ -264,6 +264,8 @@ class ActiveLoop:
             LearnerError, StrategyError: training or selection failed; asking again tries again.
         """
         while self._query is None and self.ended is None:  # again, if all was answered meanwhile
+            if self._closed == 0 and self.initial.given:
+                self._take_given_labels()
             if len(self.rounds) < self._closed:
                 self._train()
             k, reason = self._next_size()
@@ -585,6 +587,21 @@ class ActiveLoop:
                 query = dataclasses.replace(query, predicted=said[0], confidence=said[1])
             predict[0] += record[0]
         self._keep_query(query, predict[0], choose[0])
+
+    def _take_given_labels(self) -> None:
+        """Have the labels that are there before the run begins be its initial set."""
+        with self._lock:
+            labelled = self.pool.labelled
+            if len(labelled) != self.initial.size:
+                raise StoreError(
+                    f"the initial set is of {self.initial.size} labels, and there are "
+                    f"{len(labelled)}: start the run anew with python -m activeloop branch"
+                )
+            if not self.files.store.queries(0):  # else the run was stopped just after it was kept
+                query = self._query_of(np.empty(0, np.int64), labelled, None)
+                write_query(self.files.store, query, self.data.classes, 0.0, 0.0)
+            write_answers(self.files.store, self.data, 0, {}, "", closes=True)
+            self._closed = 1
 
     def _context(self, k: int) -> Context:
         """Return the context with indices and labels only."""

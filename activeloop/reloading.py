@@ -28,6 +28,8 @@ from activeloop.types import Data, HiddenLabels, Indices, Samples
 
 # Settings of data sets that name a file or folder.
 _PATHS = ("root", "path", "x", "y", "test_x", "test_y")
+# The data set whose samples are files.
+_IMAGE_FOLDER = "activeloop.data.image_folder"
 # Settings of a backbone that its vectors depend on.
 _BACKBONE = ("name", "library", "weights", "size", "seed", "mixed_precision")
 # Above so many bytes, samples are not all read to see whether they are still the same.
@@ -46,16 +48,34 @@ def reload(run: Run) -> DataSet:
         DataError: the run kept no config of its data, or what is there now are other data.
         Exception: whatever building the data set raises, where it is gone, say.
     """
+    settings = _local(found(_settings(run), run)) | _storage(run)
+    data, hidden = _as_it_was(run, settings, *instantiate(settings, _convert_="all"))
+    vectors, embedded = _embeddings(run, data)
+    doubts = _check(run, data, vectors)
+    return as_arrays(data, hidden, embeddings=vectors, embedded=embedded, doubts=doubts)
+
+
+def image_root(run: Run) -> Path | None:
+    """Return the folder in which the keys of a run's pool are paths of image files.
+
+    None where its samples are no files. Nothing is read, so that they may be other files by now.
+
+    Raises:
+        DataError: the run kept no config of its data.
+    """
+    settings = _settings(run)
+    if settings["_target_"] != _IMAGE_FOLDER or settings.get("repeat", 1) != 1:
+        return None
+    return Path(found(settings, run)["root"]).expanduser()
+
+
+def _settings(run: Run) -> Mapping[str, Any]:
     settings = run.identity.get("config", {}).get("data")
     if not isinstance(settings, Mapping) or "_target_" not in settings:
         raise DataError(
             "it was not started from the command line, and kept no settings of its data"
         )
-    settings = _local(_found(settings, run)) | _storage(run)
-    data, hidden = _as_it_was(run, settings, *instantiate(settings, _convert_="all"))
-    vectors, embedded = _embeddings(run, data)
-    doubts = _check(run, data, vectors)
-    return as_arrays(data, hidden, embeddings=vectors, embedded=embedded, doubts=doubts)
+    return settings
 
 
 def as_arrays(
@@ -134,16 +154,16 @@ def _downloads(target: str) -> bool:
         return False
 
 
-def _found(node: Any, run: Run) -> Any:
+def found(node: Any, run: Run) -> Any:
     """Return settings in which relative paths lead to where the run found its files."""
     if isinstance(node, list):
-        return [_found(each, run) for each in node]
+        return [found(each, run) for each in node]
     if not isinstance(node, Mapping):
         return node
     return {
         name: str(_place(value, run))
         if name in _PATHS and isinstance(value, str)
-        else _found(value, run)
+        else found(value, run)
         for name, value in node.items()
     }
 

@@ -211,7 +211,7 @@ def track(loop: ActiveLoop, directory: Path, config: DictConfig) -> None:
         tracking.begin(
             loop,
             directory=directory,
-            home=Path(os.path.normpath(directory.absolute() / store.meta("home"))),
+            home=Path(os.path.normpath(directory.absolute() / (store.meta("home") or "."))),
             config=_plain(config),
             labels=store.meta("run"),
         )

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
@@ -23,6 +23,8 @@ from activeloop.opening import open_in_memory, open_to_read, open_to_write
 from activeloop.types import Round, Skip
 
 SCHEMA_VERSION = 3
+
+Kind = Literal["label", "skip", "none", "undo"]
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -117,7 +119,7 @@ class Event:
 
     id: int
     key: str
-    kind: Literal["label", "skip", "none", "undo"]
+    kind: Kind
     label: str | None
     who: str
     at: str
@@ -149,6 +151,14 @@ class Store:
                 self._connection = open_to_read(path, SCHEMA_VERSION)
             else:
                 self._connection = open_to_write(path, _SCHEMA, SCHEMA_VERSION)
+
+    def let_go(self) -> None:
+        """Go on reading from a copy in memory: what would write to the file waits no longer."""
+        with self._lock, self._errors_named():
+            copy = open_in_memory("")
+            self._connection.backup(copy)
+            self._connection.close()
+            self._connection = copy
 
     def close(self) -> None:
         """Close the file, and take its empty journal away."""
@@ -227,20 +237,43 @@ class Store:
         `closes` ends the round's query with them; it is the number of classes that there are.
         `takes_back` is the event that they take back.
         """
-        at = _now()
+        at = now()
+        self.add_events(
+            (
+                Event(
+                    id=0,
+                    key=key,
+                    kind=_kind(answer),
+                    label=answer if isinstance(answer, str) else None,
+                    who=who,
+                    at=at,
+                    round=round,
+                    seconds=seconds,
+                    takes_back=takes_back,
+                )
+                for key, answer in answers.items()
+            ),
+            closes=None if closes is None else (round, closes),
+        )
+
+    def add_events(self, events: Iterable[Event], *, closes: tuple[int, int] | None = None) -> None:
+        """Append answers with who gave them and when, in order; their `id` is not used.
+
+        `closes` is a round whose query ends with them, and the number of classes that there are.
+        """
         with self._transaction() as execute:
-            for key, answer in answers.items():
-                kind, label = _kind_and_label(answer)
+            for event in events:
                 execute(
                     "INSERT INTO events (key, kind, label, who, at, round, seconds, takes_back) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (key, kind, label, who, at, round, seconds, takes_back),
+                    "VALUES (:key, :kind, :label, :who, :at, :round, :seconds, :takes_back)",
+                    vars(event),
                 )
             if closes is not None:
+                round, classes = closes
                 execute(
                     "UPDATE asks SET classes = ?, "
                     "horizon = (SELECT coalesce(max(id), 0) FROM events) WHERE round = ?",
-                    (closes, round),
+                    (classes, round),
                 )
 
     def queries(self, round: int | None = None) -> list[Asked]:
@@ -317,8 +350,20 @@ class Store:
             "WHERE id > ? ORDER BY id",
             (after,),
         )
-        names = [field.name for field in fields(Event)]
-        return [Event(**dict(zip(names, row, strict=True))) for row in rows]
+        return [
+            Event(
+                id=number,
+                key=key,
+                kind=kind,
+                label=label,
+                who=who,
+                at=at,
+                round=round,
+                seconds=seconds,
+                takes_back=takes_back,
+            )
+            for number, key, kind, label, who, at, round, seconds, takes_back in rows
+        ]
 
     # -- rounds -----------------------------------------------------------------------------
 
@@ -328,7 +373,7 @@ class Store:
         with self._transaction() as execute:
             execute(
                 "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?)",
-                (round.round, round.labels, round.classes, _now(), metrics, weights),
+                (round.round, round.labels, round.classes, now(), metrics, weights),
             )
 
     def weights(self, round: int) -> str | None:
@@ -374,10 +419,12 @@ class Store:
             raise StoreError(f"{self._name}: {error.strerror or error}") from error
 
 
-def _kind_and_label(answer: str | Skip | None) -> tuple[str, str | None]:
+def _kind(answer: str | Skip | None) -> Kind:
     if isinstance(answer, str):
-        return "label", answer
-    return ("undo" if answer is None else answer.value), None
+        return "label"
+    if answer is None:
+        return "undo"
+    return "skip" if answer is Skip.SKIP else "none"
 
 
 def _advice(error: sqlite3.DatabaseError) -> str:
@@ -395,5 +442,6 @@ def _advice(error: sqlite3.DatabaseError) -> str:
     }.get(code, str(error))
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the present time as events have it: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -10,11 +10,13 @@ so that what is measured is the run itself. Loading the images of a real one com
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ import numpy as np
 import torch
 
 import activeloop
+from activeloop.app import subcommand
 from activeloop.data.samples import TensorSamples
 from activeloop.journal import write_answers, write_query
 from activeloop.store import Store
@@ -43,6 +46,7 @@ from activeloop.types import (
 
 CLASSES = tuple(f"species {number:02d}" for number in range(20))
 Times = tuple[float, float]  # seconds, and those of the processor
+EXPORTS = (["--format", "csv"], ["--format", "jsonl"], ["--format", "label-studio"])
 METRICS = {"accuracy": 1 / 3, "loss": 1.1, "macro_f1": 0.3, "kappa": 0.7, "train_seconds": 12.3}
 
 
@@ -165,7 +169,7 @@ def measured(data: Data, made: Path, size: int, repeats: int) -> dict[str, list[
 def exported(directory: Path, words: Sequence[str]) -> None:
     """Export the labels of a run, as the command line does, but for its imports."""
     with contextlib.redirect_stdout(io.StringIO()):
-        subcommand("export")([str(directory), *words, "--out", str(directory / "exported")])
+        subcommand("export")([str(directory), *words])
 
 
 def read(directory: Path) -> Store:

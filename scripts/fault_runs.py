@@ -53,7 +53,7 @@ class Fault:
     """How a run is ended: after some seconds, or at one of its writes.
 
     Attributes:
-        seconds: after which it is killed; None: never.
+        seconds: after which it is killed, from when it touches its directory; None: never.
         point: number of the write before which it ends; None: none.
         loss: what a power cut at that write takes along.
     """
@@ -69,7 +69,7 @@ class Life:
 
     Attributes:
         code: its exit code; -9: it was killed.
-        seconds: that it lived.
+        seconds: that it lived from when it first touched its directory.
         answers: those that the store had acknowledged, key and answer.
         point: the write at which it ended, if at one.
         points: how many writes it made, where they were counted.
@@ -262,7 +262,7 @@ def _live(
     points = CrashPoints(folder, fault.point, fault.loss, lambda name: link.send(("point", name)))
     if fault.point is not None or count:
         points.install()
-    link.send(("begun", None))
+    sys.addaudithook(_Beginning(folder / "run", link))
     code: Any = 0
     try:
         play(folder / "run", resume)
@@ -275,6 +275,21 @@ def _live(
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code or 0)
+
+
+class _Beginning:
+    """Tells when a run first touches its directory: a kill before that leaves no trace."""
+
+    def __init__(self, run: Path, link: Connection) -> None:
+        self._run, self._link, self._begun = str(run), link, False
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._begun or event not in ("open", "os.mkdir"):
+            return
+        path = arguments[0]
+        if isinstance(path, str | os.PathLike) and os.fspath(path).startswith(self._run):
+            self._begun = True
+            self._link.send(("begun", None))
 
 
 def _said(answer: Any) -> str | None:

@@ -33,6 +33,7 @@ from activeloop.strategies import margin
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=5", "initial.size=6"]
 FAST += ["query_size=3", "rounds=3", "stop_set=20"]
 PHOTOS = ["data=image_folder", "data.root=photos", "data.size=6", "device=cpu", *FAST]
+DIGITS = [*FAST, "strategy=margin", "seed=1"]
 
 
 class Killed(BaseException):
@@ -80,6 +81,21 @@ def killed(monkeypatch, cli):
                 cli(*words)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def made():
+    """What is made once for several tests."""
+    return {}
+
+
+@pytest.fixture
+def whole(made, cli, tmp_path):
+    """Return the outcome of `DIGITS` that nobody stopped."""
+    if "whole" not in made:
+        assert cli(*DIGITS, "hydra.run.dir=whole")[0] == 0
+        made["whole"] = outcome(tmp_path / "whole")
+    return made["whole"]
 
 
 def photos(folder, names, shift=0):
@@ -151,17 +167,14 @@ def test_a_killed_run_ends_as_if_it_had_not_been(cli, killed, tmp_path, monkeypa
         "activeloop.loop.read_state",
     ],
 )
-def test_a_run_that_was_killed_as_it_began_goes_on(cli, tmp_path, monkeypatch, where):
-    words = [*FAST, "strategy=margin", "seed=1"]
-    assert cli(*words, "hydra.run.dir=whole")[0] == 0
-
+def test_a_run_that_was_killed_as_it_began_goes_on(cli, whole, tmp_path, monkeypatch, where):
     with monkeypatch.context() as patch:
         patch.setattr(where, die)
         with pytest.raises(Killed):
-            cli(*words, "hydra.run.dir=part")
+            cli(*DIGITS, "hydra.run.dir=part")
     code, _, err = cli("resume", "part")
     assert (code, err) == (0, "")
-    assert outcome(tmp_path / "part") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "part") == whole
     with closing(Store(tmp_path / "part" / "run.db", read_only=True)) as store:
         labels = store.meta("run")
     assert labels == {"strategy": "margin", "variant": "", "seed": 1, "data": "digits"}
@@ -274,18 +287,16 @@ def damage(path):
     path.write_bytes(content)
 
 
-def test_damaged_weights_are_never_used(cli, killed, tmp_path, monkeypatch):
-    words = [*FAST, "strategy=margin", "seed=1"]
-    assert cli(*words, "hydra.run.dir=whole")[0] == 0
+def test_damaged_weights_are_never_used(cli, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(RunFiles, "drop_older_weights", die)
         with pytest.raises(Killed):
-            cli(*words, "hydra.run.dir=part")
+            cli(*DIGITS, "hydra.run.dir=part")
     damage(tmp_path / "part" / "weights_0000.safetensors")
     code, out, err = cli("resume", "part")
     assert (code, err) == (0, "")
     assert "weights_0000.safetensors is damaged" in out
-    assert outcome(tmp_path / "part") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "part") == whole
 
 
 def test_a_warm_start_from_damaged_weights_is_refused(cli, killed, tmp_path):
@@ -330,11 +341,19 @@ def test_a_warm_start_goes_on_from_the_model_if_it_was_stopped_as_it_ended(tmp_p
 
 
 @pytest.fixture
-def stopped(killed, tmp_path):
+def stopped(made, killed, tmp_path, tmp_path_factory):
     """Return the directory of a run on 40 images that was killed, and its command."""
-    photos(tmp_path / "photos", [f"p{n}" for n in range(10, 50)])
     words = [*PHOTOS, "strategy=margin", "data.validation=4", "hydra.run.dir=run"]
-    killed(*words)
+    if "stopped" not in made:
+        photos(tmp_path / "photos", [f"p{n}" for n in range(10, 50)])
+        killed(*words)
+        made["stopped"] = tmp_path_factory.mktemp("stopped") / "kept"
+        shutil.copytree(tmp_path, made["stopped"])
+    else:
+        shutil.copytree(made["stopped"], tmp_path, dirs_exist_ok=True)
+        with closing(Store(tmp_path / "run" / "run.db")) as store:
+            environment = store.meta("environment") | {"working_directory": str(tmp_path)}
+            store.set_meta("environment", environment)
     return tmp_path / "run", words
 
 
@@ -513,22 +532,23 @@ def test_no_pickle_in_a_run_directory_is_ever_loaded(cli, killed, tmp_path, monk
             return os.mkdir, (str(opened),)
 
     evil = np.array([Evil()], dtype=object)
-    for name in ("stop_probs/round_0001.npy", "stop_probs/indices.npy", "test_probs/labels.npy"):
-        np.save(tmp_path / "run" / name, evil, allow_pickle=True)
+    for path in tmp_path.glob("run/*_probs/*.npy"):
+        np.save(path, evil, allow_pickle=True)
     code, _, err = cli("resume", "run")
     assert code == 1
     assert "stop_probs" in err
     (tmp_path / "run" / "stop_probs" / "round_0001.npy").unlink()
     (tmp_path / "run" / "weights_0001.safetensors").write_bytes(pickle.dumps(Evil()))
-    cli("resume", "run")
-    cli("report", "run")
+    assert cli("resume", "run")[0] == 0
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        read_run(tmp_path / "run").test_probs(0)
     assert not opened.exists()
 
 
 @pytest.mark.parametrize("fails", ["fsync", "write_array"])
-def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on(cli, tmp_path, monkeypatch, fails):
-    words = [*FAST, "strategy=margin", "seed=1"]
-    assert cli(*words, "hydra.run.dir=whole")[0] == 0
+def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on(
+    cli, whole, tmp_path, monkeypatch, fails
+):
     owner = {"fsync": os, "write_array": run_files}[fails]
     real, calls = getattr(owner, fails), []
 
@@ -540,12 +560,12 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on(cli, tmp_path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, fails, full)
-        code, _, err = cli(*words, "hydra.run.dir=part")
+        code, _, err = cli(*DIGITS, "hydra.run.dir=part")
     assert code == 1
     assert "No space left on device; what was finished is kept" in err
     assert "Traceback" not in err
     assert cli("resume", "part")[0] == 0
-    assert outcome(tmp_path / "part") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "part") == whole
 
 
 def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(tmp_path, capsys):
