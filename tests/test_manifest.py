@@ -7,7 +7,7 @@ import pytest
 import torch
 from fakes import CentroidLearner, blobs
 
-from activeloop.changes import Changes
+from activeloop.changes import Changes, settled
 from activeloop.data.joining import in_order
 from activeloop.data.samples import NumberedKeys, RepeatedKeys, TensorSamples
 from activeloop.errors import DataError, StoreError
@@ -125,3 +125,18 @@ def test_a_loop_names_the_samples_that_changed(tmp_path):
         loop(names, seed=1)
     with closing(Store(tmp_path / "run.db", read_only=True)) as store:
         assert list(Manifest.read(store).parts["pool"].keys) == names
+
+
+def test_other_samples_of_the_same_keys_are_refused_where_there_are_no_checksums(tmp_path):
+    data, _hidden = images(["p1", "p2", "p3"])
+    kept = Manifest.of(dataclasses.replace(data, root=None))
+
+    def go_on(names, **other):
+        now = images(names, **other)
+        return settled(kept, now, lambda: now, tmp_path, "join")
+
+    found = go_on(["p0", "p3", "p2", "p1"])
+    assert (list(found.data.pool.keys), found.joined) == (["p1", "p2", "p3", "p0"], ("p0",))
+    assert found.hidden.pool.tolist() == [1, 0, 1, 0]
+    with pytest.raises(StoreError, match="the keys that they had and another content"):
+        go_on(["p0", "p3", "p2", "p1"], seed=1)
