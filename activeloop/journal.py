@@ -149,21 +149,21 @@ def read_state(store: Store, data: Data) -> State:
     """
     classes = tuple(store.meta("classes") or data.classes)
     label = {name: number for number, name in enumerate(classes)}
-    asked, names = store.queries(), store.answers()
-    for a in asked:
-        if a.index >= len(data.pool) or data.pool.keys[a.index] != a.key:
-            raise StoreError(f"sample {a.index} was {a.key!r} when it was asked: the data changed")
+    index, names, keys = dict[str, int](), store.answers(), data.pool.keys
+    for _, _, number, key, *_ in store.query_rows():
+        if number >= len(keys) or keys[number] != key:
+            raise StoreError(f"sample {number} was {key!r} when it was asked: the data changed")
+        index[key] = number
     known = {name for name in names.values() if isinstance(name, str)}
     if strange := sorted(known - label.keys()):
         raise StoreError(f"the run has labels of the class {strange[0]!r}, which is not there now")
     # Answers may have been given to samples that nobody asked for.
-    index = {a.key: a.index for a in asked}
     index |= indices_of(data, names.keys() - index.keys()) if names.keys() - index.keys() else {}
     answers: dict[int, Answer] = {
         index[key]: name if isinstance(name, Skip) else label[name] for key, name in names.items()
     }
     closed, skipped = store.closed(), store.meta("skipped_first") or 0
-    last = [a for a in asked if a.round == closed and (closed or a.position >= skipped)]
+    last = [a for a in store.queries(closed) if closed or a.position >= skipped]
     whole = all(a.index in answers for a in last)
     return State(
         classes=classes,

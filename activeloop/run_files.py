@@ -319,15 +319,8 @@ class RunFiles:
             *("round", "position", "index", "key", "label", "score"),
             *("predicted", "confidence", "audit"),
         )
-        for asked in self.store.queries():
-            yield (
-                *(asked.round, asked.position, asked.index, asked.key),
-                labels.get(asked.key) or "",
-                _number(asked.score),
-                asked.predicted or "",
-                _number(asked.confidence),
-                int(asked.audit),
-            )
+        for round, position, index, key, score, predicted, *rest in self.store.query_rows():
+            yield round, position, index, key, labels.get(key) or "", score, predicted, *rest
 
 
 def first_pool_size(store: Store, size: int) -> int:

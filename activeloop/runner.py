@@ -31,6 +31,7 @@ from activeloop.finished import finished
 from activeloop.initial import Initial
 from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
 from activeloop.loading import Loaded, build_data, data_of_run, kept_of
+from activeloop.lock import LOCK_FILE, Lock
 from activeloop.loop import ActiveLoop
 from activeloop.messages import ERROR_FILE, one_line
 from activeloop.neighbors import NeighborSearch
@@ -148,6 +149,9 @@ def is_finished(directory: Path, config: DictConfig) -> bool:
 
 def leave_alone(directory: Path, labels: Mapping[str, Any]) -> None:
     """Say that the run in `directory` is over, and draw its curve if that is not there."""
+    if (directory / LOCK_FILE).exists():  # it was killed after its end, or is just ending
+        with contextlib.suppress(StoreError, OSError):
+            Lock(directory).release()
     with contextlib.closing(Store(directory / "run.db")) as store:
         _nothing_to_do(directory, store.meta("ended"), store.rounds(), labels)
 

@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
@@ -95,6 +95,10 @@ class Asked:
     predicted: str | None = None
     confidence: float | None = None
     audit: bool = False
+
+
+# As `Asked`: round, position, index, key, score, predicted, confidence, audit (0 or 1).
+QueryRow = tuple[int, int, int, str, float | None, str | None, float | None, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,14 +280,29 @@ class Store:
 
     def queries(self, round: int | None = None) -> list[Asked]:
         """Return all that was asked, in order; or what one round's query asked."""
+        rows = self.query_rows(round)
+        return [
+            Asked(
+                round=number,
+                position=position,
+                key=key,
+                index=index,
+                score=score,
+                predicted=predicted,
+                confidence=confidence,
+                audit=bool(audit),
+            )
+            for number, position, index, key, score, predicted, confidence, audit in rows
+        ]
+
+    def query_rows(self, round: int | None = None) -> list[QueryRow]:
+        """Return what `queries` does as plain rows, which many thousands are made of at once."""
         where, values = ("", ()) if round is None else ("WHERE round = ? ", (round,))
-        rows = self._all(
-            "SELECT round, position, key, sample, score, predicted, confidence, audit "
+        return self._all(
+            "SELECT round, position, sample, key, score, predicted, confidence, audit "
             f"FROM queries {where}ORDER BY round, position",
             values,
         )
-        names = [field.name for field in fields(Asked)]
-        return [Asked(**dict(zip(names, (*row[:-1], bool(row[-1])), strict=True))) for row in rows]
 
     def closed(self) -> int:
         """Return how many rounds' queries are over."""
@@ -329,9 +348,22 @@ class Store:
     def events(self, after: int = 0) -> list[Event]:
         """Return the answers as they were given, in order, from the one after event `after` on."""
         columns = "key, kind, label, who, at, round, seconds, takes_back"
-        names = [field.name for field in fields(Event)]
-        rows = self._events(columns, after)
-        return [Event(**dict(zip(names, row, strict=True))) for row in rows]
+        return [
+            Event(
+                id=number,
+                key=key,
+                kind=kind,
+                label=label,
+                who=who,
+                at=at,
+                round=round,
+                seconds=seconds,
+                takes_back=takes_back,
+            )
+            for number, key, kind, label, who, at, round, seconds, takes_back in self._events(
+                columns, after
+            )
+        ]
 
     # -- rounds -----------------------------------------------------------------------------
 

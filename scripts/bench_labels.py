@@ -10,11 +10,13 @@ so that what is measured is the run itself. Loading the images of a real one com
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ import numpy as np
 import torch
 
 import activeloop
+from activeloop.app import subcommand
 from activeloop.data.samples import TensorSamples
 from activeloop.journal import write_answers, write_query
 from activeloop.store import Store
@@ -42,6 +45,8 @@ from activeloop.types import (
 )
 
 CLASSES = tuple(f"species {number:02d}" for number in range(20))
+Times = tuple[float, float]  # seconds, and those of the processor
+EXPORTS = (["--format", "csv"], ["--format", "jsonl"], ["--format", "label-studio"])
 METRICS = {"accuracy": 1 / 3, "loss": 1.1, "macro_f1": 0.3, "kappa": 0.7, "train_seconds": 12.3}
 
 
@@ -134,30 +139,37 @@ def make(data: Data, directory: Path, labels: int, size: int) -> None:
     loop.files.close()
 
 
-def measured(data: Data, made: Path, size: int, repeats: int) -> Iterator[tuple[str, list[float]]]:
-    """Yield what was measured, and its seconds in each of `repeats` copies of the run."""
-    seconds: dict[str, list[float]] = {}
+def measured(data: Data, made: Path, size: int, repeats: int) -> dict[str, list[Times]]:
+    """Return the seconds of each thing that is done, in each of `repeats` copies of the run."""
+    seconds: dict[str, list[Times]] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         result = work()
-        seconds.setdefault(name, []).append(time.perf_counter() - start)
+        times = (time.perf_counter() - start, time.process_time() - cpu)
+        seconds.setdefault(name, []).append(times)
         return result
 
     for number in range(repeats):
         directory = made.with_name(f"copy-{number}")
         shutil.copytree(made, directory)
         timed("open the store and read all answers", partial(read, directory)).close()
-        start = time.perf_counter()
         loop = timed("open the run", partial(opened, data, directory, size))
-        query = timed("fit, evaluate and keep a round, and make the next query", loop.ask)
-        seconds.setdefault("resume: both", []).append(time.perf_counter() - start)
+        query = timed("keep a round, and make the next query", loop.ask)
         index = int(query.indices[0])
         timed("keep one answer", partial(loop.record, {index: 0}, "ann", 1.5))
         timed("change it", partial(loop.record, {index: 1}, "ann", 1.5))
         loop.files.close()
+        for words in EXPORTS:
+            timed(f"`export {' '.join(words)}`", partial(exported, directory, words))
         shutil.rmtree(directory)
-    yield from seconds.items()
+    return seconds
+
+
+def exported(directory: Path, words: Sequence[str]) -> None:
+    """Export the labels of a run, as the command line does, but for its imports."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        subcommand("export")([str(directory), *words])
 
 
 def read(directory: Path) -> Store:
@@ -195,7 +207,7 @@ def main() -> None:
             columns.setdefault("run.db, MiB", []).append(
                 bench.megabytes((made / "run.db").stat().st_size)
             )
-            for name, seconds in measured(data, made, size, options.repeats):
+            for name, seconds in measured(data, made, size, options.repeats).items():
                 columns.setdefault(name, []).append(shown(seconds))
         sizes.append(f"{-(-options.labels // size):,} rounds of {size:,}")
     listed = " ".join(map(str, options.sizes))
@@ -204,7 +216,7 @@ def main() -> None:
             f"# A run of {options.labels:,} labels\n",
             f"`python scripts/bench_labels.py --labels {options.labels} --sizes {listed} "
             f"--repeats {options.repeats}`, {bench.machine(1)} "
-            f"Medians, and the least and the most; a pool of {len(data.pool):,} samples.\n",
+            f"Medians, the least and the most; a pool of {len(data.pool):,} samples.\n",
             bench.table(["what", *sizes], [[name, *cells] for name, cells in columns.items()]),
             "",
         ]
@@ -214,10 +226,12 @@ def main() -> None:
     print(text)
 
 
-def shown(seconds: Sequence[float]) -> str:
-    """Return the median, and the range."""
-    low, high = bench.seconds(min(seconds)), bench.seconds(max(seconds))
-    return f"{bench.seconds(statistics.median(seconds))} ({low} to {high})"
+def shown(times: Sequence[Times]) -> str:
+    """Return the median, the range, and the median of the processor's time."""
+    wall, cpu = zip(*times, strict=True)
+    low, high = bench.seconds(min(wall)), bench.seconds(max(wall))
+    median = bench.seconds(statistics.median(wall))
+    return f"{median} ({low} to {high}), processor {bench.seconds(statistics.median(cpu))}"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gc
 import json
 import multiprocessing
 import os
@@ -42,7 +43,7 @@ PRELOADED = (
     *("sklearn.datasets", "torch._dynamo"),
 )
 _JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how one begins (sqlite.org/fileformat2.html)
-_PATIENCE = 120.0  # seconds that a run may take
+_PATIENCE = 600.0  # seconds that a run may take
 
 Answered = tuple[str, str | None]  # a key, and its class or why it has none
 
@@ -52,7 +53,7 @@ class Fault:
     """How a run is ended: after some seconds, or at one of its writes.
 
     Attributes:
-        seconds: after which it is killed; None: never.
+        seconds: after which it is killed, from when it touches its directory; None: never.
         point: number of the write before which it ends; None: none.
         loss: what a power cut at that write takes along.
     """
@@ -68,7 +69,7 @@ class Life:
 
     Attributes:
         code: its exit code; -9: it was killed.
-        seconds: that it lived.
+        seconds: that it lived from when it first touched its directory.
         answers: those that the store had acknowledged, key and answer.
         point: the write at which it ended, if at one.
         points: how many writes it made, where they were counted.
@@ -247,6 +248,7 @@ def _live(
     from activeloop.store import Store
 
     torch.set_num_threads(1)
+    gc.freeze()  # what was imported stays, and need not be looked through again
     with (folder / "said.txt").open("a", encoding="utf-8") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
@@ -260,7 +262,7 @@ def _live(
     points = CrashPoints(folder, fault.point, fault.loss, lambda name: link.send(("point", name)))
     if fault.point is not None or count:
         points.install()
-    link.send(("begun", None))
+    sys.addaudithook(_Beginning(folder / "run", link))
     code: Any = 0
     try:
         play(folder / "run", resume)
@@ -273,6 +275,21 @@ def _live(
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code or 0)
+
+
+class _Beginning:
+    """Tells when a run first touches its directory: a kill before that leaves no trace."""
+
+    def __init__(self, run: Path, link: Connection) -> None:
+        self._run, self._link, self._begun = str(run), link, False
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._begun or event not in ("open", "os.mkdir"):
+            return
+        path = arguments[0]
+        if isinstance(path, str | os.PathLike) and os.fspath(path).startswith(self._run):
+            self._begun = True
+            self._link.send(("begun", None))
 
 
 def _said(answer: Any) -> str | None:

@@ -5,7 +5,8 @@
 A run of activeloop is ended by SIGKILL, taken up again to its end, and compared with one that was
 never stopped: the same queries, labels, predictions and weights to the bit, the same curve but for
 its seconds, nothing left over, and no answer lost that the store had acknowledged. Ends with code 1
-if anything differs. For Linux.
+if anything differs. Then people answer as fast as they can on the label page while its server is
+killed: every acknowledged answer must be there, once. For Linux.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from pathlib import Path
 import benchmarking as bench
 import numpy as np
 from crash_points import LOSSES, Loss
+from fault_labels import RUN as LABEL_RUN
+from fault_labels import Labelled, label
 from fault_runs import LONG, RUN, SHORT, STARTS, CommandLine, Fault, Runs, Trial
 
 _ENDS: dict[Loss, str] = {
     "nothing": "killed at every write",
-    "data": "power cut at every write, files that were not synced are empty",
-    "names": "power cut at every write, names that were not synced are as before",
+    "data": "power cut at every write: files that were not synced are empty",
+    "names": "power cut at every write: names that were not synced are as before",
 }
+LIVES = (2.0, 6.0)  # seconds that the server of the label page is left alone
 _SHOWN = 20  # differences that are told one by one
 
 
@@ -128,8 +132,8 @@ def stages(trials: Iterable[Trial]) -> str:
     )
 
 
-def report(tallies: Sequence[Tally], options: argparse.Namespace) -> str:
-    """Return the Markdown."""
+def of_runs(tallies: Sequence[Tally]) -> list[str]:
+    """Return the part about runs."""
     head = ("run", "ended", "trials", "kills", "left a journal", "by `resume`")
     random = [trial for tally in tallies for trial in tally.trials if not trial.lives[0].point]
     points = Counter(
@@ -137,9 +141,6 @@ def report(tallies: Sequence[Tally], options: argparse.Namespace) -> str:
     )
     complaints = [line for tally in tallies for line in tally.complaints()]
     lines = [
-        "# Runs that are killed\n",
-        f"`python scripts/fault_test.py {command(options)}`, "
-        f"{bench.machine(1, ('safetensors',))}\n",
         f"The run: `python -m activeloop {' '.join(RUN)}` and `{' '.join(SHORT)}`, or "
         f"`{' '.join(LONG)}` where it is killed at random instants; warm with "
         f"`{STARTS['warm'][0]}`.",
@@ -157,15 +158,45 @@ def report(tallies: Sequence[Tally], options: argparse.Namespace) -> str:
     if points:
         listed = ", ".join(f"{name} {number}" for name, number in sorted(points.items()))
         lines.append(f"\nThe writes at which runs ended: {listed}.")
-    lines += ["", *(f"- {line}" for line in complaints[:_SHOWN])]
-    return "\n".join(lines).rstrip() + "\n"
+    return [*lines, "", *(f"- {line}" for line in complaints[:_SHOWN])]
+
+
+def of_labels(labelled: Labelled, lives: Sequence[float]) -> list[str]:
+    """Return the part about the label page."""
+    each = labelled
+    rows = [
+        ("kills of the server", each.kills),
+        ("acknowledged answers", each.acknowledged),
+        ("of these lost", len(each.lost)),
+        ("images with two answers, or given to two people at the same time", len(each.twice)),
+        ("answers there whose reply nobody read", each.unacknowledged),
+        ("answers refused, for another person had given one after a restart", each.conflicts),
+        ("requests sent again", each.again),
+        ("rounds trained meanwhile", each.rounds),
+    ]
+    return [
+        "\n## The label page\n",
+        f"{each.people} people answer as fast as they can for {each.seconds:.0f} s, and the server "
+        f"is killed each {lives[0]:g} to {lives[1]:g} s and started again: `python -m activeloop "
+        f"label {' '.join(LABEL_RUN)}`.\n",
+        bench.table(["what", "number"], [[name, f"{number:,}"] for name, number in rows]),
+        "",
+        *(f"- {line}" for line in complaints_of(labelled)[:_SHOWN]),
+    ]
+
+
+def complaints_of(labelled: Labelled) -> list[str]:
+    """Return what is wrong."""
+    return [*labelled.lost, *labelled.twice, *labelled.broken]
 
 
 def command(options: argparse.Namespace) -> str:
     """Return the options as they were given."""
     return (
-        f"--kills {options.kills} --every {options.every} --seed {options.seed} "
-        f"--starts {' '.join(options.starts)} --losses {' '.join(options.losses)}"
+        f"--kills {options.kills} --every {options.every} --every-cut {options.every_cut} "
+        f"--seed {options.seed} --starts {' '.join(options.starts)} "
+        f"--losses {' '.join(options.losses)} --label-seconds {options.label_seconds:g} "
+        f"--people {options.people}"
     )
 
 
@@ -173,16 +204,19 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200, help="at random instants, of each start")
-    parser.add_argument("--every", type=int, default=1, help="end at each such write only")
+    parser.add_argument("--every", type=int, default=1, help="kill at each such write only")
+    parser.add_argument("--every-cut", type=int, default=1, help="the same of power cuts")
     parser.add_argument("--starts", nargs="*", choices=list(STARTS), default=list(STARTS))
     parser.add_argument("--losses", nargs="*", choices=LOSSES, default=list(LOSSES))
     parser.add_argument("--seed", type=int, default=0, help="of the random instants")
+    parser.add_argument("--label-seconds", type=float, default=120.0, help="on the label page")
+    parser.add_argument("--people", type=int, default=8, help="who label at a time")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--work", type=Path, help="folder for the runs; those that differ stay")
     parser.add_argument("--out", type=Path, help="Markdown file")
     options = parser.parse_args(arguments)
-    if options.kills < 0 or min(options.every, options.jobs) < 1:
-        parser.error("--every and --jobs must be at least 1, --kills at least 0")
+    if options.kills < 0 or min(options.every, options.every_cut, options.jobs) < 1:
+        parser.error("--every, --every-cut and --jobs must be at least 1, --kills at least 0")
     if options.work and options.work.exists() and any(options.work.iterdir()):
         parser.error(f"{options.work} is not empty")
     return options
@@ -194,13 +228,41 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         print("the runs are forked and their files followed as only Linux has it")
         return 2
+    head = (
+        "# Runs and servers that are killed\n\n"
+        f"`python scripts/fault_test.py {command(options)}`, "
+        f"{bench.machine(1, ('safetensors', 'starlette', 'uvicorn'))}\n"
+    )
+    tallies: list[Tally] = []
+    parts: list[list[str]] = [[], []]
+
+    def write() -> None:  # each time that something is there, for all takes long
+        text = "\n".join([head, *parts[0], *parts[1]]).rstrip() + "\n"
+        if options.out:
+            options.out.write_text(text, "utf-8")
+        else:
+            print(text)
+
+    wrong = []
     with tempfile.TemporaryDirectory() as folder:
-        tallies = list(all_tallies(options, options.work or Path(folder)))
-    text = report(tallies, options)
-    if options.out:
-        options.out.write_text(text, "utf-8")
-    print(text)
-    return int(any(tally.complaints() for tally in tallies))
+        work = options.work or Path(folder)
+        if options.label_seconds:
+            labelled = label(work / "label", options.people, options.label_seconds, LIVES)
+            parts[1], wrong = of_labels(labelled, LIVES), complaints_of(labelled)
+            write()
+        for tally in all_tallies(options, work):
+            tallies.append(tally)
+            parts[0] = of_runs(tallies)
+            write()
+    wrong += [line for tally in tallies for line in tally.complaints()]
+    print("\n".join(wrong) or "no difference")
+    return int(bool(wrong))
+
+
+def step(options: argparse.Namespace, loss: Loss) -> int:
+    """Return at each how many-th write runs end."""
+    every: int = options.every if loss == "nothing" else options.every_cut
+    return every
 
 
 def all_tallies(options: argparse.Namespace, work: Path) -> Iterable[Tally]:
@@ -215,7 +277,8 @@ def all_tallies(options: argparse.Namespace, work: Path) -> Iterable[Tally]:
         if options.losses:
             short = Runs(work / start / "short", CommandLine((*words, *SHORT)))
             kinds += [
-                partial(crash_points, short, loss, options.every, *rest) for loss in options.losses
+                partial(crash_points, short, loss, step(options, loss), *rest)
+                for loss in options.losses
             ]
         for kind in kinds:
             tally = kind()
