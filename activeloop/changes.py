@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from activeloop.data.joining import in_order
 from activeloop.errors import StoreError
@@ -114,6 +114,7 @@ def settled(
     directory: Path,
     new_samples: NewSamples = "refuse",
     cut: str = "",
+    command: str | None = "resume",
 ) -> Settled:
     """Return the data of the run in `directory`, from what is there now.
 
@@ -124,6 +125,7 @@ def settled(
         directory: of the run.
         new_samples: what to do with samples that the run did not have.
         cut: the settings that leave samples out, if any: which are new cannot be told then.
+        command: as `command_of` returns it.
 
     Raises:
         StoreError: samples are gone or have changed; or there are new ones, and it was not said
@@ -140,9 +142,9 @@ def settled(
     if cut and changes.new:  # or left out before: it cannot be told
         changes = replace(changes, new=())
         if new_samples != "ignore":
-            raise StoreError(cut_text(directory, changes, cut))
+            raise StoreError(cut_text(directory, changes, cut, command))
     if changes.vanished or changes.changed or (changes.new and new_samples == "refuse"):
-        raise StoreError(changed_text(directory, changes))
+        raise StoreError(changed_text(directory, changes, command))
     if kept.mean is None or kept.std is None:
         raise StoreError(f"{directory}: the samples of the run cannot be put in the order they had")
     keys = {name: list(part.keys) for name, part in kept.parts.items()}
@@ -161,28 +163,35 @@ def settled(
     return Settled(data=data, hidden=hidden, joined=joined)
 
 
-def changed_text(directory: Path, changes: Changes, *, by_command: bool = True) -> str:
+def command_of(run: Mapping[str, Any] | None) -> str | None:
+    """Return the command that goes on with the run of these values; None: it began in Python."""
+    if run is None:
+        return None
+    return "label" if run.get("labelled_by_people") else "resume"
+
+
+def changed_text(directory: Path, changes: Changes, command: str | None) -> str:
     """Return what changed, and what to do about it where the run began on the command line."""
     said = f"the data are not those of the run in {directory}: {changes}; nothing was changed. "
     if changes.vanished or changes.changed:
         return said + "Put back what the run had, for labels stay with their samples"
-    if not by_command:
+    if command is None:
         return said + "Take them out, or begin another run"
     return said + (
-        f"To go on: {_command(directory)} join (they come to the end of the pool) or "
+        f"To go on: {_going_on(directory, command)} join (they come to the end of the pool) or "
         "--new-samples ignore (they stay out)"
     )
 
 
-def cut_text(directory: Path, changes: Changes, cut: str) -> str:
+def cut_text(directory: Path, changes: Changes, cut: str, command: str | None) -> str:
     """Return why nothing can join where settings leave samples out."""
     said = f"; {changes}" if str(changes) else ""
     return (
         f"the data are not those of the run in {directory}: {cut} chooses from other samples now"
         f"{said}; nothing was changed. Which are new cannot be told, so none can join: "
-        f"{_command(directory)} ignore goes on with those of the run"
+        f"{_going_on(directory, command or 'resume')} ignore goes on with those of the run"
     )
 
 
-def _command(directory: Path) -> str:
-    return f"python -m activeloop resume {shlex.quote(str(directory))} --new-samples"
+def _going_on(directory: Path, command: str) -> str:
+    return f"python -m activeloop {command} {shlex.quote(str(directory))} --new-samples"

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
-from activeloop.changes import NewSamples, settled
+from activeloop.changes import NewSamples, command_of, settled
 from activeloop.config import cache_dir
 from activeloop.embed import normalised_by_first
 from activeloop.errors import StoreError
@@ -52,11 +52,13 @@ class Kept:
 
     Attributes:
         identity: what makes it that run.
+        command: that goes on with it; None: it began in Python.
         manifest: its samples.
         first: how many of the pool were there when it began.
     """
 
     identity: dict[str, Any]
+    command: str | None
     manifest: Manifest
     first: int
 
@@ -108,6 +110,7 @@ def kept_in(store: Store) -> Kept | None:
         return None
     return Kept(
         identity=store.meta("identity"),
+        command=command_of(store.meta("run")),
         manifest=manifest,
         first=first_pool_size(store, len(manifest.parts["pool"].keys)),
     )
@@ -143,6 +146,7 @@ def data_of_run(
         directory,
         new_samples,
         " and ".join(cuts),
+        kept.command,
     )
     if found.data is loaded.originals:
         return loaded

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from safetensors.torch import save
 from torch import Tensor
 
-from activeloop.changes import Changes, changed_text
+from activeloop.changes import Changes, changed_text, command_of
 from activeloop.durable import sync_directory, sync_file, sync_path
 from activeloop.errors import StoreError
 from activeloop.lock import Lock
@@ -134,8 +134,8 @@ class RunFiles:
         if names and data is not None and self.directory and names <= _OF_SAMPLES:
             listed = Manifest.read(self.store)
             if listed is not None and str(changes := Changes.between(listed, data)):
-                by_command = self.store.meta("run") is not None
-                raise StoreError(changed_text(self.directory, changes, by_command=by_command))
+                command = command_of(self.store.meta("run"))
+                raise StoreError(changed_text(self.directory, changes, command))
         if names:
             raise StoreError(
                 f"{self.directory} holds another run ({differences(before, now)}): "

@@ -18,6 +18,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from activeloop.errors import ActiveLoopError, DataError
+from activeloop.exchange import tables
+from activeloop.exchange.export_command import NAMES
+from activeloop.exchange.files import write_lines
+from activeloop.exchange.records import read
 from activeloop.label.app import make_app
 from activeloop.label.command import PORT, Wanted
 from activeloop.label.desk import Desk
@@ -150,14 +154,19 @@ def _wait(
 
 
 def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
-    """Leave the curve of a run that is over, and say what can be done with it."""
+    """Leave the curve and the labels of a run that is over, and say what can be done with it."""
     directory, typed = wanted.directory, wanted.typed
     with named_errors(directory):
         draw_curve(loop.rounds, directory / "curve.png", title=loop.data.name)
+    labels = read(directory)
+    write_lines(directory / NAMES["csv"], tables.csv_lines(labels, labels.present, numbered=False))
     print(f"{loop.ended}: {loop.pool.n_labelled} labels, files in {typed}")
     if (directory / "model.safetensors").exists():
         print(f"label other images: python -m activeloop predict {typed} FOLDER")
-    print(f"labels for other programs: python -m activeloop export {typed} --format csv")
+    print(
+        f"labels for other programs: {typed}/{NAMES['csv']}, or python -m activeloop export "
+        f"{typed} --format label-studio|image-folder"
+    )
     print("the page stays open; Ctrl-C leaves it", flush=True)
 
 
