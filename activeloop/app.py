@@ -154,7 +154,11 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "embed": embed,
         "report": report,
         "label": label,
+        "predict": predict,
         "resume": resume,
+        "export": export,
+        "import": import_labels,
+        "branch": branch,
     }
     if name not in commands:
         close = difflib.get_close_matches(name, commands, 1)
@@ -187,6 +191,14 @@ def report(arguments: Sequence[str]) -> int:
     return 0
 
 
+def predict(arguments: Sequence[str]) -> int:
+    """Predict new images with the model of a run."""
+    from activeloop.predict_command import predict
+
+    predict(arguments)
+    return 0
+
+
 def label(arguments: Sequence[str]) -> int:
     """Open a page on which people label, and run the loop behind it."""
     from activeloop.label.command import label
@@ -200,6 +212,30 @@ def resume(arguments: Sequence[str]) -> int:
     from activeloop.resuming import resume
 
     return resume(arguments)
+
+
+def export(arguments: Sequence[str]) -> int:
+    """Write a run's labels for other tools."""
+    from activeloop.exchange.export_command import export
+
+    export(arguments)
+    return 0
+
+
+def import_labels(arguments: Sequence[str]) -> int:
+    """Give a run labels made elsewhere."""
+    from activeloop.exchange.import_command import import_labels
+
+    import_labels(arguments)
+    return 0
+
+
+def branch(arguments: Sequence[str]) -> int:
+    """Start a new run from the labels of another."""
+    from activeloop.exchange.branch_command import branch
+
+    branch(arguments)
+    return 0
 
 
 def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:

@@ -161,11 +161,13 @@ def settled(
     return Settled(data=data, hidden=hidden, joined=joined)
 
 
-def changed_text(directory: Path, changes: Changes) -> str:
-    """Return what changed, and what to do about it."""
+def changed_text(directory: Path, changes: Changes, *, by_command: bool = True) -> str:
+    """Return what changed, and what to do about it where the run began on the command line."""
     said = f"the data are not those of the run in {directory}: {changes}; nothing was changed. "
     if changes.vanished or changes.changed:
         return said + "Put back what the run had, for labels stay with their samples"
+    if not by_command:
+        return said + "Take them out, or begin another run"
     return said + (
         f"To go on: {_command(directory)} join (they come to the end of the pool) or "
         "--new-samples ignore (they stay out)"

@@ -25,11 +25,13 @@ class Initial:
         size: number of samples in the initial set.
         strategy: picks them; it sees no predictions.
         labels: known labels by pool index; nobody is asked for them.
+        given: whether it is what has a label in the run's file before the run begins.
     """
 
     size: int
     strategy: Strategy = random_strategy
     labels: Mapping[int, int] | None = None
+    given: bool = False
 
     def check(self, data: Data) -> None:
         """Raise `DataError` if the labels there are do not fit the pool, the classes or `size`."""
@@ -151,6 +153,28 @@ def file(data: Data, hidden: HiddenLabels, *, path: str) -> Initial:
         raise ConfigError("initial=file needs initial.path=labels.csv, with columns key,label")
     labels = read_labels(Path(path), data)
     return Initial(size=len(labels), labels=labels)
+
+
+def branched(
+    data: Data,
+    hidden: HiddenLabels,
+    *,
+    size: int,
+    directory: str,
+    round: int | None,
+    event: int,
+) -> Initial:
+    """Return the initial set of a branch, whose labels `activeloop branch` put in the run's file.
+
+    Args:
+        data: not used.
+        hidden: not used.
+        size: how many labels they are.
+        directory: of the run that they are of; said here so that the config says it.
+        round: they are as they were after this round's query; None: as they were then.
+        event: the number of the last answer of that run that is among them.
+    """
+    return Initial(size=whole("initial.size", size, least=1), given=True)
 
 
 def read_labels(path: Path, data: Data) -> dict[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from activeloop.embed import normalised_by_first
 from activeloop.errors import StoreError
 from activeloop.loop import data_identity
 from activeloop.manifest import Manifest
-from activeloop.run_files import RunFiles
+from activeloop.run_files import RunFiles, first_pool_size
+from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels
 
 # Settings by which a data set splits samples, or leaves some out, and what they are without.
@@ -97,14 +99,24 @@ def kept_of(directory: Path) -> Kept | None:
     if not (directory / "run.db").exists():
         return None
     with contextlib.closing(RunFiles(directory)) as files:
-        manifest = Manifest.read(files.store)
-        if manifest is None:
-            return None
-        return Kept(
-            identity=files.store.meta("identity"),
-            manifest=manifest,
-            first=files.first_pool_size(len(manifest.parts["pool"].keys)),
-        )
+        return kept_in(files.store)
+
+
+def kept_in(store: Store) -> Kept | None:
+    """Return what a run's file says of its data; None where none began."""
+    if (manifest := Manifest.read(store)) is None:
+        return None
+    return Kept(
+        identity=store.meta("identity"),
+        manifest=manifest,
+        first=first_pool_size(store, len(manifest.parts["pool"].keys)),
+    )
+
+
+def whole_settings(settings: Mapping[Any, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Return what of a data set's `settings` is otherwise where nothing is split or left out."""
+    whole = {**_SPLITS, **_CUTS, "classes": list(classes)}
+    return {name: value for name, value in whole.items() if name in settings}
 
 
 def data_of_run(
@@ -122,13 +134,12 @@ def data_of_run(
     Raises:
         StoreError: they are other data: which samples changed, and what to do. All is as it was.
     """
-    without = {**_SPLITS, **_CUTS, "classes": list(kept.identity["data"]["classes"])}
-    other = {name: value for name, value in without.items() if name in config.data}
+    whole = whole_settings(config.data, kept.identity["data"]["classes"])
     cuts = [f"data.{n}" for n, value in _CUTS.items() if config.data.get(n, value) != value]
     found = settled(
         kept.manifest,
         (loaded.originals, loaded.hidden),
-        lambda: read_data(config, **other),
+        lambda: read_data(config, **whole),
         directory,
         new_samples,
         " and ".join(cuts),

@@ -72,11 +72,13 @@ class Lock:
 
     @staticmethod
     def _sign(file: int) -> None:
+        # What was typed, without what the command line adds by itself.
+        typed = [word for word in sys.argv if not word.startswith("hydra.job.config.")]
         holder = {
             "process": os.getpid(),
             "host": platform.node(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(sys.argv),
+            "command": shlex.join(typed),
         }
         with contextlib.suppress(OSError):  # on a full disk it is held without a name
             os.ftruncate(file, 0)

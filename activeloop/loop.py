@@ -188,6 +188,7 @@ class ActiveLoop:
                 originals or data,
                 about,
             )
+            self.files.keep_preprocessing(data.preprocessing)
             self.files.save_test_labels(test_labels)
             self.stop_set = self._drawn_stop_set(stop_set)
             self._take_up(read_state(self.files.store, data))
@@ -216,6 +217,8 @@ class ActiveLoop:
         # Of the learner as it is: classes may be added after it was fitted.
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
         self._fitted = False
+        if state.whole and self.ended is None:  # answered while it was made, and then stopped
+            self._settle()
         self.files.write_tables()
 
     def _check_strategy(self) -> None:
@@ -264,6 +267,8 @@ class ActiveLoop:
             LearnerError, StrategyError: training or selection failed; asking again tries again.
         """
         while self._query is None and self.ended is None:  # again, if all was answered meanwhile
+            if self._closed == 0 and self.initial.given:
+                self._take_given_labels()
             if len(self.rounds) < self._closed:
                 self._train()
             k, reason = self._next_size()
@@ -532,13 +537,13 @@ class ActiveLoop:
     def _due(self, round: int) -> Fit:
         """Return what round `round` is fitted on: what was known when its query was closed."""
         store = self.files.store
+        until, classes = store.horizon(round)
         with self._lock:
-            until, classes = store.horizon(round)
             data = dataclasses.replace(self.data, classes=self.data.classes[:classes])
-            if store.last_event() == until:
-                indices, labels = self.pool.labelled, self.pool.labels
-            else:
-                indices, labels = read_labels(store, data, round)
+            as_then = store.last_event() == until
+            indices, labels = self.pool.labelled, self.pool.labels
+        if not as_then:
+            indices, labels = read_labels(store, data, round)
         return Fit(
             data=data, indices=indices, labels=labels, rng=self.streams.rng("training", round)
         )
@@ -585,6 +590,21 @@ class ActiveLoop:
                 query = dataclasses.replace(query, predicted=said[0], confidence=said[1])
             predict[0] += record[0]
         self._keep_query(query, predict[0], choose[0])
+
+    def _take_given_labels(self) -> None:
+        """Have the labels that are there before the run begins be its initial set."""
+        with self._lock:
+            labelled = self.pool.labelled
+            if len(labelled) != self.initial.size:
+                raise StoreError(
+                    f"the initial set is of {self.initial.size} labels, and there are "
+                    f"{len(labelled)}: start the run anew with python -m activeloop branch"
+                )
+            if not self.files.store.queries(0):  # else the run was stopped just after it was kept
+                query = self._query_of(np.empty(0, np.int64), labelled, None)
+                write_query(self.files.store, query, self.data.classes, 0.0, 0.0)
+            write_answers(self.files.store, self.data, 0, {}, "", closes=True)
+            self._closed = 1
 
     def _context(self, k: int) -> Context:
         """Return the context with indices and labels only."""
@@ -633,8 +653,20 @@ class ActiveLoop:
         assert self._query is not None
         answered = {index: answer for index, answer in given.items() if answer is not None}
         self._query = dataclasses.replace(self._query, answered=answered)
-        if len(answered) == len(given) and self.pool.n_classes >= self.least_classes:
-            self.close()
+        if len(answered) == len(given):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Close the query of which all is answered.
+
+        A first one that leaves nothing to train on is asked for again, of other samples.
+        """
+        self._query = None
+        if self.pool.n_classes >= self.least_classes:
+            write_answers(self.files.store, self.data, self._closed, {}, "", closes=True)
+            self._closed += 1
+        else:
+            skip_query(self.files.store)
 
     def _next_size(self) -> tuple[int, str]:
         """Return the size of the next query, or 0 and why there is none."""

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from activeloop.durable import sync_directory
 from activeloop.errors import StoreError
 
 # In the header of the file, for SQLite's `application_id`: "aloo".
@@ -120,16 +121,6 @@ def _create(path: Path, schema: str, version: int) -> None:
         sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def sync_directory(directory: Path) -> None:
-    """Have the names of the files in `directory` on the disk, where the system can do that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:

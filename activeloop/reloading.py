@@ -1,10 +1,12 @@
-"""A run's data set once more, for reports: as its config says, from what is on this machine."""
+"""A run's data set once more: as its config says, from what is on this machine."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,20 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from activeloop import embed
+from activeloop.changes import settled
 from activeloop.config import STORAGE, cache_dir
-from activeloop.errors import ActiveLoopError, DataError
-from activeloop.report.runs import Run
+from activeloop.errors import ActiveLoopError, DataError, StoreError
+from activeloop.loading import build_data, data_of_run, kept_in, whole_settings
+from activeloop.manifest import Manifest
+from activeloop.report.runs import Run, opened
 from activeloop.report.samples import DataSet, Part, Vectors
+from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, Indices, Samples
 
 # Settings of data sets that name a file or folder.
 _PATHS = ("root", "path", "x", "y", "test_x", "test_y")
+# The data set whose samples are files.
+_IMAGE_FOLDER = "activeloop.data.image_folder"
 # Settings of a backbone that its vectors depend on.
 _BACKBONE = ("name", "library", "weights", "size", "seed", "mixed_precision")
 # Above so many bytes, samples are not all read to see whether they are still the same.
@@ -41,16 +49,69 @@ def reload(run: Run) -> DataSet:
         DataError: the run kept no config of its data, or what is there now are other data.
         Exception: whatever building the data set raises, where it is gone, say.
     """
+    settings = _settings_here(run)
+    data, hidden = _as_it_was(run, settings, *instantiate(settings, _convert_="all"))
+    vectors, embedded = _embeddings(run, data)
+    doubts = _check(run, data, vectors)
+    return as_arrays(data, hidden, embeddings=vectors, embedded=embedded, doubts=doubts)
+
+
+def image_root(run: Run) -> Path | None:
+    """Return the folder in which the keys of a run's pool are paths of image files.
+
+    None where its samples are no files. Nothing is read, so that they may be other files by now.
+
+    Raises:
+        DataError: the run kept no config of its data.
+    """
+    settings = _settings(run)
+    if settings["_target_"] != _IMAGE_FOLDER or settings.get("repeat", 1) != 1:
+        return None
+    return Path(found(settings, run)["root"]).expanduser()
+
+
+def _settings(run: Run) -> Mapping[str, Any]:
     settings = run.identity.get("config", {}).get("data")
     if not isinstance(settings, Mapping) or "_target_" not in settings:
         raise DataError(
             "it was not started from the command line, and kept no settings of its data"
         )
-    settings = _local(_found(settings, run)) | _storage(run)
-    data, hidden = instantiate(settings, _convert_="all")
-    vectors, embedded = _embeddings(run, data)
-    doubts = _check(run, data, vectors)
-    return as_arrays(data, hidden, embeddings=vectors, embedded=embedded, doubts=doubts)
+    return settings
+
+
+def rebuilt(run: Run, classes: tuple[str, ...], device: str | torch.device) -> Data:
+    """Return the data set that a run's learner was fitted on, embedded anew if need be.
+
+    Args:
+        run: the run, whose paths are looked for as by `reload`.
+        classes: their names, as many as the learner is to know.
+        device: where images are embedded.
+
+    Raises:
+        DataError: as `reload` does.
+        Exception: likewise.
+    """
+    vectors = _local(found(run.config["embed"], run))
+    if "cache" in vectors:
+        vectors["cache"] = _kept(run, "embed").get("cache", "auto")
+    settings = {"data": _settings_here(run), "embed": vectors, "memory_limit": None}
+    config = OmegaConf.create(settings | {"device": str(device)})
+    loaded = build_data(config)
+    with opened(run.directory) as store:
+        kept = kept_in(store)
+    if kept is not None:
+        loaded = data_of_run(config, run.directory, kept, loaded, "ignore")
+    for part, digest in loaded.data.fingerprints.items():
+        if run.identity["data"].get(part) != digest:
+            raise _other_data(part, digest, run)
+    return replace(loaded.data, classes=classes)
+
+
+def _other_data(part: str, digest: str | None, run: Run) -> DataError:
+    return DataError(
+        f"the data that are there now are not those of the run: the {part}'s fingerprint "
+        f"is {digest}, the run's was {run.identity['data'].get(part)}"
+    )
 
 
 def as_arrays(
@@ -81,7 +142,38 @@ def _part(samples: Samples) -> Part:
     return Part(keys=samples.keys, shape=samples.shape, read=read)
 
 
+def _as_it_was(
+    run: Run, settings: dict[str, Any], data: Data, hidden: HiddenLabels
+) -> tuple[Data, HiddenLabels]:
+    """Return the run's own samples in the order they had, where others came since it began."""
+    try:
+        with contextlib.closing(Store(run.directory / "run.db", read_only=True)) as store:
+            kept = Manifest.read(store)
+    except StoreError:  # in the middle of a write: the fingerprints will tell
+        return data, hidden
+    if kept is None:
+        return data, hidden
+    whole = settings | whole_settings(settings, run.identity["data"]["classes"])
+    try:
+        found = settled(
+            kept,
+            (data, hidden),
+            lambda: instantiate(whole, _convert_="all"),
+            run.directory,
+            "ignore",
+        )
+    except StoreError as error:
+        raise DataError(str(error)) from error
+    return found.data, found.hidden
+
+
 # -- settings ---------------------------------------------------------------------------
+
+
+def _settings_here(run: Run) -> dict[str, Any]:
+    """Return the settings of a run's data set, with paths from here."""
+    here: dict[str, Any] = _local(found(_settings(run), run)) | _storage(run)
+    return here
 
 
 def _local(node: Any) -> Any:
@@ -104,16 +196,16 @@ def _downloads(target: str) -> bool:
         return False
 
 
-def _found(node: Any, run: Run) -> Any:
+def found(node: Any, run: Run) -> Any:
     """Return settings in which relative paths lead to where the run found its files."""
     if isinstance(node, list):
-        return [_found(each, run) for each in node]
+        return [found(each, run) for each in node]
     if not isinstance(node, Mapping):
         return node
     return {
         name: str(_place(value, run))
         if name in _PATHS and isinstance(value, str)
-        else _found(value, run)
+        else found(value, run)
         for name, value in node.items()
     }
 
@@ -197,8 +289,5 @@ def _check(run: Run, data: Data, vectors: Vectors | None) -> tuple[str, ...]:
     now = {name: part.fingerprint for name, part in parts.items()}
     for name in ("pool", "test"):
         if now.get(name) != before.get(name):
-            raise DataError(
-                f"the data that are there now are not those of the run: the {name}'s fingerprint "
-                f"is {now.get(name)}, the run's was {before.get(name)}"
-            )
+            raise _other_data(name, now.get(name), run)
     return ()

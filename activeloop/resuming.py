@@ -149,7 +149,7 @@ def resume_run(directory: Path, new_samples: NewSamples = "refuse") -> None:
             f"people label the run in {directory}: python -m activeloop label "
             f"{shlex.quote(str(directory))} goes on with it"
         )
-    with _working_in(begun.environment.get("working_directory")), logging_to(directory):
+    with working_in(begun.environment.get("working_directory")), logging_to(directory):
         config = config_of(directory, begun)
         if torchrun.place().rank > 0:
             help_run(config)
@@ -250,7 +250,7 @@ def _command(directory: Path, environment: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _working_in(directory: str | None) -> Iterator[None]:
+def working_in(directory: str | None) -> Iterator[None]:
     """Work where a run began: its relative paths lead from there, and its own modules are there."""
     here = Path.cwd()
     if directory is None or Path(directory) == here:

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,16 +16,18 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.torch import save
 from torch import Tensor
 
 from activeloop.changes import Changes, changed_text
+from activeloop.durable import sync_directory, sync_file, sync_path
 from activeloop.errors import StoreError
 from activeloop.lock import Lock
 from activeloop.manifest import Manifest
-from activeloop.opening import sync_directory
+from activeloop.preprocessing import TENSORS, to_plain
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
-from activeloop.types import Data, Indices, Labels, Learner, Round
+from activeloop.types import Data, Indices, Labels, Learner, Preprocessing, Round
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ COLUMNS = (
 # Of a run that is over: the weights of its last round.
 MODEL = "model.safetensors"
 
-_FINGERPRINTS = {f"data.{part}" for part in ("pool", "test", "validation", "embeddings")}
+# Where the samples of a run changed, and nothing else.
+_OF_SAMPLES = {f"data.{part}" for part in ("pool", "test", "validation", "embeddings")}
+_OF_SAMPLES |= {"config.pool"}  # the size that a loop made in Python knows
 
 
 class RunFiles:
@@ -73,8 +76,15 @@ class RunFiles:
         with named_errors(directory):
             if directory is not None:
                 directory.mkdir(parents=True, exist_ok=True)
+                sync_path(directory)
                 self._hold(directory)
-            self.store = Store(None if directory is None else directory / "run.db")
+            try:
+                self.store = Store(None if directory is None else directory / "run.db")
+            except BaseException:
+                self._release()
+                raise
+            if directory is not None:
+                _held[directory.resolve()] = self
 
     def close(self) -> None:
         """Close the store and let others have the directory."""
@@ -83,10 +93,9 @@ class RunFiles:
 
     def _hold(self, directory: Path) -> None:
         """Keep other processes away; an older run object of this process gives way."""
-        if (older := _held.get(directory.resolve())) is not None:
+        if (older := _held.pop(directory.resolve(), None)) is not None:
             older.close()
         self._lock = Lock(directory)
-        _held[directory.resolve()] = self
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -122,10 +131,11 @@ class RunFiles:
             return
         before, now = flat(kept), flat(identity)
         names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
-        if names and data is not None and self.directory and names <= _FINGERPRINTS:
+        if names and data is not None and self.directory and names <= _OF_SAMPLES:
             listed = Manifest.read(self.store)
             if listed is not None and str(changes := Changes.between(listed, data)):
-                raise StoreError(changed_text(self.directory, changes))
+                by_command = self.store.meta("run") is not None
+                raise StoreError(changed_text(self.directory, changes, by_command=by_command))
         if names:
             raise StoreError(
                 f"{self.directory} holds another run ({differences(before, now)}): "
@@ -152,8 +162,17 @@ class RunFiles:
 
     def first_pool_size(self, size: int) -> int:
         """Return how many of the `size` samples of the pool were there when the run began."""
-        joined = self.store.meta("joined")
-        return int(joined[0]["pool_size"]) if joined else size
+        return first_pool_size(self.store, size)
+
+    def keep_preprocessing(self, preprocessing: Preprocessing | None) -> None:
+        """Keep how images become samples, so that the model predicts others without the data."""
+        if preprocessing is None or self.store.meta("preprocessing") is not None:
+            return  # samples that join later are normalised as the first ones were
+        plain, tensors = to_plain(preprocessing)
+        if self.directory is not None and tensors:
+            with named_errors(self.directory), replacing(self.directory / TENSORS) as temporary:
+                temporary.write_bytes(save(tensors))
+        self.store.set_meta("preprocessing", plain)
 
     # -- what a round leaves ----------------------------------------------------------------
 
@@ -191,7 +210,13 @@ class RunFiles:
         if self.directory is None:
             return self._stop_probs.get(round)
         path = self._probs("stop_probs", round)
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            kept: KeptProbs = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{path} is damaged ({error}): put a copy back") from error
+        return kept
 
     def save_stop_indices(self, indices: Indices) -> None:
         """Write which samples of the pool the rows of the stop set's predictions are of."""
@@ -255,7 +280,17 @@ class RunFiles:
                 self._weights(round).replace(self.directory / MODEL)
                 sync_directory(self.directory)
         self.drop_older_weights(round)  # left where the run was interrupted just before that
+        self._sync_tables()
         self.store.set_meta("ended", reason)
+
+    def _sync_tables(self) -> None:
+        """Have the tables and all names on the disk: of a run that is over none is made anew."""
+        if self.directory is None:
+            return
+        with named_errors(self.directory):
+            for name in ("curve.csv", "queries.csv"):
+                sync_file(self.directory / name)
+            sync_directory(self.directory)
 
     def reopen(self, round: int) -> None:
         """Have a run that is over go on: the model stays, and is the last round's weights again."""
@@ -269,7 +304,7 @@ class RunFiles:
 
     def _weights(self, round: int) -> Path:
         assert self.directory is not None
-        return self.directory / f"weights_{round:04d}.safetensors"
+        return weights_path(self.directory, round)
 
     def _probs(self, part: str, round: int) -> Path:
         assert self.directory is not None
@@ -290,6 +325,17 @@ class RunFiles:
                 _number(asked.confidence),
                 int(asked.audit),
             )
+
+
+def first_pool_size(store: Store, size: int) -> int:
+    """Return how many of the `size` samples of a run's pool were there when it began."""
+    joined = store.meta("joined")
+    return int(joined[0]["pool_size"]) if joined else size
+
+
+def weights_path(directory: Path, round: int) -> Path:
+    """Return where a run under way has the weights of a round."""
+    return directory / f"weights_{round:04d}.safetensors"
 
 
 def curve_rows(rounds: Sequence[Round]) -> Iterator[Sequence[object]]:
@@ -327,7 +373,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write an array at once, in a directory that is made if it is not there."""
-    path.parent.mkdir(exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(exist_ok=True)
+        sync_directory(path.parent.parent)
     with replacing(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
 
@@ -359,8 +407,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if not temporary.exists():
             return
         if durable:
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
+            sync_file(temporary)
         temporary.replace(path)
         if durable:
             sync_directory(path.parent)

@@ -167,15 +167,22 @@ def begin(loop: ActiveLoop, directory: Path, config: DictConfig, about: Mapping[
         _nothing_to_do(directory, loop.ended, loop.rounds, about["run"])
         track(loop, directory, config)
         return False
+    if loop.rounds:
+        print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
+    explain(loop, directory, config, about)
+    track(loop, directory, config)
+    return True
+
+
+def explain(
+    loop: ActiveLoop, directory: Path, config: DictConfig, about: Mapping[str, Any]
+) -> None:
+    """Write the config and the environment of a run that begins or goes on."""
     with named_errors(directory):
         if not loop.rounds or not (directory / CONFIG_FILE).exists():
             write_text(directory / CONFIG_FILE, OmegaConf.to_yaml(config))
         now = write_environment(directory, str(loop.learner.device), about)
-    if loop.rounds:
-        print(f"going on with {shown(directory)} after round {loop.rounds[-1].round}")
     keep_environment(now, loop.files.store)
-    track(loop, directory, config)
-    return True
 
 
 def end(loop: ActiveLoop, directory: Path, labels: Mapping[str, Any]) -> None:
@@ -200,7 +207,7 @@ def track(loop: ActiveLoop, directory: Path, config: DictConfig) -> None:
         tracking.begin(
             loop,
             directory=directory,
-            home=Path(os.path.normpath(directory.absolute() / store.meta("home"))),
+            home=Path(os.path.normpath(directory.absolute() / (store.meta("home") or "."))),
             config=_plain(config),
             labels=store.meta("run"),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from math import prod
 from pathlib import Path
@@ -9,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
+from activeloop.errors import StoreError
+from activeloop.memory import readable
 
 
 class Scratch:
@@ -27,10 +32,35 @@ class Scratch:
         self._device = device
 
     def empty(self, shape: tuple[int, ...]) -> Tensor:
-        """Return an array of `shape` with any content."""
+        """Return an array of `shape` with any content.
+
+        Raises:
+            StoreError: it goes to a disk that has no room for it.
+        """
         size = 4 * prod(shape)
         if self._device.type != "cpu" or size <= self._left or size == 0:
             self._left -= size
             return torch.empty(shape, device=self._device)
         with tempfile.TemporaryFile(dir=self._folder) as file:
+            _reserve(file.fileno(), size, self._folder)
             return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
+
+
+def _reserve(file: int, size: int, folder: Path | None) -> None:
+    """Have room for a file on its disk: where that is full, writing to a map kills the process.
+
+    Raises:
+        StoreError: there is none.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return  # this file system cannot tell
+        raise StoreError(
+            f"no room for {readable(size)} of predictions in {folder or tempfile.gettempdir()}: "
+            "free some, and the same command goes on; with a larger memory_limit they stay in "
+            "memory"
+        ) from error

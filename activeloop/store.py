@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -23,6 +23,10 @@ from activeloop.opening import open_in_memory, open_to_read, open_to_write
 from activeloop.types import Round, Skip
 
 SCHEMA_VERSION = 3
+
+Kind = Literal["label", "skip", "none", "undo"]
+
+_ROWS_AT_A_TIME = 5000  # of a long table: who writes waits for no more than these
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -113,7 +117,7 @@ class Event:
 
     id: int
     key: str
-    kind: Literal["label", "skip", "none", "undo"]
+    kind: Kind
     label: str | None
     who: str
     at: str
@@ -145,6 +149,14 @@ class Store:
                 self._connection = open_to_read(path, SCHEMA_VERSION)
             else:
                 self._connection = open_to_write(path, _SCHEMA, SCHEMA_VERSION)
+
+    def let_go(self) -> None:
+        """Go on reading from a copy in memory: what would write to the file waits no longer."""
+        with self._lock, self._errors_named():
+            copy = open_in_memory("")
+            self._connection.backup(copy)
+            self._connection.close()
+            self._connection = copy
 
     def close(self) -> None:
         """Close the file, and take its empty journal away."""
@@ -223,20 +235,43 @@ class Store:
         `closes` ends the round's query with them; it is the number of classes that there are.
         `takes_back` is the event that they take back.
         """
-        at = _now()
+        at = now()
+        self.add_events(
+            (
+                Event(
+                    id=0,
+                    key=key,
+                    kind=_kind(answer),
+                    label=answer if isinstance(answer, str) else None,
+                    who=who,
+                    at=at,
+                    round=round,
+                    seconds=seconds,
+                    takes_back=takes_back,
+                )
+                for key, answer in answers.items()
+            ),
+            closes=None if closes is None else (round, closes),
+        )
+
+    def add_events(self, events: Iterable[Event], *, closes: tuple[int, int] | None = None) -> None:
+        """Append answers with who gave them and when, in order; their `id` is not used.
+
+        `closes` is a round whose query ends with them, and the number of classes that there are.
+        """
         with self._transaction() as execute:
-            for key, answer in answers.items():
-                kind, label = _kind_and_label(answer)
+            for event in events:
                 execute(
                     "INSERT INTO events (key, kind, label, who, at, round, seconds, takes_back) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (key, kind, label, who, at, round, seconds, takes_back),
+                    "VALUES (:key, :kind, :label, :who, :at, :round, :seconds, :takes_back)",
+                    vars(event),
                 )
             if closes is not None:
+                round, classes = closes
                 execute(
                     "UPDATE asks SET classes = ?, "
                     "horizon = (SELECT coalesce(max(id), 0) FROM events) WHERE round = ?",
-                    (closes, round),
+                    (classes, round),
                 )
 
     def queries(self, round: int | None = None) -> list[Asked]:
@@ -278,13 +313,13 @@ class Store:
         Args:
             until: the answers that were there after this event instead.
         """
-        limit = self.last_event() if until is None else until
-        rows = self._all(
-            "SELECT key, kind, label FROM events WHERE kind <> 'undo' AND id IN "
-            "(SELECT max(id) FROM events WHERE id <= ? GROUP BY key)",
-            (limit,),
-        )
-        return {key: label if kind == "label" else Skip(kind) for key, kind, label in rows}
+        found: dict[str, str | Skip] = {}
+        for _, key, kind, label in self._events("key, kind, label", until=until):
+            if kind == "undo":
+                found.pop(key, None)
+            else:
+                found[key] = label if kind == "label" else Skip(kind)
+        return found
 
     def labels(self, until: int | None = None) -> dict[str, str | None]:
         """Return the present label for each key that has an answer; None: it is no class."""
@@ -293,12 +328,9 @@ class Store:
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the answers as they were given, in order, from the one after event `after` on."""
-        rows = self._all(
-            "SELECT id, key, kind, label, who, at, round, seconds, takes_back FROM events "
-            "WHERE id > ? ORDER BY id",
-            (after,),
-        )
+        columns = "key, kind, label, who, at, round, seconds, takes_back"
         names = [field.name for field in fields(Event)]
+        rows = self._events(columns, after)
         return [Event(**dict(zip(names, row, strict=True))) for row in rows]
 
     # -- rounds -----------------------------------------------------------------------------
@@ -309,7 +341,7 @@ class Store:
         with self._transaction() as execute:
             execute(
                 "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?)",
-                (round.round, round.labels, round.classes, _now(), metrics, weights),
+                (round.round, round.labels, round.classes, now(), metrics, weights),
             )
 
     def weights(self, round: int) -> str | None:
@@ -326,6 +358,22 @@ class Store:
         ]
 
     # -- plumbing ---------------------------------------------------------------------------
+
+    def _events(self, columns: str, after: int = 0, until: int | None = None) -> Iterator[Any]:
+        """Yield the number and `columns` of events in order, from the one after `after` to `until`.
+
+        They are read in parts, between which others may write: what is there does not change.
+        """
+        until = self.last_event() if until is None else until
+        while after < until:
+            rows = self._all(
+                f"SELECT id, {columns} FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+                (after, until, _ROWS_AT_A_TIME),
+            )
+            if not rows:
+                return
+            yield from rows
+            after = rows[-1][0]
 
     def _all(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock, self._errors_named():
@@ -355,10 +403,12 @@ class Store:
             raise StoreError(f"{self._name}: {error.strerror or error}") from error
 
 
-def _kind_and_label(answer: str | Skip | None) -> tuple[str, str | None]:
+def _kind(answer: str | Skip | None) -> Kind:
     if isinstance(answer, str):
-        return "label", answer
-    return ("undo" if answer is None else answer.value), None
+        return "label"
+    if answer is None:
+        return "undo"
+    return "skip" if answer is Skip.SKIP else "none"
 
 
 def _advice(error: sqlite3.DatabaseError) -> str:
@@ -376,5 +426,6 @@ def _advice(error: sqlite3.DatabaseError) -> str:
     }.get(code, str(error))
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the present time as events have it: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

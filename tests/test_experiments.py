@@ -18,6 +18,7 @@ import yaml
 from activeloop import runner
 from activeloop.app import main
 from activeloop.config import config_dir
+from activeloop.lock import LOCK_FILE
 from activeloop.strategies import CATALOG
 
 ROOT = Path(__file__).parent.parent
@@ -275,7 +276,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(cli, tmp_path):
     command = ("-m", "strategy=margin", "seeds=2", "hydra.sweep.dir=sweep")
     busy = tmp_path / "sweep" / "margin-seed0"
     busy.mkdir(parents=True)
-    lock = os.open(busy, os.O_RDONLY)
+    lock = os.open(busy / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         code, _, err = cli(*command)

@@ -1,7 +1,10 @@
+import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 
+from activeloop import store as store_module
 from activeloop.errors import StoreError
 from activeloop.store import Asked, Store
 from activeloop.types import NONE_OF_THESE, SKIP, Round
@@ -88,21 +91,135 @@ def test_foreign_and_damaged_files_are_refused_and_left_untouched(tmp_path):
         Store(path)
     assert path.read_bytes() == before
 
-    other = tmp_path / "other.db"
-    connection = sqlite3.connect(other)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(StoreError, match="schema version 99, this activeloop reads 3"):
-        Store(other)
 
-    strangers = tmp_path / "strangers.db"
-    connection = sqlite3.connect(strangers)
-    connection.execute("CREATE TABLE x (y)")
-    connection.close()
-    with pytest.raises(StoreError, match="schema version 0"):
-        Store(strangers)
+def test_another_version_is_named_and_left_untouched(tmp_path):
+    path = tmp_path / "run.db"
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    for options in ({}, {"read_only": True}):
+        with pytest.raises(StoreError, match="schema version 99, this activeloop reads 3"):
+            Store(path, **options)
+    assert path.read_bytes() == before
+
+
+def foreign(path, journal):
+    """Make another program's database, with a journal that is not played back yet."""
+    source = path.with_name("source.db")
+    with closing(sqlite3.connect(source)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        connection.execute("PRAGMA user_version = 3")
+        connection.execute("CREATE TABLE x (y)")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO x VALUES (?)", [("z" * 3000,)] * 100)
+        if journal == "wal":
+            connection.execute("COMMIT")
+        for name in sorted(p.name for p in path.parent.glob("source.db*")):
+            shutil.copy(path.parent / name, path.parent / name.replace("source.db", path.name))
+    for left in path.parent.glob("source.db*"):
+        left.unlink()
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_database_of_another_program_is_not_even_rolled_back(tmp_path, journal, read_only):
+    path = tmp_path / "run.db"
+    foreign(path, journal)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert len(before) > 1
+    with pytest.raises(StoreError, match="another program's database; it was left untouched"):
+        Store(path, read_only=read_only)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def filled(path):
+    store = Store(path)
+    store.add_labels(0, {f"image-{n}": "cat" for n in range(2000)}, "ann")
+    store.close()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "is damaged"),
+        (lambda whole: whole[:50], "is not a run of activeloop"),
+        (lambda whole: whole[:20000] + b"\xff" * 4096 + whole[24096:], "is damaged"),
+        (lambda whole: b"", "is empty"),
+    ],
+    ids=["truncated", "cut in the header", "a page", "empty"],
+)
+def test_a_damaged_file_is_refused_and_left_untouched(tmp_path, damage, said):
+    path = tmp_path / "run.db"
+    path.write_bytes(damaged := damage(filled(path)))
+    with pytest.raises(StoreError, match=said):
+        Store(path)
+    assert path.read_bytes() == damaged
+    assert [p.name for p in tmp_path.iterdir()] == ["run.db"]
+
+
+def test_a_write_that_was_interrupted_is_undone_when_the_run_goes_on(tmp_path):
+    path, copy = tmp_path / "run.db", tmp_path / "copy" / "run.db"
+    before = len(filled(path))
+    copy.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")  # spills into the file before the commit
+        connection.execute("BEGIN")
+        connection.execute("UPDATE events SET label = 'dog', who = who || hex(zeroblob(2000))")
+        shutil.copy(tmp_path / "run.db-journal", copy.parent)
+        connection.execute("COMMIT")
+    # Killed when the first page said that there are more than there were yet.
+    copy.write_bytes(path.read_bytes()[:before])
+    assert set(Store(copy).labels().values()) == {"cat"}
+
+
+def test_a_journal_of_a_database_that_is_gone_is_not_played_back(tmp_path):
+    path = tmp_path / "run.db"
+    filled(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE events SET who = who || hex(zeroblob(2000))")
+        shutil.copy(tmp_path / "run.db-journal", tmp_path / "kept")
+    path.unlink()
+    (tmp_path / "kept").rename(tmp_path / "run.db-journal")
+    store = Store(path)
+    assert store.labels() == {}
+    store.close()
+    assert Store(path).labels() == {}
+
+
+def test_a_directory_in_the_place_of_the_file(tmp_path):
+    (tmp_path / "run.db").mkdir()
+    with pytest.raises(StoreError, match="is a directory"):
+        Store(tmp_path / "run.db")
+
+
+def test_values_and_samples_are_kept_together_or_not_at_all():
+    store = Store()
+    with pytest.raises(TypeError):
+        store.set_all({"a": 1, "b": object()}, {"pool": (b"keys", None)})
+    assert store.meta("a") is None
+    store.set_all({"a": 1}, {"pool": (b"keys", None), "test": (b"more", b"sums")})
+    store.set_all({"a": 2}, {"pool": (b"others", b"sums")})
+    assert store.meta("a") == 2
+    assert store.samples() == {"pool": (b"others", b"sums"), "test": (b"more", b"sums")}
 
 
 def test_a_store_that_cannot_be_opened(tmp_path):
     with pytest.raises(StoreError, match="writable"):
         Store(tmp_path / "no" / "such" / "run.db")
+
+
+def test_a_long_table_of_events_is_read_in_parts(monkeypatch):
+    monkeypatch.setattr(store_module, "_ROWS_AT_A_TIME", 2)
+    kept = Store()
+    for number in range(5):
+        kept.add_labels(0, {f"k{number % 3}": f"c{number}"}, "ann")
+    kept.add_labels(0, {"k0": None}, "ann")
+    assert kept.answers() == {"k1": "c4", "k2": "c2"}
+    assert kept.answers(until=4) == {"k0": "c3", "k1": "c1", "k2": "c2"}
+    assert [event.id for event in kept.events()] == [1, 2, 3, 4, 5, 6]
+    assert [event.id for event in kept.events(after=4)] == [5, 6]

@@ -196,13 +196,17 @@ async def _body(request: Request) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":  # what a form can send is not taken
         raise Malformed("the Content-Type must be application/json")
+    too_large = HTTPException(413, f"a request has at most {MOST_BYTES:,} bytes")
+    said = request.headers.get("content-length", "0")  # it may also come in chunks
+    if not said.isdecimal() or int(said[:20]) > MOST_BYTES:
+        raise too_large
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MOST_BYTES:
-                    raise HTTPException(413, f"a request has at most {MOST_BYTES:,} bytes")
+                    raise too_large
     except TimeoutError:
         raise HTTPException(408, "the request's body did not come") from None
     return bytes(body)
@@ -235,7 +239,7 @@ def _kept(request: Request, content: bytes, media_type: str, etag: str, status: 
     another run, or on a larger pool: shown from memory, it would be labelled as what it is not.
     """
     headers = {"ETag": etag, "Cache-Control": "private, max-age=0, must-revalidate"}
-    if status == 200 and etag in request.headers.get("if-none-match", ""):
+    if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(content, status, headers, media_type)
 

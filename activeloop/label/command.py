@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,21 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from activeloop.arguments import Parser
+from activeloop.changes import NEW_SAMPLES, NewSamples
 from activeloop.checks import whole
-from activeloop.config import config_dir, register
+from activeloop.config import config_dir, register, strategy_name
 from activeloop.errors import ConfigError
-from activeloop.run_files import shown
+from activeloop.resuming import Begun, begun_in, config_of
+from activeloop.run_files import differences, flat, shown
+from activeloop.runner import CONFIG_FILE, check_complete, identity_of
 
 PORT = 8765
 _PACKAGES = ("starlette", "uvicorn")
-_EXAMPLE = "label data=image_folder data.root=photos 'data.classes=[cat,dog]'"
+# Of every run that people label, unless they say otherwise.
+_OWN = {"experiment": "label", "oracle": "people"}
+# Of images in a folder, which are seldom as small as those that its own 32 pixels are meant for.
+_OWN_OF_FOLDERS = {"data.size": "64"}
+_EXAMPLE = "python -m activeloop label data=image_folder data.root=photos 'data.classes=[cat,dog]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +39,10 @@ class Wanted:
     Attributes:
         config: of the run.
         directory: of the run.
-        labels: how reports name it; None: it is there already, and has its names.
+        typed: how it is typed from here.
+        about: what is kept with the run beside its config: `run` names it for reports.
+        working_directory: from which its relative paths lead; None: from here.
+        new_samples: what to do with images that came since the run began.
         host: address to listen at.
         port: to listen at; None: the usual one, or the next that is free.
         names: other names by which the server is reached.
@@ -42,7 +53,10 @@ class Wanted:
 
     config: DictConfig
     directory: Path
-    labels: dict[str, Any] | None
+    typed: str
+    about: dict[str, Any]
+    working_directory: str | None
+    new_samples: NewSamples
     host: str
     port: int | None
     names: Sequence[str]
@@ -76,17 +90,20 @@ def check_installed() -> None:
 
 def _wanted(given: argparse.Namespace) -> Wanted:
     """Return what is asked for, its config composed or read."""
-    words = given.words
+    words, working_directory = given.words, None
     if directories := [word for word in words if "=" not in word and word[0] not in "~+"]:
         if len(words) > 1:
             raise ConfigError(
                 f"label {directories[0]} goes on with that run's own settings: leave out "
                 f"{next(word for word in words if word != directories[0])}"
             )
-        directory, labels = Path(directories[0]), None
-        config = _kept(directory)
+        directory = Path(directories[0]).resolve()
+        config, about, working_directory = _kept(directory)
     elif words:
-        config, directory, labels = _composed(words)
+        config, directory, about = _composed(words)
+        if (directory / "run.db").is_file():
+            directory = directory.resolve()
+            about, working_directory = _continued(directory, config)
     else:
         raise ConfigError(
             f"what is to be labelled? {_EXAMPLE}, or the directory of a run to go on with"
@@ -94,7 +111,10 @@ def _wanted(given: argparse.Namespace) -> Wanted:
     return Wanted(
         config=config,
         directory=directory,
-        labels=labels,
+        typed=shlex.quote(shown(directory)),
+        about=about,
+        working_directory=working_directory,
+        new_samples=given.new_samples,
         host=given.host,
         port=None if given.port is None else whole("--port", given.port),
         names=given.allow_host,
@@ -105,28 +125,32 @@ def _wanted(given: argparse.Namespace) -> Wanted:
 
 
 def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any]]:
-    """Return the config of the overrides, its directory, and how reports name the run."""
-    from activeloop.runner import labels_of
-
+    """Return the config of the overrides, its directory, and what is kept beside it."""
     register()
-    named = [each.key_or_group for each in OverridesParser.create().parse_overrides([*overrides])]
-    own = [f"{key}={value}" for key, value in _OWN.items() if key not in named]
+    parsed = OverridesParser.create().parse_overrides([*overrides])
+    named = {each.key_or_group: each.value() for each in parsed}
+    from_folder = named.get("data", "image_folder") == "image_folder"
+    own_settings = _OWN | (_OWN_OF_FOLDERS if from_folder else {})
+    own = [f"{key}={value}" for key, value in own_settings.items() if key not in named]
     with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
         whole_config = compose("config", [*own, *overrides], return_hydra_config=True)
     names = [str(name) for name in whole_config if name != "hydra"]
     config = OmegaConf.masked_copy(whole_config, names)
+    check_complete(config)
     if config.seeds is not None:
         raise ConfigError("people label one run at a time: leave out seeds")
-    labels = labels_of(config, whole_config.hydra)
+    choice = str(whole_config.hydra.runtime.choices.data)
+    labels = {
+        "strategy": strategy_name(whole_config),
+        "variant": "",
+        "seed": config.seed,
+        "data": choice,
+        "labelled_by_people": True,
+    }
+    directory = Path("outputs", "label", _name(config, choice))
     if "hydra.run.dir" in named:
         directory = Path(whole_config.hydra.run.dir)
-    else:
-        directory = Path("outputs", "label", _name(config, str(labels["data"])))
-    return config, directory, labels
-
-
-# Of every run that people label, unless they say otherwise.
-_OWN = {"experiment": "label", "oracle": "people"}
+    return config, directory, {"run": labels, "home": "."}
 
 
 def _name(config: DictConfig, choice: str) -> str:
@@ -135,22 +159,63 @@ def _name(config: DictConfig, choice: str) -> str:
     return (Path(root).expanduser().resolve().name if isinstance(root, str) else "") or choice
 
 
-def _kept(directory: Path) -> DictConfig:
-    """Return the config of the run in `directory`.
+def _kept(directory: Path) -> tuple[DictConfig, dict[str, Any], str | None]:
+    """Return the config of the run in `directory`, what is kept beside it, and where it began.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or it is not labelled by people.
+        StoreError: another process has it, or its config was changed.
     """
     if not directory.is_dir():
-        raise ConfigError(f"there is no directory {directory}; a new run: {_EXAMPLE}")
-    path = directory / "config.yaml"
-    if not path.is_file() or not (directory / "run.db").is_file():
+        raise ConfigError(f"there is no directory {shown(directory)}; a new run: {_EXAMPLE}")
+    if not any((directory / name).is_file() for name in ("run.db", CONFIG_FILE)):
         raise ConfigError(f"{shown(directory)} holds no run; a new one: {_EXAMPLE}")
     register()
-    config = OmegaConf.load(path)
-    if not isinstance(config, DictConfig):
-        raise ConfigError(f"{path} is not the config of a run")
-    return config
+    begun = _begun(directory)
+    return config_of(directory, begun), begun.about, begun.environment.get("working_directory")
+
+
+def _continued(directory: Path, config: DictConfig) -> tuple[dict[str, Any], str | None]:
+    """Return what is kept beside the run in `directory`, and where it began, if `config` is its.
+
+    Raises:
+        ConfigError: it is another run's; what differs, and what to do.
+    """
+    begun = _begun(directory)
+    place = begun.environment.get("working_directory")
+    settings = {} if begun.identity is None else begun.identity["config"]
+    root = settings.get("data", {}).get("root")
+    # The same folder by another path is the same folder.
+    if root is not None and _resolved(root, place) == _resolved(config.data.get("root"), None):
+        config.data.root = root
+    if settings and (changed := differences(flat(settings), flat(identity_of(config)))):
+        typed = shlex.quote(shown(directory))
+        raise ConfigError(
+            f"{shown(directory)} holds a run with other settings ({changed}): python -m activeloop "
+            f"label {typed} goes on with it, python -m activeloop branch {typed} begins one with "
+            "others from its labels, and hydra.run.dir=DIR one without them"
+        )
+    return begun.about, place
+
+
+def _resolved(root: object, place: str | None) -> Path | None:
+    return (Path(place or ".") / Path(str(root)).expanduser()).resolve() if root else None
+
+
+def _begun(directory: Path) -> Begun:
+    """Return what the directory of a run says of it.
+
+    Raises:
+        ConfigError: it is not labelled by people.
+        StoreError: another process has it, or it cannot be read.
+    """
+    begun = begun_in(directory)
+    if not begun.about["run"].get("labelled_by_people"):
+        raise ConfigError(
+            f"the run in {shown(directory)} was not labelled by people: python -m activeloop "
+            "branch begins another from its labels"
+        )
+    return begun
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,6 +255,13 @@ def _parser() -> argparse.ArgumentParser:
         "--hide-opinions",
         action="store_true",
         help="do not show at first what the network thinks, so as not to bias who labels",
+    )
+    parser.add_argument(
+        "--new-samples",
+        choices=NEW_SAMPLES,
+        default="refuse",
+        help="what to do with images that came since the run began: join has them at the end of "
+        "the pool, ignore leaves them out (refuse)",
     )
     parser.add_argument(
         "--new-token", action="store_true", help="make a new link; pages of the old one are out"

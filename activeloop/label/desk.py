@@ -54,7 +54,7 @@ class Desk:
         rule: a stopping rule that gives advice; None: none.
         threshold: least probability of another class for a second look.
         longest_fit: seconds of training, beyond which a round has no second looks.
-        patience: seconds after which what somebody has who was not heard of goes to others.
+        patience: seconds after which what somebody has who does nothing goes to others.
         clock: seconds that only grow.
 
     Raises:
@@ -134,7 +134,7 @@ class Desk:
                 for an answer. What else they had goes back.
         """
         with self._lock:
-            self._turns.heard(who)
+            self._turns.acts(who)
             if self._trainer.finishing:
                 self._turns.release(who)
                 return []
@@ -145,7 +145,7 @@ class Desk:
     def grid(self, who: str, label: str, count: int) -> list[Card]:
         """Return unlabelled samples of one predicted class, those of the query first."""
         with self._lock:
-            self._turns.heard(who)
+            self._turns.acts(who)
             number = self._label(label)
             if self._trainer.finishing:
                 self._turns.release(who)
@@ -160,7 +160,7 @@ class Desk:
     def second_looks(self, who: str, count: int) -> list[Card]:
         """Return samples whose label is doubted, the strongest contradiction first."""
         with self._lock:
-            self._turns.heard(who)
+            self._turns.acts(who)
             why = partial(Why, origin="second look")
             waiting = self._second_looks.open
             return self._hand_out(who, count, [], waiting, lambda i: self._made(why))
@@ -204,7 +204,7 @@ class Desk:
             OrderError: a sample or a class is unknown, or a sample is there twice.
         """
         with self._lock:
-            self._turns.heard(who)
+            self._turns.acts(who)
             told = {said.id: self._meant(said) for said in answers}
             if len(told) < len(answers):
                 raise OrderError("one sample has two answers")
@@ -222,7 +222,7 @@ class Desk:
         What was there before that answer is there again. None: nothing is left to take back.
         """
         with self._lock:
-            self._turns.heard(who)
+            self._turns.acts(who)
             if (last := self._ledger.last_of(who)) is None:
                 return None
             index, event = last
@@ -240,7 +240,7 @@ class Desk:
             OrderError: it is there already, or is no name.
         """
         with self._lock:
-            self._turns.heard(who)
+            self._turns.acts(who)
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
                 raise OrderError(f"a class needs a name of printable characters, got {name!r}")
             self._loop.add_class(name.strip())
@@ -262,13 +262,13 @@ class Desk:
             OrderError: fewer than two classes have labels.
         """
         with self._lock:
-            self._turns.heard(who)
+            self._turns.acts(who)
             self._trainer.finish(f"finished by {who}")
 
     def reopen(self, who: str) -> None:
         """Go on with a run that is over."""
         with self._lock:
-            self._turns.heard(who)
+            self._turns.acts(who)
             self._trainer.reopen()
 
     def heard(self, who: str) -> None:
@@ -436,7 +436,6 @@ class Desk:
         for index in answers:
             self._index[self._loop.data.pool.keys[index]] = index
         self._ledger.add(self._loop.files.store.events(self._ledger.last), self._index)
-        self._turns.drop(answers)
         for index in answers:
             if index in self._ledger:
                 self._trainer.answered(index)

@@ -74,6 +74,7 @@ class Opinions:
             for index, (label, confidence) in zip(query.indices.tolist(), said, strict=True):
                 if label >= 0:
                     self._likeliest[index] = [(label, confidence)]
+                    self._predicted[index], self._confidence[index] = label, confidence
 
     def look_at(self, indices: Indices, probs: Tensor) -> None:
         """Keep the likeliest classes of the samples of the query, `probs` `[k, C]`."""

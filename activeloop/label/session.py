@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import shlex
 import signal
 import sys
 import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from socket import socket
 from threading import Thread
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
-from activeloop.environment import write_environment
-from activeloop.errors import ActiveLoopError, ConfigError
+from activeloop.errors import ActiveLoopError, DataError
 from activeloop.label.app import make_app
 from activeloop.label.command import PORT, Wanted
 from activeloop.label.desk import Desk
@@ -36,12 +32,15 @@ from activeloop.label.serving import (
     write_private,
 )
 from activeloop.listeners import Silent
+from activeloop.loading import build_data
+from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
 from activeloop.report.curves import draw_curve
-from activeloop.run_files import named_errors, shown
-from activeloop.runner import build, build_data, build_learner, original_pool
+from activeloop.resuming import working_in
+from activeloop.run_files import named_errors
+from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
 from activeloop.stopping import Never
-from activeloop.types import Round, StoppingRule
+from activeloop.types import Data, Round, Samples, StoppingRule
 
 # In the directory of the run while the page is served: it leads the browser to the link.
 OPENING_FILE = "label.html"
@@ -56,50 +55,41 @@ def label_run(wanted: Wanted) -> None:
     Raises:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong.
     """
-    form = "%(levelname)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stdout, force=True)
     port = PORT if wanted.port is None else wanted.port
-    with contextlib.closing(
-        listen(wanted.host, port, exactly=wanted.port is not None)
-    ) as listening:
-        taken = listening.getsockname()[1]
-        if wanted.port is None and taken != PORT:
-            print(f"port {PORT} is in use: taking {taken}")
-        print("reading the images", flush=True)
-        loop, rule = _loop(wanted)
-        try:
-            _serve(wanted, listening, loop, rule)
-        finally:
-            loop.files.close()
+    with closing(listen(wanted.host, port, exactly=wanted.port is not None)) as listening:
+        announce(wanted.directory, wanted.config, wanted.about)
+        with working_in(wanted.working_directory), logging_to(wanted.directory):
+            _label_at(wanted, listening)
 
 
-def _loop(wanted: Wanted) -> tuple[ActiveLoop, StoppingRule | None]:
-    """Return the run, and the stopping rule, which gives advice instead of ending it."""
-    directory = wanted.directory
-    loop, _ = build(wanted.config, directory)
+def _label_at(wanted: Wanted, listening: socket) -> None:
+    directory, config, about = wanted.directory, wanted.config, wanted.about
+    print("reading the images", flush=True)
+    loop, _ = build(config, directory, about=about, new_samples=wanted.new_samples)
     try:
+        explain(loop, directory, config, about)
+        track(loop, directory, config)
         (rule,) = loop.stopping
-        loop.stopping.clear()
-        store = loop.files.store
-        if wanted.labels is not None and store.meta("run") is None:
-            store.set_meta("run", wanted.labels | {"labelled_by_people": True})
-            with named_errors(directory):
-                (directory / "config.yaml").write_text(OmegaConf.to_yaml(wanted.config), "utf-8")
-        if not (store.meta("run") or {}).get("labelled_by_people"):
-            raise ConfigError(
-                f"{shown(directory)} was not labelled by people: python -m activeloop branch "
-                "starts a run from its labels"
-            )
-        write_environment(directory, str(loop.learner.device), store)
-    except BaseException:
-        loop.files.close()
-        raise
-    return loop, None if isinstance(rule, Never) else rule
+        loop.stopping.clear()  # it gives advice; people decide when it is over
+        _serve(wanted, listening, loop, None if isinstance(rule, Never) else rule)
+    finally:
+        close(loop)
+
+
+def _originals(config: DictConfig, data: Data) -> Samples:
+    """Return the samples of the pool as they were before `embed` took their place."""
+    pool = original_pool(config, build_data)
+    if list(pool.keys) != list(data.pool.keys):
+        raise DataError(
+            "the images of the pool are not in the order of its vectors: --new-samples ignore "
+            "leaves out those that came since the run began"
+        )
+    return pool
 
 
 def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRule | None) -> None:
     directory, config = wanted.directory, wanted.config
-    original = None if loop.data.embeddings is None else partial(original_pool, config, build_data)
+    original = None if loop.data.embeddings is None else partial(_originals, config, loop.data)
     images = Images(loop.data, original)
     loop.listeners.append(Lines())
     desk = Desk(
@@ -119,15 +109,15 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
         desk.start()
         _welcome(wanted, loop, link, port)
         try:
-            with _opened(directory, link) if wanted.browser else contextlib.nullcontext():
-                _wait(loop, stopped, thread, partial(_wrap_up, loop, directory))
+            with _opened(directory, link) if wanted.browser else nullcontext():
+                _wait(loop, stopped, thread, partial(_wrap_up, loop, wanted))
         finally:
             ended = desk.stop(_PATIENCE)
     if not ended:
         print("a network was being trained: that round is done again when the run goes on")
     print(
-        f"stopped: {loop.pool.n_labelled} labels are safe in {shown(directory)}; "
-        f"python -m activeloop label {_typed(directory)} goes on"
+        f"stopped: {loop.pool.n_labelled} labels are safe in {wanted.typed}; "
+        f"python -m activeloop label {wanted.typed} goes on"
     )
 
 
@@ -135,10 +125,12 @@ def _welcome(wanted: Wanted, loop: ActiveLoop, link: str, port: int) -> None:
     """Say where the page is, where the labels go, and how to stop."""
     if warning := warning_of(wanted.host, port):
         print(warning, file=sys.stderr)
+    if wanted.port is None and port != PORT:
+        print(f"port {PORT} is in use: the page is at {port}")
     there = loop.pool.n_labelled
     going_on = f" ({there} are there)" if there else ""
     print(f"{loop.data.name}: {len(loop.pool):,} images, classes {', '.join(loop.data.classes)}")
-    print(f"labels are kept in {shown(wanted.directory)}{going_on}; Ctrl-C stops, at any time")
+    print(f"labels are kept in {wanted.typed}{going_on}; Ctrl-C stops, at any time")
     print(f"the page: {link}", flush=True)
 
 
@@ -157,12 +149,12 @@ def _wait(
                 wrap_up()
 
 
-def _wrap_up(loop: ActiveLoop, directory: Path) -> None:
+def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
     """Leave the curve of a run that is over, and say what can be done with it."""
+    directory, typed = wanted.directory, wanted.typed
     with named_errors(directory):
         draw_curve(loop.rounds, directory / "curve.png", title=loop.data.name)
-    typed = _typed(directory)
-    print(f"{loop.ended}: {loop.pool.n_labelled} labels, files in {shown(directory)}")
+    print(f"{loop.ended}: {loop.pool.n_labelled} labels, files in {typed}")
     if (directory / "model.safetensors").exists():
         print(f"label other images: python -m activeloop predict {typed} FOLDER")
     print(f"labels for other programs: python -m activeloop export {typed} --format csv")
@@ -236,7 +228,3 @@ def _has_display() -> bool:
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _typed(directory: Path) -> str:
-    return shlex.quote(shown(directory))

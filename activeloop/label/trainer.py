@@ -181,6 +181,7 @@ class Trainer(Silent):
 
     def reopen(self) -> None:
         """Go on with a run that is over."""
+        self._ending = None
         self._loop.reopen()
         self._wake.set()
 
@@ -226,45 +227,45 @@ class Trainer(Silent):
     def _make_round(self) -> None:
         done = len(self._loop.rounds)
         with self._lock:
-            ending, failed, self._failed = self._ending, self._failed, None
-            self._wanted = False
-            closes = self.query is not None and ending is None and self._loop.query is not None
-            if closes and self._ledger.n_classes >= LEAST_CLASSES:
-                self._loop.close()
-            self._begin_round()
+            ending, failed = self._ending, self._failed
+            self._wanted, self._failed = False, None
         try:
-            if failed is not None or ending is not None:
-                self._loop.close_again()
-            if ending is not None:
-                self._loop.finish(ending)
-            query = None if ending is not None else self._loop.ask()
+            self._show(self._asked(ending, again=failed is not None))
         except Stopped:
             raise
         except Exception as error:
+            log.warning("round %d: %s", len(self._loop.rounds), one_line(error))
             with self._lock:
                 self._failed = (self._ledger.last, one_line(error))
-                self._ending = None
-            log.warning("round %d: %s", self._loop.round - 1, one_line(error))
-        else:
-            self._show(query)
         finally:
             with self._lock:
                 self._doing = None
+                if ending is not None:  # else it was asked for meanwhile, and comes next
+                    self._ending = None
                 if len(self._loop.rounds) > done:
-                    self._doubts_due = self._loop.ended is None and self._make_learner is not None
+                    self._doubts_due = self._loop.ended is None
 
-    def _begin_round(self) -> None:
-        trains = len(self._loop.rounds) < self._loop.round or self._ending is not None
-        if trains:
-            number = len(self._loop.rounds)
-            self._does("training", f"round {number}: {self._ledger.n_labels} labels")
-        else:
-            self._does("choosing", "the first samples" if not self._loop.rounds else "")
+    def _asked(self, ending: str | None, again: bool) -> Query | None:
+        """Close the query that is open, train, and return the next; None: the run is over."""
+        loop = self._loop
+        with self._lock:
+            # A query that is not shown yet was open when the run was last under way.
+            shown = self.query is not None and loop.query is not None
+            if shown and ending is None and self._ledger.n_classes >= LEAST_CLASSES:
+                loop.close()
+            trains = ending is not None or len(loop.rounds) < loop.round
+            detail = f"round {len(loop.rounds)}: {self._ledger.n_labels} labels" if trains else ""
+            self._does("training" if trains else "choosing", detail)
+        if again or ending is not None:
+            loop.close_again()
+        if ending is None:
+            return loop.ask()
+        loop.finish(ending)
+        return None
 
     def _show(self, query: Query | None) -> None:
         """Have a new query take the place of the one before."""
         with self._lock:
-            self._ending = None
             self.query, self.near = query, {}
             self._since = set() if query is None else set(query.answered)
             self._turns.replace(np.empty(0, np.int64) if query is None else query.indices)

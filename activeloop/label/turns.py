@@ -13,7 +13,8 @@ HERE_SECONDS = 60.0
 class Turns:
     """Shares samples out, each to one person at a time.
 
-    What somebody has who was not heard of for `patience` seconds goes to others.
+    What somebody has who did nothing for `patience` seconds goes to others: a page that was left
+    open is still heard of.
 
     Args:
         clock: seconds that only grow.
@@ -27,15 +28,20 @@ class Turns:
         self.queue: list[int] = []
         self._clock, self._patience = clock, patience
         self._heard: dict[str, float] = {}
+        self._acted: dict[str, float] = {}
         self._holder: dict[int, str] = {}
         self._held: dict[str, dict[int, None]] = {}  # by person, in the order of taking
 
     def heard(self, who: str) -> None:
-        """Note that `who` is here, and let go of what those have who went away."""
-        now = self._clock()
-        self._heard[who] = now
+        """Note that `who` is here."""
+        self._heard[who] = self._clock()
+
+    def acts(self, who: str) -> None:
+        """Note that `who` is at work, and let go of what those have who are not."""
+        self.heard(who)
+        now = self._acted[who] = self._clock()
         for name in [name for name, held in self._held.items() if held]:
-            if now - self._heard[name] > self._patience:
+            if now - self._acted[name] > self._patience:
                 self.release(name)
 
     def here(self, who: str) -> bool:

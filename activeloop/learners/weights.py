@@ -30,7 +30,8 @@ def write_weights(path: Path, modules: Sequence[nn.Module], metadata: Mapping[st
                 return False
             # A copy each: safetensors refuses weights that two layers share.
             tensors[f"{position}.{name}"] = value.detach().cpu().clone().contiguous()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # The same name each time: one that a crash left is written over when the round is done again.
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(save(tensors, {METADATA: json.dumps(dict(metadata))}))

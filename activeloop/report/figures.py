@@ -55,6 +55,6 @@ def save(figure: Figure, path: Path) -> None:
     with (
         matplotlib.rc_context(settings),
         named_errors(path.parent),
-        replacing(path, durable=False) as temporary,
+        replacing(path) as temporary,
     ):
         figure.savefig(temporary, format=kind, dpi=150, metadata=_REPRODUCIBLE[kind])

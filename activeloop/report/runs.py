@@ -89,19 +89,19 @@ class Run:
     @cached_property
     def queries(self) -> tuple[Asked, ...]:
         """All that was asked, in order."""
-        with _opened(self.directory) as store:
+        with opened(self.directory) as store:
             return tuple(store.queries())
 
     @cached_property
     def answers(self) -> Mapping[str, str | None]:
         """The present answer for each key that has one; None: skipped."""
-        with _opened(self.directory) as store:
+        with opened(self.directory) as store:
             return store.labels()
 
     @cached_property
     def pool_size(self) -> int | None:
         """How many samples its pool has; None: a run of an earlier version kept no such number."""
-        with _opened(self.directory) as store:
+        with opened(self.directory) as store:
             size: int | None = store.meta("pool_size")
         return size
 
@@ -188,7 +188,7 @@ def read_run(directory: Path) -> Run | None:
     Raises:
         StoreError: there is no `run.db`, it is not one of this version, or cannot be read.
     """
-    with _opened(directory) as store:
+    with opened(directory) as store:
         identity = store.meta("identity")
         if identity is None:
             return None
@@ -235,8 +235,12 @@ def failure(directory: Path) -> str | None:
 
 
 @contextmanager
-def _opened(directory: Path) -> Iterator[Store]:
-    """Open the run's store to read it as it is."""
+def opened(directory: Path) -> Iterator[Store]:
+    """Open the store of the run in `directory` to read it as it is, and close it.
+
+    Raises:
+        StoreError: there is none, it is not one of this version, or cannot be read.
+    """
     with contextlib.ExitStack() as stack:
         path = directory / "run.db"
         try:

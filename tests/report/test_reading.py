@@ -152,6 +152,7 @@ def test_each_kind_of_damage_is_named_and_costs_no_other_run(tmp_path):
     (tmp_path / "empty" / "run.db").touch()
     with sqlite3.connect(tmp_path / "foreign" / "run.db") as database:
         database.execute("CREATE TABLE albums (title)")
+    Store(tmp_path / "newer" / "run.db").close()
     with sqlite3.connect(tmp_path / "newer" / "run.db") as database:
         database.execute("PRAGMA user_version = 99")
     store = Store(tmp_path / "strange" / "run.db")
@@ -167,8 +168,8 @@ def test_each_kind_of_damage_is_named_and_costs_no_other_run(tmp_path):
         "broke failed: training diverged",
         "failed failed: query_size is 0",
         "left out: garbage/run.db: is not a run of activeloop",
-        "left out: empty/run.db is empty: the run was stopped as it began",
-        "left out: foreign/run.db has schema version 0",
+        "left out: empty/run.db is empty, where a run has its database",
+        "left out: foreign/run.db is not a run of activeloop, but another program's database",
         "left out: newer/run.db has schema version 99",
         "left out: strange/run.db is damaged, or not a run of activeloop",
         "nameless was begun, and stopped before it asked for anything",

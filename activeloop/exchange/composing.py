@@ -1,0 +1,122 @@
+"""The config of a branch: another run's, with what the command line says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from activeloop.config import config_dir, register
+from activeloop.errors import ConfigError, StoreError
+
+GROUPS = (
+    *("data", "model", "learner", "embed", "strategy", "initial", "oracle", "stopping"),
+    "tracker",
+)
+
+# What has no meaning for a branch, and why.
+_REFUSED = {
+    "initial": "its initial set is the labels of the run that it is a branch of",
+    "seeds": "it is one run: give seed=",
+    "experiment": "experiments are of several runs: give the settings themselves",
+}
+
+
+def settings_of(directory: Path) -> dict[str, Any]:
+    """Return the composed config that the run in `directory` was started with.
+
+    Raises:
+        StoreError: it has none.
+    """
+    path = directory / "config.yaml"
+    try:
+        settings = OmegaConf.to_container(OmegaConf.load(path))
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{directory} has no config.yaml, as a run that was not started from the command line: "
+            "start a new one from its labels with initial=file initial.path="
+            f"{directory}/queries.csv"
+        ) from error
+    except (OSError, ValueError, OmegaConfBaseException) as error:
+        raise StoreError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise StoreError(f"{path} is no config of a run")
+    return {str(name): value for name, value in settings.items()}
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Return overrides as Hydra reads them.
+
+    Raises:
+        ConfigError: it cannot, or they have no meaning for a branch.
+    """
+    try:
+        found = OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    for each in found:
+        name = each.key_or_group.partition(".")[0]
+        if name in _REFUSED:
+            raise ConfigError(f"a branch takes no {each.key_or_group}=: {_REFUSED[name]}")
+        if each.is_sweep_override():
+            raise ConfigError(f"a branch is one run, and {each.input_line} is a sweep: give one")
+        if name == "hydra" and each.key_or_group != "hydra.run.dir":
+            raise ConfigError(f"a branch takes hydra.run.dir= and no {each.key_or_group}=")
+    return found
+
+
+def composed(
+    settings: Mapping[str, Any],
+    overrides: Sequence[str],
+    names: Mapping[str, str],
+    folder: Path | None = None,
+) -> DictConfig:
+    """Return `settings` with `overrides`, and with Hydra's own config beside them.
+
+    Args:
+        settings: a run's composed config.
+        overrides: `strategy=margin` takes the place of all of that group; `learner.lr=0.1` of one
+            setting.
+        names: how that run's options of the groups data and strategy are called.
+        folder: of the user's own configs.
+
+    Raises:
+        ConfigError: the overrides have no meaning.
+    """
+    chosen = {each.key_or_group for each in parsed(overrides)}
+    kept = {name: value for name, value in settings.items() if name not in chosen & {*GROUPS}}
+    register()
+    ConfigStore.instance().store("branch", {"defaults": ["config", "_self_"], **kept})
+    words = [*overrides, *(f"~{group}" for group in GROUPS if group in kept)]
+    if folder is not None:
+        address = f"file://{folder.absolute()}".replace("'", "\\'")
+        words.append(f"hydra.searchpath=['{address}']")
+    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
+        config = compose("branch", words, return_hydra_config=True)
+    with open_dict(config):
+        choices = config.hydra.runtime.choices
+        for group, name in names.items():
+            choices.setdefault(group, name)
+        config.hydra.job.override_dirname = ""  # what differs from the other run is no variant
+        config.hydra.mode = RunMode.RUN
+    return config
+
+
+def place(config: DictConfig) -> Path:
+    """Return the directory that a config is to be run in, of which Hydra's own knows from now on.
+
+    A fresh one is made, as for any other run.
+    """
+    directory = Path(config.hydra.run.dir).absolute()
+    with open_dict(config):
+        config.hydra.runtime.output_dir = str(directory)
+    return directory

@@ -1,0 +1,176 @@
+"""`python -m activeloop import`: labels made elsewhere, as answers of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from argparse import Namespace
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+from activeloop.arguments import Parser
+from activeloop.errors import ConfigError, DataError, StoreError
+from activeloop.exchange.planning import Plan, plan
+from activeloop.exchange.records import check_run, classes_of
+from activeloop.exchange.rows import Columns, Row, read_rows
+from activeloop.manifest import Manifest
+from activeloop.report.runs import opened
+from activeloop.run_files import RunFiles, shown
+from activeloop.store import Event, Store, now
+
+_WHO = "import"
+
+
+def import_labels(arguments: Sequence[str]) -> None:
+    """Give a run the labels in a file, and say what was done and what comes next.
+
+    Raises:
+        ConfigError: the arguments make no sense.
+        DataError: something is wrong with the file; nothing was written then.
+        StoreError: there is no run, or another process is at it.
+    """
+    given = _parser().parse_args(list(arguments))
+    if given.who is not None and not given.who.strip():
+        raise ConfigError("--who needs a name")
+    check_run(given.directory)
+    rows = read_rows(given.file, Columns(given.key_column, given.label_column))
+    if given.dry_run:
+        with opened(given.directory) as store:
+            made = _checked(given, rows, store)
+        _tell(given, made)
+        print("nothing was written (--dry-run)")
+        return
+    files = RunFiles(given.directory)
+    with contextlib.closing(files):
+        made = _checked(given, rows, files.store)
+        events = _write(given, made, files.store)
+        if events:
+            files.write_tables()
+        _tell(given, made)
+        _tell_next(given.directory, files.store, len(events))
+
+
+def _checked(given: Namespace, rows: Sequence[Row], store: Store) -> Plan:
+    """Return what to do with `rows`, having told what is wrong with them.
+
+    Raises:
+        DataError: too much is wrong to write anything.
+        StoreError: the run has no samples yet.
+    """
+    if (kept := Manifest.read(store)) is None:
+        raise StoreError(f"{given.directory} holds a run that was stopped as it began: start it")
+    keys, classes = frozenset(kept.parts["pool"].keys), classes_of(store)
+    made = plan(rows, keys, classes, store.answers(), adds_classes=given.add_classes)
+    problems = made.problems(classes)
+    for problem in problems:
+        print(problem)
+    if problems and not given.skip_unknown:
+        ways = ["mend the file", "leave these rows out with --skip-unknown"]
+        ways += ["have its classes added with --add-classes"] * bool(made.strange)
+        raise DataError(f"nothing was imported from {given.file}: {', or '.join(ways)}")
+    return made
+
+
+def _write(given: Namespace, made: Plan, store: Store) -> list[Event]:
+    """Write what a plan says, all or nothing, and return it."""
+    rows = dict(made.new)
+    if given.overwrite:
+        rows |= {key: row for key, (_, row) in made.conflicts.items()}
+    if not rows:
+        return []
+    classes = classes_of(store)
+    added = dict.fromkeys(row.label for row in rows.values() if row.label not in classes)
+    if added:
+        store.set_meta("classes", [*classes, *added])
+    round, at = store.closed(), now()
+    events = [
+        Event(
+            id=0,
+            key=key,
+            kind="label",
+            label=row.label,
+            who=given.who or row.who or _WHO,
+            at=at,
+            round=round,
+            seconds=row.seconds,
+        )
+        for key, row in rows.items()
+    ]
+    closes = _answers_the_query(store, rows)
+    store.add_events(events, closes=(round, len(classes) + len(added)) if closes else None)
+    return events
+
+
+def _answers_the_query(store: Store, told: Container[str]) -> bool:
+    """Return whether nothing of the open query is without an answer once `told` have theirs."""
+    round, skipped = store.closed(), store.meta("skipped_first") or 0
+    open = [asked for asked in store.queries(round) if round or asked.position >= skipped]
+    answers = store.answers()
+    return bool(open) and all(asked.key in answers or asked.key in told for asked in open)
+
+
+# -- what was done ----------------------------------------------------------------------
+
+
+def _tell(given: Namespace, made: Plan) -> None:
+    if made.left_out:
+        print(f"images are known by what comes after {made.left_out!r}")
+    print(f"{len(made.new):,} new labels in {given.file}")
+    if made.same:
+        print(f"{made.same:,} there already")
+    if made.skipped:
+        print(f"{made.skipped:,} skipped or of no class, left out")
+    if made.conflicts:
+        done = "overwritten" if given.overwrite else "kept; --overwrite takes the file's"
+        print(f"{len(made.conflicts):,} with another answer ({done}): {made.conflict_lines()}")
+
+
+def _tell_next(directory: Path, store: Store, written: int) -> None:
+    where = shlex.quote(shown(directory))
+    by_people = (store.meta("run") or {}).get("labelled_by_people")
+    if not written:
+        print("nothing was written")
+    elif (ended := store.meta("ended")) is not None:
+        print(
+            f"the run is over ({ended}): python -m activeloop branch {where} starts a new one from "
+            "all labels of this one"
+        )
+    elif by_people:
+        print(f"the next round trains on them: python -m activeloop label {where}")
+    else:
+        print(f"the next round trains on them: python -m activeloop resume {where}")
+
+
+def _parser() -> Parser:
+    parser = Parser("activeloop import", description="Give a run labels made elsewhere.")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the run's directory")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="CSV with the columns key and label, or JSON or JSON-MIN exported by Label Studio",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="where a sample has another answer already, take the file's",
+    )
+    parser.add_argument(
+        "--who", metavar="NAME", help=f"who gave the labels (as the file says, else {_WHO})"
+    )
+    parser.add_argument(
+        "--add-classes", action="store_true", help="add classes that there are not to the run"
+    )
+    parser.add_argument(
+        "--skip-unknown",
+        action="store_true",
+        help="leave out what is unknown, without a label, or has several, and import the rest",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument(
+        "--key-column", metavar="NAME", help="what the file calls the sample (key, image, ...)"
+    )
+    parser.add_argument(
+        "--label-column", metavar="NAME", help="what the file calls the class (label, choice, ...)"
+    )
+    return parser

@@ -1,0 +1,224 @@
+"""How long a run directory of many labels takes to be opened, gone on with, added to and exported.
+
+    python scripts/bench_labels.py --labels 100000 --out scripts/results/labels.md
+
+The directory is made through the run's own files and store, with keys as a folder of images has
+them, and a score and a prediction for each pick; its learner and strategy take no time to speak of,
+so that what is measured is the run itself. Loading the images of a real one comes on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import benchmarking as bench
+import numpy as np
+import torch
+
+import activeloop
+from activeloop.data.samples import TensorSamples
+from activeloop.journal import write_answers, write_query
+from activeloop.store import Store
+from activeloop.types import (
+    Context,
+    Data,
+    Epoch,
+    Head,
+    History,
+    Indices,
+    Labels,
+    Prediction,
+    Query,
+    Round,
+    Samples,
+)
+
+CLASSES = tuple(f"species {number:02d}" for number in range(20))
+METRICS = {"accuracy": 1 / 3, "loss": 1.1, "macro_f1": 0.3, "kappa": 0.7, "train_seconds": 12.3}
+
+
+class Idle:
+    """A learner that says of all samples that they may be anything."""
+
+    device = torch.device("cpu")
+    head: Head | None = None
+
+    def __init__(self) -> None:
+        self.on_epoch: Callable[[Epoch], None] | None = None
+
+    def fit(
+        self, data: Data, indices: Indices, labels: Labels, rng: np.random.Generator
+    ) -> History:
+        """Learn nothing."""
+        return History(steps=1)
+
+    def predict(
+        self,
+        samples: Samples,
+        indices: Indices,
+        needs: frozenset[str],
+        out: Prediction | None = None,
+    ) -> Prediction:
+        """Return the same probability for each class, `[n, C]`."""
+        return Prediction(probs=torch.full((len(indices), len(CLASSES)), 1 / len(CLASSES)))
+
+    def save(self, path: Path) -> bool:
+        """Keep nothing."""
+        return False
+
+    def load(self, path: Path, data: Data) -> bool:
+        """Find nothing."""
+        return False
+
+
+def first(context: Context) -> Indices:
+    """Pick the first samples there are."""
+    return context.unlabelled[: context.k]
+
+
+def pool(size: int) -> Data:
+    """Return images of one pixel whose keys are paths."""
+    keys = [f"2024-{n % 12 + 1:02d}/camera_{n % 40:02d}/IMG_{n:07d}.jpg" for n in range(size)]
+    pixels = torch.zeros(size, 1, 1, 1, dtype=torch.uint8)
+    samples = TensorSamples(pixels, keys, torch.zeros(1), torch.ones(1))
+    return Data(name="photos", classes=CLASSES, pool=samples)
+
+
+def opened(data: Data, directory: Path, size: int) -> activeloop.ActiveLoop:
+    """Return the run in `directory`, which asks for `size` samples a round."""
+    return activeloop.ActiveLoop(
+        data,
+        Idle(),
+        first,
+        initial=size,
+        query_size=size,
+        budget=len(data.pool),
+        stop_set=0,
+        directory=directory,
+    )
+
+
+def make(data: Data, directory: Path, labels: int, size: int) -> None:
+    """Make a run of so many labels, `size` a round, whose last round is to be fitted next."""
+    loop = opened(data, directory, size)
+    store, rng = loop.files.store, np.random.default_rng(0)
+    order = rng.permutation(len(data.pool))[:labels]
+    answers = rng.integers(len(CLASSES), size=labels)
+    last = (labels - 1) // size
+    for number in range(last + 1):
+        part = slice(number * size, (number + 1) * size)
+        indices = order[part]
+        query = Query(
+            round=number,
+            indices=indices,
+            keys=tuple(data.pool.keys[index] for index in indices.tolist()),
+            scores=rng.random(len(indices)),
+            predicted=answers[part] if number else None,
+            confidence=rng.random(len(indices)) if number else None,
+        )
+        write_query(store, query, CLASSES, 0.1, 0.1)
+        told = dict(zip(indices.tolist(), answers[part].tolist(), strict=True))
+        write_answers(store, data, number, told, "ann", closes=True, seconds=1.5)
+        if number < last:
+            done = (number + 1) * size
+            store.add_round(Round(round=number, labels=done, classes=len(CLASSES), metrics=METRICS))
+    loop.files.write_tables()
+    loop.files.close()
+
+
+def measured(data: Data, made: Path, size: int, repeats: int) -> Iterator[tuple[str, list[float]]]:
+    """Yield what was measured, and its seconds in each of `repeats` copies of the run."""
+    seconds: dict[str, list[float]] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
+        seconds.setdefault(name, []).append(time.perf_counter() - start)
+        return result
+
+    for number in range(repeats):
+        directory = made.with_name(f"copy-{number}")
+        shutil.copytree(made, directory)
+        timed("open the store and read all answers", partial(read, directory)).close()
+        start = time.perf_counter()
+        loop = timed("open the run", partial(opened, data, directory, size))
+        query = timed("fit, evaluate and keep a round, and make the next query", loop.ask)
+        seconds.setdefault("resume: both", []).append(time.perf_counter() - start)
+        index = int(query.indices[0])
+        timed("keep one answer", partial(loop.record, {index: 0}, "ann", 1.5))
+        timed("change it", partial(loop.record, {index: 1}, "ann", 1.5))
+        loop.files.close()
+        shutil.rmtree(directory)
+    yield from seconds.items()
+
+
+def read(directory: Path) -> Store:
+    """Open a run's store and read its answers and queries."""
+    store = Store(directory / "run.db")
+    store.answers()
+    store.queries()
+    return store
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--labels", type=int, default=100_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 1000], help="labels a round")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="Markdown file")
+    options = parser.parse_args(arguments)
+    if min(options.labels, options.repeats, *options.sizes) < 1:
+        parser.error("--labels, --sizes and --repeats must be at least 1")
+    return options
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    options = parsed()
+    torch.set_num_threads(1)
+    data = pool(options.labels * 6 // 5 + 2 * max(options.sizes))
+    columns: dict[str, list[str]] = {}
+    sizes = []
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "made"
+            make(data, made, options.labels, size)
+            columns.setdefault("run.db, MiB", []).append(
+                bench.megabytes((made / "run.db").stat().st_size)
+            )
+            for name, seconds in measured(data, made, size, options.repeats):
+                columns.setdefault(name, []).append(shown(seconds))
+        sizes.append(f"{-(-options.labels // size):,} rounds of {size:,}")
+    listed = " ".join(map(str, options.sizes))
+    text = "\n".join(
+        [
+            f"# A run of {options.labels:,} labels\n",
+            f"`python scripts/bench_labels.py --labels {options.labels} --sizes {listed} "
+            f"--repeats {options.repeats}`, {bench.machine(1)} "
+            f"Medians, and the least and the most; a pool of {len(data.pool):,} samples.\n",
+            bench.table(["what", *sizes], [[name, *cells] for name, cells in columns.items()]),
+            "",
+        ]
+    )
+    if options.out:
+        options.out.write_text(text, "utf-8")
+    print(text)
+
+
+def shown(seconds: Sequence[float]) -> str:
+    """Return the median, and the range."""
+    low, high = bench.seconds(min(seconds)), bench.seconds(max(seconds))
+    return f"{bench.seconds(statistics.median(seconds))} ({low} to {high})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""`branch`: a new run from the labels of another."""
+
+import contextlib
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from exchanged import make_images, make_loop, make_run
+from omegaconf import OmegaConf
+
+import activeloop.loop
+from activeloop import NONE_OF_THESE, SKIP, ActiveLoop
+from activeloop.app import dispatch
+from activeloop.errors import ConfigError, StoreError
+from activeloop.exchange.branch_command import branch
+from activeloop.exchange.composing import composed, settings_of
+from activeloop.manifest import Manifest
+from activeloop.resuming import resume
+from activeloop.store import Store
+
+FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=1", "stop_set=0", "device=cpu"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of three rounds: 10, 15 and 20 labels."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    sizes = ["data.pool_size=60", "initial.size=10", "query_size=5", "rounds=2"]
+    words = [*FAST, *sizes, "strategy=least_confidence", f"hydra.run.dir={directory}"]
+    assert dispatch(words) == 0
+    return directory
+
+
+@pytest.fixture
+def source(finished, tmp_path, monkeypatch):
+    """A copy of it, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished, "source")
+    return Path("source")
+
+
+def stored(directory):
+    return Store(Path(directory) / "run.db", read_only=True)
+
+
+def unlabelled(directory):
+    """Return a key of the pool that has no answer."""
+    with contextlib.closing(stored(directory)) as store:
+        answers = store.answers()
+        return next(k for k in Manifest.read(store).parts["pool"].keys if k not in answers)
+
+
+def rows(directory, name="queries.csv"):
+    return list(csv.DictReader((Path(directory) / name).open()))
+
+
+def test_a_branch_starts_from_the_labels_after_a_round(source, capsys):
+    branch(["source", "round=1", "strategy=margin", "rounds=1", "hydra.run.dir=new"])
+    assert "branch of source after round 1: 15 labels" in capsys.readouterr().out
+    before = {r["key"]: r["label"] for r in rows("source") if int(r["round"]) <= 1}
+    initial = {r["key"]: r["label"] for r in rows("new") if r["round"] == "0"}
+    assert initial == before
+    assert [r["labels"] for r in rows("new", "curve.csv")] == ["15", "20"]
+    old, new = (
+        OmegaConf.to_container(OmegaConf.load(f"{d}/config.yaml")) for d in ("source", "new")
+    )
+    assert new["strategy"]["_target_"] == "activeloop.strategies.margin"
+    assert {name for name in new if new[name] != old[name]} == {"strategy", "rounds", "initial"}
+    store = stored("new")
+    assert store.meta("branched_from") == {
+        "directory": str(source.absolute()),
+        "round": 1,
+        "event": 15,
+        "labels": 15,
+    }
+    assert store.meta("run")["strategy"] == "margin"
+    given, taken = ({e.key: e for e in stored(d).events()} for d in ("source", "new"))
+    assert all((taken[k].who, taken[k].at) == (given[k].who, given[k].at) for k in before)
+
+
+def test_by_default_all_labels_count_and_the_directory_is_a_fresh_one(source, capsys):
+    new = unlabelled(source)
+    store = Store(source / "run.db")
+    store.add_labels(3, {new: "7"}, "eve")
+    store.close()
+    branch(["source", "rounds=0"])
+    assert "branch of source: 21 labels" in capsys.readouterr().out
+    (made,) = Path("outputs").glob("*/*-digits-least_confidence-seed0")
+    assert [r["label"] for r in rows(made) if r["key"] == new] == ["7"]
+
+
+def test_what_was_skipped_is_not_asked_again(source):
+    keys = [row["key"] for row in rows(source)]
+    store = Store(source / "run.db")
+    store.add_labels(3, {keys[0]: SKIP, keys[1]: NONE_OF_THESE}, "eve")
+    store.close()
+    branch(["source", "rounds=1", "query_size=60", "strategy=random", "hydra.run.dir=new"])
+    asked = [row["key"] for row in rows("new")]
+    assert len(asked) == len(set(asked)) == 60 - 2
+    assert not set(keys[:2]) & set(asked)
+    assert stored("new").answers()[keys[0]] is SKIP
+    assert stored("new").answers()[keys[1]] is NONE_OF_THESE
+    assert [r["labels"] for r in rows("new", "curve.csv")] == ["18", "58"]
+
+
+def test_the_budget_counts_the_labels_it_starts_with(source):
+    with pytest.raises(ConfigError, match=r"budget=20 counts all .* starts with 20"):
+        branch(["source", "rounds=null", "budget=20", "hydra.run.dir=new"])
+    assert not Path("new").exists()
+    branch(["source", "rounds=null", "budget=22", "hydra.run.dir=new"])
+    assert [r["labels"] for r in rows("new", "curve.csv")] == ["20", "22"]
+
+
+def test_classes_that_were_added_are_there(source):
+    new = unlabelled(source)
+    store = Store(source / "run.db")
+    store.set_meta("classes", [*map(str, range(10)), "ten"])
+    store.add_labels(3, {new: "ten"}, "eve")
+    store.close()
+    branch(["source", "rounds=1", "hydra.run.dir=new"])
+    assert [r.classes for r in stored("new").rounds()] == [11, 11]
+    branch(["source", "round=2", "rounds=0", "hydra.run.dir=before"])
+    assert [r.classes for r in stored("before").rounds()] == [10]
+
+
+def test_a_branch_of_a_branch(source):
+    branch(["source", "round=0", "rounds=1", "hydra.run.dir=new"])
+    branch(["new", "rounds=1", "seed=3", "hydra.run.dir=newer"])
+    assert [r["labels"] for r in rows("newer", "curve.csv")] == ["15", "20"]
+    assert OmegaConf.load("newer/config.yaml").seed == 3
+
+
+def test_a_run_that_people_label_is_prepared_and_goes_on_by_label(source, capsys):
+    store = Store(source / "run.db")
+    store.set_meta("run", store.meta("run") | {"labelled_by_people": True})
+    store.close()
+    branch(["source", "round=1", "hydra.run.dir=new"])
+    assert "to go on: python -m activeloop label new" in capsys.readouterr().out
+    store = stored("new")
+    assert store.meta("run")["labelled_by_people"] is True
+    assert (len(store.answers()), store.rounds()) == (15, [])
+    assert Path("new/config.yaml").exists()
+
+
+# -- a branch that is stopped ----------------------------------------------------------------------
+
+
+def curve(directory):
+    untimed = [n for n in rows(directory, "curve.csv")[0] if not n.endswith("seconds")]
+    return [[row[name] for name in untimed] for row in rows(directory, "curve.csv")]
+
+
+@pytest.fixture(scope="module")
+def straight(finished, tmp_path_factory):
+    """A branch that was never stopped."""
+    directory = tmp_path_factory.mktemp("straight") / "run"
+    branch([str(finished), "round=1", "rounds=1", f"hydra.run.dir={directory}"])
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "again"),
+    [
+        (ActiveLoop, "_train", "resume"),
+        (ActiveLoop, "_take_given_labels", "branch"),
+        (activeloop.loop, "write_answers", "resume"),
+        (Store, "add_events", "branch"),
+        (Store, "set_all", "branch"),
+    ],
+)
+def test_a_branch_that_was_stopped_goes_on_to_the_same_end(
+    source, straight, monkeypatch, where, what, again
+):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, what, killed)
+        with pytest.raises(KeyboardInterrupt):
+            branch(["source", "round=1", "rounds=1", "hydra.run.dir=new"])
+    if again == "resume":
+        assert resume(["new"]) == 0
+    else:
+        branch(["source", "round=1", "rounds=1", "hydra.run.dir=new"])
+    assert curve("new") == curve(straight)
+    assert [row["key"] for row in rows("new")] == [row["key"] for row in rows(straight)]
+
+
+def test_a_branch_that_has_not_got_its_labels_is_not_resumed(source, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add_events", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            branch(["source", "round=1", "hydra.run.dir=new"])
+    with pytest.raises(StoreError, match="start the run anew with python -m activeloop branch"):
+        resume(["new"])
+
+
+def test_the_same_command_again_and_another_run(source, capsys):
+    branch(["source", "round=0", "rounds=0", "hydra.run.dir=new"])
+    branch(["source", "round=0", "rounds=0", "hydra.run.dir=new"])
+    assert "finished already" in capsys.readouterr().out
+    before = Path("new/run.db").read_bytes()
+    with pytest.raises(StoreError, match="new holds another run"):
+        branch(["source", "round=1", "rounds=0", "hydra.run.dir=new"])
+    with pytest.raises(StoreError, match="source holds another run"):
+        branch(["source", "round=1", "rounds=0", "hydra.run.dir=source"])
+    assert Path("new/run.db").read_bytes() == before
+
+
+# -- its config ------------------------------------------------------------------------------------
+
+
+def config_of(source, *words, folder=None):
+    config = composed(settings_of(source), words, {}, folder)
+    plain = OmegaConf.to_container(config)
+    plain.pop("hydra")
+    return plain
+
+
+def test_nothing_changes_by_itself(source):
+    assert config_of(source) == settings_of(source)
+
+
+def test_a_group_is_swapped_whole_and_a_setting_alone(source):
+    swapped = config_of(source, "strategy=switch", "strategy.at=50", "learner.lr=0.25")
+    assert swapped["strategy"]["at"] == 50
+    assert "sampling" in settings_of(source)["strategy"]
+    assert "sampling" not in swapped["strategy"]
+    before = settings_of(source)
+    assert swapped["learner"] == before["learner"] | {"lr": 0.25}
+    assert swapped["model"] == before["model"]
+
+
+def test_options_of_ones_own(source, tmp_path):
+    (tmp_path / "my, conf/strategy").mkdir(parents=True)
+    (tmp_path / "my, conf/strategy/mine.yaml").write_text("_target_: my_module.mine\nx: 3\n")
+    found = config_of(source, "strategy=mine", folder=tmp_path / "my, conf")
+    assert found["strategy"] == {"_target_": "my_module.mine", "x": 3}
+    found = config_of(source, "strategy=custom", "strategy._target_=a.b", "+strategy.x=1")
+    assert found["strategy"] == {"_target_": "a.b", "x": 1}
+
+
+def test_relative_paths_lead_where_they_led(tmp_path, monkeypatch, capsys):
+    there, here = tmp_path / "there", tmp_path / "here"
+    names = [f"{each}/{n}.png" for each in ("cat", "dog") for n in range(4)]
+    make_images(there / "photos", names)
+    here.mkdir()
+    monkeypatch.chdir(there)
+    sizes = ["initial.size=3", "rounds=0", "data.size=8", "data=image_folder", "data.root=photos"]
+    assert dispatch([*FAST, *sizes, "hydra.run.dir=source"]) == 0
+    monkeypatch.chdir(here)
+    branch([os.path.relpath(there / "source"), "rounds=0", "hydra.run.dir=new"])
+    assert [r["labels"] for r in rows("new", "curve.csv")] == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["source", "round=3"], "source has no round 3: there is 0 to 2"),
+        (["source", "round=last"], "source has no round last: there is 0 to 2"),
+        (["source", "strategy=margin,entropy"], "strategy=margin,entropy is a sweep"),
+        (["source", "initial=stratified"], "takes no initial=: its initial set is the labels"),
+        (["source", "initial.size=3"], "takes no initial.size=: its initial set is the labels"),
+        (["source", "seeds=3"], "it is one run"),
+        (["source", "+experiment=compare"], "takes no experiment="),
+        (["source", "hydra.sweep.dir=x"], "takes hydra.run.dir= and no hydra.sweep.dir="),
+        (["source", "--multirun"], "unrecognized arguments: --multirun"),
+        (["nowhere"], "nowhere is no directory"),
+        (["."], "holds no run"),
+        ([], "DIR"),
+    ],
+)
+def test_what_makes_no_sense_is_said(source, words, message):
+    with pytest.raises((ConfigError, StoreError), match=message):
+        branch(words)
+    assert not Path("outputs").exists()
+
+
+def test_a_run_without_labels_and_one_made_in_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("empty"), {})
+    with pytest.raises(ConfigError, match="has no labels yet"):
+        branch(["empty"])
+    make_run(Path("made"), {1: 0})
+    with pytest.raises(StoreError, match=r"initial=file initial.path=made/queries.csv"):
+        branch(["made"])
+    with pytest.raises(ConfigError, match="there is none whose query is over"):
+        branch(["made", "round=0"])
+
+
+def test_labels_that_are_not_those_that_were_given_are_not_trained_on(tmp_path):
+    initial = activeloop.loop.Initial(size=3, given=True)
+    loop = make_loop(tmp_path)
+    loop.initial = initial
+    loop.record({1: 0})
+    with pytest.raises(StoreError, match="the initial set is of 3 labels, and there are 1"):
+        loop.ask()

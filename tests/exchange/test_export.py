@@ -1,0 +1,345 @@
+"""`export`: a run's labels for other tools."""
+
+import csv
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from exchanged import folder_config, make_images, make_loop, make_run, with_classes
+from PIL import Image
+
+from activeloop import NONE_OF_THESE, SKIP, initial
+from activeloop.data import arrays, image_folder
+from activeloop.errors import ConfigError, DataError, StoreError
+from activeloop.exchange.export_command import export
+from activeloop.exchange.names import distinct, safe
+from activeloop.store import Store
+from activeloop.types import HiddenLabels
+
+
+def write(*words):
+    export([str(word) for word in words])
+
+
+def rows(path):
+    return list(csv.DictReader(path.open()))
+
+
+def trained(directory):
+    """Leave a run with a network's opinions: round 1 is asked and half answered."""
+    loop = make_loop(directory)
+    query = loop.ask()
+    loop.tell(query, [0, 1, 2, 0], "ann", 2.0)
+    query = loop.ask()
+    loop.record({int(query.indices[0]): 1}, "bob")
+    loop.files.close()
+    return directory, query
+
+
+def test_csv_has_the_present_answers_and_what_the_network_said(tmp_path, capsys):
+    directory, query = trained(tmp_path / "run")
+    write(directory, "--format", "csv")
+    found = rows(directory / "labels.csv")
+    assert [row["label"] for row in found] == ["a", "b", "c", "a", "b"]
+    assert [row["who"] for row in found] == ["ann"] * 4 + ["bob"]
+    first, last = found[0], found[-1]
+    assert (first["seconds"], first["round"], first["predicted"]) == ("2.0", "0", "")
+    assert last["key"] == query.keys[0]
+    assert last["predicted"] == "abc"[query.predicted[0]]
+    assert float(last["confidence"]) == query.confidence[0]
+    assert "5 labels: " in capsys.readouterr().out
+
+
+def test_what_was_skipped_corrected_or_taken_back(tmp_path):
+    loop = make_loop(tmp_path)
+    loop.ask()
+    loop.record({1: 0, 2: 1, 3: SKIP, 4: NONE_OF_THESE}, "ann")
+    loop.record({1: 2, 2: None}, "bob")
+    loop.files.close()
+    write(tmp_path, "--format", "jsonl")
+    present = [json.loads(line) for line in (tmp_path / "labels.jsonl").open()]
+    assert [(row["kind"], row["label"], row["who"]) for row in present] == [
+        ("skip", None, "ann"),
+        ("none", None, "ann"),
+        ("label", "c", "bob"),
+    ]
+    write(tmp_path, "--format", "csv", "--all-events")
+    history = rows(tmp_path / "labels.csv")
+    assert [row["kind"] for row in history] == ["label"] * 2 + ["skip", "none", "label", "undo"]
+    assert [int(row["event"]) for row in history] == [1, 2, 3, 4, 5, 6]
+
+
+def test_csv_starts_another_run(tmp_path):
+    data = with_classes("a", 'b,"x"\n', "ü <script>")
+    make_run(tmp_path, {5: 0, 7: 1, 9: 2, 11: SKIP}, data)
+    write(tmp_path, "--format", "csv")
+    found = initial.file(data, HiddenLabels(), path=str(tmp_path / "labels.csv"))
+    assert found.labels == {5: 0, 7: 1, 9: 2}
+
+
+def test_a_run_under_way_is_exported_and_not_held_up(tmp_path, monkeypatch):
+    loop = make_loop(tmp_path)
+    loop.ask()
+    loop.record({1: 0})
+    read = Store.events
+
+    def answered_meanwhile(self, *words):
+        loop.record({2: 0})
+        return read(self, *words)
+
+    monkeypatch.setattr(Store, "events", answered_meanwhile)
+    write(tmp_path, "--format", "csv")
+    assert [row["key"] for row in rows(tmp_path / "labels.csv")] == ["pool/1"]
+
+
+def test_tasks_of_label_studio(tmp_path):
+    directory, query = trained(tmp_path / "run")
+    loop = make_loop(directory)
+    loop.record({int(query.indices[1]): SKIP, int(query.indices[2]): NONE_OF_THESE}, "c@d.org")
+    loop.files.close()
+    write(directory, "--format", "label-studio", "--out", tmp_path / "tasks.json")
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert len(tasks) == 7
+    labelled, skipped, fits_none = tasks[4:]
+    assert labelled["data"]["image"] == f"/data/local-files/?d={query.keys[0]}"
+    (annotation,) = labelled["annotations"]
+    assert annotation["result"] == [
+        {
+            "from_name": "choice",
+            "to_name": "image",
+            "type": "choices",
+            "value": {"choices": ["b"]},
+        }
+    ]
+    assert "completed_by" not in annotation  # bob is no address
+    (prediction,) = labelled["predictions"]
+    assert prediction["result"][0]["value"]["choices"] == ["abc"[query.predicted[0]]]
+    assert prediction["score"] == query.confidence[0]
+    assert skipped["annotations"][0]["was_cancelled"]
+    assert skipped["annotations"][0]["completed_by"] == {"email": "c@d.org"}
+    assert not fits_none["annotations"][0]["was_cancelled"]
+    assert fits_none["annotations"][0]["result"] == []
+    assert tasks[0]["annotations"][0]["lead_time"] == 2.0
+    assert "predictions" not in tasks[0]
+    config = (tmp_path / "tasks-config.xml").read_text()
+    assert '<Image name="image" value="$image"/>' in config
+    assert '<Choice value="b"/>' in config
+
+
+@pytest.mark.parametrize(
+    ("prefix", "address"),
+    [
+        ("/data/local-files/?d=", "/data/local-files/?d=a%20b/%23%26%25.png"),
+        ("s3://bucket/", "s3://bucket/a b/#&%.png"),
+    ],
+)
+def test_keys_in_addresses_are_quoted_where_addresses_are(tmp_path, prefix, address):
+    data = make_images(tmp_path / "photos", ["a b/#&%.png", "c/2.png"])
+    sizes = {"initial": 1, "query_size": 1, "rounds": 1}
+    make_run(tmp_path / "run", {0: 0}, data, identity=folder_config(tmp_path / "photos"), **sizes)
+    words = ["--format", "label-studio", "--image-prefix", prefix, "--out", tmp_path / "t.json"]
+    write(tmp_path / "run", *words)
+    (task,) = json.loads((tmp_path / "t.json").read_text())
+    assert task["data"]["image"] == address
+
+
+# -- images ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path):
+    names = ["1.png", "2.png", "3.png", "4.png", "5.png"]
+    root = tmp_path / "photos"
+    data = make_images(root, names)
+    answers = {0: 0, 1: 1, 2: 1, 3: SKIP}
+    make_run(tmp_path / "run", answers, data, identity=folder_config(root))
+    return tmp_path
+
+
+def test_a_folder_a_class(photos, capsys):
+    write(photos / "run", "--format", "image-folder", "--out", photos / "out")
+    found = {str(p.relative_to(photos / "out")) for p in (photos / "out").glob("*/*")}
+    assert found == {"cat/1.png", "dog/2.png", "dog/3.png"}
+    assert (photos / "out/dog/3.png").read_bytes() == (photos / "photos/3.png").read_bytes()
+    assert "1 without a class were left out" in capsys.readouterr().out
+    data, _ = image_folder(photos / "out", size=8, test_fraction=0)
+    assert data.classes == ("cat", "dog")
+
+
+def test_links_or_copies_where_there_are_none(photos, monkeypatch):
+    write(photos / "run", "--format", "image-folder", "--out", photos / "out", "--link")
+    assert (photos / "out/cat/1.png").samefile(photos / "photos/1.png")
+
+    def refused(self, target):
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    write(photos / "run", "--format", "image-folder", "--out", photos / "copies", "--link")
+    assert (photos / "copies/cat/1.png").read_bytes() == (photos / "photos/1.png").read_bytes()
+
+
+def test_arrays_become_png(tmp_path):
+    x = np.arange(6 * 4 * 4, dtype=np.uint8).reshape(6, 4, 4)
+    np.save(tmp_path / "x.npy", x)
+    settings = {"x": str(tmp_path / "x.npy"), "classes": ["cat", "dog"]}
+    data, _ = arrays(**settings)
+    config = {"data": {"_target_": "activeloop.data.arrays", **settings}}
+    make_run(tmp_path / "run", {2: 1}, data, identity=config)
+    write(tmp_path / "run", "--format", "image-folder", "--out", tmp_path / "out")
+    (path,) = (tmp_path / "out").glob("dog/*.png")
+    assert np.array_equal(np.asarray(Image.open(path)), x[2])
+
+
+def test_vectors_are_no_images(tmp_path):
+    np.save(tmp_path / "x.npy", torch.randn(6, 3).numpy())
+    settings = {"x": str(tmp_path / "x.npy"), "classes": ["cat", "dog"]}
+    config = {"data": {"_target_": "activeloop.data.arrays", **settings}}
+    make_run(tmp_path / "run", {2: 1}, arrays(**settings)[0], identity=config)
+    with pytest.raises(DataError, match="no images"):
+        write(tmp_path / "run", "--format", "image-folder")
+
+
+def test_names_of_classes_that_are_no_folders(tmp_path, capsys):
+    names = ["a/b", "a_b", "..", "<script>", "A_B"]
+    x = np.zeros((10, 4, 4), np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    settings = {"x": str(tmp_path / "x.npy"), "classes": names}
+    config = {"data": {"_target_": "activeloop.data.arrays", **settings}}
+    answers = {n: n for n in range(5)}
+    make_run(tmp_path / "run", answers, arrays(**settings)[0], identity=config)
+    write(tmp_path / "run", "--format", "image-folder", "--out", tmp_path / "out")
+    made = {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()}
+    assert len({name.casefold() for name in made}) == 5
+    told = json.loads((tmp_path / "out/.activeloop.json").read_text())["classes"]
+    assert set(told) == made
+    assert set(told.values()) == set(names)
+    assert "'..' is" in capsys.readouterr().out
+
+
+def test_images_of_one_name_in_one_class(tmp_path, capsys):
+    names = ["x/1.png", "y/1.png", "y/1-2.png"]
+    root = tmp_path / "photos"
+    config, data = folder_config(root), make_images(root, names)
+    answers = dict.fromkeys(range(3), 0)
+    make_run(tmp_path / "run", answers, data, identity=config, initial=1, query_size=1, rounds=1)
+    write(tmp_path / "run", "--format", "image-folder", "--out", tmp_path / "out")
+    content = {p.read_bytes() for p in (tmp_path / "out/x").iterdir()}
+    assert content == {(root / name).read_bytes() for name in names}
+    assert "1 images, whose names were taken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("cat", "cat"),
+        ("a/b", "a_b"),
+        ("..", "__"),
+        (".hidden", "_hidden"),
+        ("", "_"),
+        ("dog. ", "dog_"),
+        ("con", "_con"),
+        ("Nul.txt", "_Nul.txt"),
+        ("a\\b:c\n", "a_b_c_"),
+        ("é" * 300, "é" * 100),
+    ],
+)
+def test_safe_names(name, made):
+    assert safe(name) == made
+
+
+def test_distinct_names():
+    assert distinct(["a", "A", "a-2", "b.png", "B.png"]) == ["a", "A-3", "a-2", "b.png", "B-2.png"]
+
+
+def test_nothing_half_made_is_left(photos, monkeypatch):
+    copied = []
+
+    def full(source, target):
+        copied.append(target)
+        if len(copied) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        Path(target).write_bytes(b"")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    before = sorted(photos.iterdir())
+    with pytest.raises(StoreError, match=r"cannot write .*out: No space left"):
+        write(photos / "run", "--format", "image-folder", "--out", photos / "out")
+    assert sorted(photos.iterdir()) == before
+
+
+def test_a_missing_image_is_named_before_anything_is_written(photos):
+    (photos / "photos/2.png").unlink()
+    with pytest.raises(DataError, match=r"1 of the labelled images .*: 2\.png"):
+        write(photos / "run", "--format", "image-folder", "--out", photos / "out")
+    assert not (photos / "out").exists()
+
+
+# -- what is there already ---------------------------------------------------------------------
+
+
+def test_nothing_is_overwritten_without_a_word(photos):
+    for each, name in {"csv": "labels.csv", "label-studio": "label-studio.json"}.items():
+        write(photos / "run", "--format", each)
+        before = (photos / "run" / name).read_bytes()
+        with pytest.raises(ConfigError, match=f"{name} is there already"):
+            write(photos / "run", "--format", each)
+        (photos / "run" / name).write_text("mine")
+        write(photos / "run", "--format", each, "--force")
+        assert (photos / "run" / name).read_bytes() == before
+
+
+def test_a_folder_is_replaced_by_force_if_it_was_exported(photos):
+    words = [photos / "run", "--format", "image-folder", "--out", photos / "out"]
+    write(*words)
+    (photos / "out/old").mkdir()
+    with pytest.raises(ConfigError, match="replace it with --force"):
+        write(*words)
+    write(*words, "--force")
+    assert {p.name for p in (photos / "out").iterdir()} == {"cat", "dog", ".activeloop.json"}
+    assert [p.name for p in photos.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("place", ["photos", "photos/out", "mine"])
+def test_nothing_else_is_ever_replaced_by_a_folder(photos, place):
+    (photos / "mine").mkdir()
+    (photos / "mine/thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match=r"not made by export|in the folder of the run's images"):
+        write(photos / "run", "--format", "image-folder", "--out", photos / place, "--force")
+    assert len(list((photos / "photos").iterdir())) == 5
+    assert (photos / "mine/thesis.txt").exists()
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    directory, _ = trained(tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="choose another place with --out"):
+        write(directory, "--format", "csv", "--out", tmp_path / "file/labels.csv")
+
+
+def test_without_labels_nothing_is_written(tmp_path, capsys):
+    make_run(tmp_path, {})
+    for each in ("csv", "jsonl", "label-studio", "image-folder"):
+        write(tmp_path, "--format", each)
+        assert "has no labels yet: nothing was exported" in capsys.readouterr().out
+    assert not list(tmp_path.glob("label*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "--format", "csv"], "nowhere is no directory"),
+        (["run", "--format", "coco"], "invalid choice: 'coco'"),
+        (["run", "--format", "image-folder", "--all-events"], "choose --format csv or jsonl"),
+        (["run", "--format", "csv", "--link"], "--link is for"),
+        (["run"], "--format"),
+    ],
+)
+def test_what_makes_no_sense_is_said(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("run"), {1: 0})
+    with pytest.raises((ConfigError, StoreError), match=message):
+        write(*words)

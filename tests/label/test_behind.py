@@ -1,0 +1,463 @@
+"""What goes on behind the page: when rounds begin, what goes wrong, what the network thinks."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from desks import Desks, say
+from fakes import CentroidLearner
+
+from activeloop.errors import ConfigError, LearnerError, OrderError, StrategyError
+from activeloop.label.cards import Conflict, Said
+from activeloop.stopping import load_rule
+
+
+@pytest.fixture
+def desks(tmp_path):
+    made = Desks(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_round_begins_when_half_of_its_query_is_answered_and_replaces_the_rest(desks):
+    desk = desks.open()
+    desks.work()
+    held = desk.next("bob", 2)
+    desks.label("ann", 2)
+    assert desks.work() == 0
+    assert desk.status().training.until_next == 1
+    desks.label("ann", 1)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [3]
+    status = desk.status()
+    assert (status.round, status.training.state) == (1, "idle")
+    queue = desks.loop.query.indices.tolist()
+    assert desk.next("ann", 3)[0].id in queue
+    again = desk.next("bob", 2, keep=[held[0].id])
+    assert again[0].id == held[0].id
+    assert again[0].why.origin == "initial"
+    assert again[1].why.round == 1
+
+
+def test_nothing_is_trained_before_two_classes_have_labels(desks):
+    desk = desks.open()
+    desks.work()
+    for _ in range(9):  # the query of 6, and what comes when it is answered
+        desks.work()
+        (card,) = desk.next("ann", 1)
+        desk.answer("ann", [say(card, "b")])
+    desks.work()
+    assert desks.loop.rounds == []
+    training = desk.status().training
+    assert (training.until_next, training.state) == (None, "idle")
+    assert "two classes" in training.detail
+    with pytest.raises(OrderError, match="two classes"):
+        desk.train()
+    with pytest.raises(OrderError, match="two classes"):
+        desk.finish("ann")
+    (card,) = desk.next("ann", 1)
+    desk.answer("ann", [say(card, "a")])
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [10]
+
+
+def test_training_may_be_asked_for(desks):
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    with pytest.raises(OrderError, match="nothing was answered"):
+        desk.train()
+    desks.label("ann", 1)
+    assert desks.work() == 0
+    desk.train()
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [3, 4]
+
+
+class Failing(CentroidLearner):
+    """Cannot fit so many labels and no more."""
+
+    def fit(self, data, indices, labels, rng):
+        if len(indices) == 3:
+            raise LearnerError("training diverged: lower learner.lr")
+        return super().fit(data, indices, labels, rng)
+
+
+def test_what_failed_is_said_and_tried_again_with_the_next_answers(tmp_path):
+    desks = Desks(tmp_path, learner=Failing)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    training = desk.status().training
+    assert (training.state, training.detail) == ("failed", "training diverged: lower learner.lr")
+    assert desks.work() == 0  # not again and again
+    desk = desks.open()
+    desks.work()
+    assert desk.status().training.state == "failed"
+    assert desk.next("ann", 1)
+    desks.label("ann", 1)
+    desks.work()
+    assert desk.status().training.state == "idle"
+    assert [round.labels for round in desks.loop.rounds] == [4]
+    desks.close()
+
+
+def test_a_strategy_that_fails_leaves_random_samples_to_label(desks):
+    desk = desks.open()
+    desks.work()
+    picking, desks.loop.strategy = desks.loop.strategy, broken
+    desks.label("ann", 6)
+    desks.work()
+    assert desk.status().training.state == "failed"
+    assert "no more" in desk.status().training.detail
+    assert desk.next("ann", 1)[0].why.origin == "waiting"
+    desks.loop.strategy = picking
+    desk.train()
+    desks.work()
+    assert desk.status().round == 1
+    assert len(desks.loop.rounds) == 1
+
+
+def broken(context):
+    raise StrategyError("no more")
+
+
+def test_a_failed_end_is_no_end(tmp_path):
+    desks = Desks(tmp_path, learner=Failing)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 2)
+    desks.label("ann", 1)
+    desk.finish("ann")
+    desks.work()
+    assert desk.status().training.state == "failed"
+    assert desk.status().finished is None
+    assert desk.next("ann", 1)
+    desks.close()
+
+
+def test_all_samples_answered_ends_the_run(tmp_path):
+    desks = Desks(tmp_path, n=12)
+    desk = desks.open()
+    desks.work()
+    for _ in range(12):
+        desks.label("ann", 1)
+        desks.work()
+    assert desk.status().finished == "no unlabelled sample left"
+    assert desk.next("ann", 5) == []
+    assert (tmp_path / "model.safetensors").exists()
+    card = desk.undo("ann")  # labels may be corrected still
+    assert desk.status().unlabelled == 1
+    desk.reopen("ann")
+    desks.work()
+    assert [each.id for each in desk.next("ann", 5)] == [card.id]
+    desks.close()
+
+
+def test_skipped_samples_are_not_asked_for_again_and_may_be_labelled_later(tmp_path):
+    desks = Desks(tmp_path, n=12)
+    desk = desks.open()
+    desks.work()
+    skipped, misfit = desk.next("ann", 2)
+    desk.answer("ann", [say(skipped, kind="skip"), say(misfit, kind="none")])
+    for _ in range(9):
+        desks.label("ann", 1)
+        desks.work()
+        assert not {skipped.id, misfit.id} & {card.id for card in desk.next("ann", 12)}
+    status = desk.status()
+    assert (status.skipped, status.none, status.unlabelled) == (1, 1, 1)
+    (card,) = [c for c in desk.history() if c.id == skipped.id]
+    desk.answer("ann", [say(card, "a")])
+    assert desk.status().skipped == 0
+    desks.close()
+
+
+def test_an_added_class_is_known_to_the_network_of_the_next_round(desks):
+    desk = desks.open()
+    desks.work()
+    assert desk.add_class("ann", " d ") == ["a", "b", "c", "d"]
+    with pytest.raises(OrderError, match="there is a class 'd' already"):
+        desk.add_class("bob", "d")
+    with pytest.raises(OrderError, match="needs a name"):
+        desk.add_class("bob", "\n")
+    cards = desk.next("ann", 3)
+    desk.answer("ann", [say(card, "abd"[n]) for n, card in enumerate(cards)])
+    desks.work()
+    assert desks.loop.rounds[0].classes == 4
+    assert len(desk.next("ann", 1)[0].opinion.probs) == 4
+    assert desks.open().status().counts == {"a": 1, "b": 1, "c": 0, "d": 1}
+
+
+def test_the_opinion_shown_is_of_a_network_that_was_not_trained_on_the_sample(desks):
+    desk = desks.open()
+    desks.work()
+    first = desks.label("ann", 3)
+    desks.work()
+    assert all(desk.card(index).opinion is None for index in first)
+    others = [i for i in range(90) if i not in first]
+    probs = desks.loop.learner.predict(desks.data.pool, np.array(others), frozenset()).probs
+    said = [desk.card(index).opinion for index in others]
+    assert [o.predicted for o in said] == ["abc"[c] for c in probs.argmax(dim=1).tolist()]
+    assert [o.confidence for o in said] == pytest.approx(probs.max(dim=1).values.tolist())
+    second = desks.label("ann", 3)
+    kept = {index: desk.card(index).opinion.predicted for index in second}
+    desks.work()
+    assert {index: desk.card(index).opinion.predicted for index in second} == kept
+    desk = desks.open()
+    assert {index: desk.card(index).opinion.predicted for index in second} == kept
+    assert desk.card(others[-1]).opinion is None
+    desks.work()
+    assert desk.card(others[-1]).opinion is not None
+    assert all(desk.card(index).opinion is None for index in first)
+
+
+def test_a_grid_has_one_predicted_class_those_of_the_query_first(desks):
+    desk = desks.open()
+    assert desk.grid("ann", "a", 5) == []
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    queue = desks.loop.query.indices.tolist()
+    cards = desk.grid("ann", "b", 50)
+    assert {card.opinion.predicted for card in cards} == {"b"}
+    assert {card.why.origin for card in cards} == {"grid"}
+    queued = [card.id in queue for card in cards]
+    assert queued == sorted(queued, reverse=True)
+    sure = [card.opinion.confidence for card in cards if card.id not in queue]
+    assert sure == sorted(sure, reverse=True)
+    assert not {c.id for c in cards} & {c.id for c in desk.next("bob", 90)}
+    with pytest.raises(OrderError, match="no class 'z'"):
+        desk.grid("ann", "z", 5)
+    given = desk.answer("ann", [say(card, "b", seconds=float(n)) for n, card in enumerate(cards)])
+    assert len(given) == len(cards)
+    assert desks.events()[-1].seconds == pytest.approx((len(cards) - 1) / 2)
+
+
+def test_the_nearest_labelled_are_those_that_look_alike(desks):
+    desk = desks.open()
+    desks.work()
+    first = desks.label("ann", 6)
+    desks.work()
+    card = desk.next("bob", 1)[0]
+    unit = torch.nn.functional.normalize(desks.data.pool.values, dim=1)
+    likeness = unit[first] @ unit[card.id]
+    nearest = [first[i] for i in likeness.argsort(descending=True).tolist()]
+    assert [near.id for near in card.nearest] == nearest[:3]
+    assert [near.label for near in card.nearest] == [desks.name(i) for i in nearest[:3]]
+    desk.answer(
+        "bob", [Said(id=nearest[0], kind="skip", replaces=desk.card(nearest[0]).given.event)]
+    )
+    assert [near.id for near in desk.card(card.id).nearest] == nearest[1:4]
+
+
+def test_audits_come_first_and_give_the_estimate_without_a_test_set(tmp_path):
+    desks = Desks(tmp_path, audit=0.5, query_size=8)
+    desk = desks.open(tested=False)
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    origins = [card.why.origin for card in desk.next("ann", 8)]
+    assert origins == ["audit"] * 4 + ["strategy"] * 4
+    assert desk.status().estimate is None
+    desks.label("ann", 4)
+    desks.work()
+    found = desk.status().estimate
+    assert (found.samples, found.source, found.rounds) == (4, "audit", (0, 0))
+    desks.close()
+
+
+def test_a_rule_gives_advice_and_ends_nothing(desks):
+    desk = desks.open(rule=load_rule("budget", labels=3))
+    desks.work()
+    assert desk.status().advice is None
+    desks.label("ann", 3)
+    desks.work()
+    assert "3" in desk.status().advice
+    assert (desk.status().rule, desk.status().finished) == ("budget", None)
+    desks.options["stop_set"] = 0
+    desks.directory = None
+    with pytest.raises(ConfigError, match="stop_set"):
+        desks.open(rule=load_rule("kappa"))
+
+
+def test_what_somebody_has_who_went_away_goes_to_others(tmp_path):
+    desks = Desks(tmp_path, n=8)
+    desk = desks.open(patience=300.0)
+    held = {card.id for card in desk.next("ann", 6)}
+    assert len(desk.next("bob", 8)) == 2
+    desks.clock.now = 200.0
+    desk.heard("ann")  # her page is open
+    assert [p.here for p in desk.status().people] == [True, False]
+    assert len(desk.next("bob", 8)) == 2
+    desks.clock.now = 301.0
+    assert held < {card.id for card in desk.next("bob", 8)}
+    desk.next("bob", 0)
+    (card,) = desk.next("ann", 1)
+    assert card.given is None
+    desks.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (Said(id=90, kind="skip"), "no sample 90"),
+        (Said(id=-1, kind="skip"), "no sample -1"),
+        (Said(id=1, kind="label"), "no class None"),
+        (Said(id=1, kind="skip", label="a"), "an answer is"),
+        (Said(id=1, kind="undo"), "an answer is"),
+        (Said(id=0, kind="none"), "two answers"),
+        (Said(id=1, kind="label", label="a", replaces=7), "taken back meanwhile"),
+    ],
+)
+def test_answers_are_taken_all_or_none(desks, said, message):
+    desk = desks.open()
+    with pytest.raises(OrderError, match=message):
+        desk.answer("ann", [Said(id=0, kind="skip"), said])
+    assert desks.events() == []
+
+
+def test_an_answer_to_what_somebody_else_has_answered_is_refused(desks):
+    desk = desks.open()
+    (card,) = desk.next("ann", 1)
+    desk.answer("bob", [say(card, kind="skip")])
+    with pytest.raises(Conflict, match="bob has answered meanwhile: skip") as refused:
+        desk.answer("ann", [say(card, "a")])
+    assert refused.value.given.who == "bob"
+    assert len(desks.events()) == 1
+
+
+def test_undo_goes_back_to_the_beginning_after_a_restart_too(desks):
+    desk = desks.open()
+    desks.work()
+    done = desks.label("ann", 4)
+    desks.label("bob", 1)
+    desk.answer("ann", [say(desk.card(done[0]), "c" if desks.name(done[0]) != "c" else "a")])
+    desks.work()
+    desk = desks.open()
+    back = desk.undo("ann")
+    assert (back.id, back.given.label) == (done[0], desks.name(done[0]))
+    assert [desk.undo("ann").id for _ in range(2)] == [done[3], done[2]]
+    desk = desks.open()
+    assert [desk.undo("ann").id for _ in range(2)] == [done[1], done[0]]
+    assert desk.undo("ann") is None
+    assert desk.status().labels == 1
+    assert {card.id for card in desk.next("ann", 90)} >= set(done)
+
+
+def test_eight_threads_answer_while_rounds_are_trained(tmp_path):
+    desks = Desks(tmp_path, n=300)
+    desk = desks.open(make_learner=CentroidLearner)
+    desk.start()
+    told, errors = {}, []
+
+    def label(who):
+        try:
+            for _ in range(5):
+                for card in desk.next(who, 2):
+                    (given,) = desk.answer(who, [say(card, desks.name(card.id))])
+                    told[given.event] = (card.key, given.label, who)
+                desk.status(who)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=label, args=(f"p{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert desk.stop(60)
+    assert errors == []
+    assert len(told) == 8 * 10
+    assert {e.id: (e.key, e.label, e.who) for e in desks.events()} == told
+    assert len({key for key, _, _ in told.values()}) == len(told)
+    assert desks.loop.rounds
+    desks.close()
+
+
+class Slow(CentroidLearner):
+    """Trains until it is told to end."""
+
+    began, endless = threading.Event(), True
+
+    def fit(self, data, indices, labels, rng):
+        self.began.set()
+        while type(self).endless:
+            super().fit(data, indices, labels, rng)
+        return super().fit(data, indices, labels, rng)
+
+
+def test_stopping_ends_training_and_the_round_is_done_again(tmp_path):
+    desks = Desks(tmp_path, learner=Slow)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    desk.start()
+    assert Slow.began.wait(60)
+    assert desk.status().training.state == "training"
+    assert desk.next("bob", 1)  # nobody waits
+    desks.label("bob", 2)
+    assert desk.stop(60)
+    Slow.endless = False
+    desks.open()
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [3]
+    desks.close()
+
+
+def test_what_somebody_has_is_not_given_away_for_being_kept_or_taken_back(desks):
+    desk = desks.open()
+    desks.work()
+    first, second = desk.next("ann", 2)
+    assert first.id not in {card.id for card in desk.next("bob", 2, keep=[first.id, 90, -1])}
+    assert desk.next("ann", 2, keep=[second.id])[0].id == second.id
+    desk.answer("ann", [say(first, "a")])
+    desk.next("ann", 0)
+    assert desk.undo("ann").id == first.id
+    assert first.id not in {card.id for card in desk.next("bob", 90)}
+    assert [card.id for card in desk.next("ann", 1, keep=[first.id])] == [first.id]
+
+
+class Interrupted(CentroidLearner):
+    """Something happens while it is trained."""
+
+    happens = staticmethod(lambda: None)
+
+    def fit(self, data, indices, labels, rng):
+        type(self).happens()
+        return super().fit(data, indices, labels, rng)
+
+
+def test_finishing_may_be_asked_for_while_a_round_is_trained(tmp_path):
+    desks = Desks(tmp_path, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    Interrupted.happens = lambda: desk.finish("bob")
+    desks.work()
+    assert desk.status().finished == "finished by bob"
+    assert [round.labels for round in desks.loop.rounds] == [3]
+    desk.reopen("bob")
+    Interrupted.happens = staticmethod(lambda: None)
+    desks.work()
+    assert desk.status().finished is None
+    assert desk.next("ann", 1)
+    desks.close()
+
+
+def test_a_run_that_ended_when_finishing_was_asked_for_may_be_reopened(tmp_path):
+    desks = Desks(tmp_path, n=6, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    Interrupted.happens = lambda: desk.finish("bob")
+    desks.label("ann", 6)
+    desks.work()
+    assert desk.status().finished == "no unlabelled sample left"
+    desk.undo("ann")
+    desk.reopen("ann")
+    Interrupted.happens = staticmethod(lambda: None)
+    desks.work()
+    assert desk.status().finished is None
+    desks.close()

@@ -1,0 +1,342 @@
+"""`python -m activeloop label`, from the words typed to a model, stopped and started again."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from activeloop.app import main
+from activeloop.label import command, session
+from activeloop.label.serving import TOKEN_FILE
+from activeloop.store import Store
+
+FAST = ["model=linear", "learner.epochs=2", "learner.min_steps=1", "data.size=8", "stop_set=10"]
+FAST += ["initial.size=6", "query_size=6", "embed.dimensions=4"]
+PHOTOS = ["data=image_folder", "data.root=photos", "data.classes=[dark,light]"]
+RUN = Path("outputs", "label", "photos")
+LINK = re.compile(r"http://127\.0\.0\.1:([0-9]+)/\?token=(\S+)")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """Work in an empty directory; errors are told in one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a folder of images whose names tell their classes, below the working directory."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        level = 60 if number % 2 else 160
+        pixels = rng.integers(level, level + 60, (12, 12, 3), np.uint8)
+        name = f"{'dark' if number % 2 else 'light'}-{number}.png"
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+class Person:
+    """Somebody who labels through the page's calls."""
+
+    def __init__(self, port, token, who="ann"):
+        self._connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self.who = who
+
+    def ask(self, path, **body):
+        text = json.dumps({"who": self.who} | body)
+        self._connection.request("POST", f"/api/{path}", text, self._headers)
+        return self._reply()
+
+    def status(self):
+        self._connection.request("GET", "/api/status", headers=self._headers)
+        return self._reply()
+
+    def _reply(self):
+        reply = self._connection.getresponse()
+        said = json.loads(reply.read())
+        assert reply.status == 200, said
+        return said
+
+    def label(self, count):
+        """Answer so many samples, and return what the server says was kept."""
+        kept = []
+        while len(kept) < count:
+            for card in self.ask("next", count=min(3, count - len(kept)))["cards"]:
+                said = {"id": card["id"], "kind": "label", "label": card["key"].split("-")[0]}
+                kept += self.ask("answer", answers=[said])["given"]
+        return kept
+
+    def wait_for(self, state):
+        for _ in range(600):
+            status = self.status()
+            if status["training"]["state"] == state:
+                return status
+            time.sleep(0.05)
+        raise AssertionError(status)
+
+
+@pytest.fixture
+def sit(monkeypatch, capfd):
+    """Return a function that runs the command, has `work` done, and stops it by a signal."""
+
+    def run(words, work=lambda person: None):
+        links, failures = [], []
+
+        def person():
+            try:
+                for _ in range(600):
+                    if links:
+                        break
+                    time.sleep(0.05)
+                work(Person(*LINK.fullmatch(links[0]).groups()))
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        linked = session.link_of
+        monkeypatch.setattr(
+            session, "link_of", lambda *given: links.append(linked(*given)) or links[0]
+        )
+        thread = threading.Thread(target=person)
+        before = signal.signal(signal.SIGTERM, lambda *caught: pytest.fail("stopped too late"))
+        monkeypatch.setattr(
+            sys, "argv", ["activeloop", "label", "--no-browser", "--port", "0", *words]
+        )
+        capfd.readouterr()
+        try:
+            thread.start()
+            with pytest.raises(SystemExit) as ended:
+                main()
+            thread.join(60)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            monkeypatch.setattr(session, "link_of", linked)
+        if failures:
+            raise failures[0]
+        return ended.value.code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def fails(monkeypatch, capfd):
+    """Return a function that runs a command which must fail, and returns its line of error."""
+
+    def run(*words):
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(sys, "argv", ["activeloop", "label", "--no-browser", *words])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        err = capfd.readouterr()[1]
+        assert ended.value.code == 1
+        assert len(err.splitlines()) == 1, err
+        assert err.startswith("error: ")
+        return err
+
+    return run
+
+
+def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
+    code, out, err = sit([*PHOTOS, *FAST], lambda person: person.label(10))
+    assert (code, err) == (0, "")
+    assert "photos: 40 images, classes dark, light" in out
+    assert "stopped: 10 labels are safe in outputs/label/photos" in out
+    assert "python -m activeloop label outputs/label/photos goes on" in out
+    token = (RUN / TOKEN_FILE).read_text()
+
+    def finish(person):
+        assert person.status()["labels"] == 10
+        assert person.status()["people"][0]["name"] == "ann"
+        person.label(4)
+        person.wait_for("idle")
+        person.ask("finish")
+        assert person.wait_for("finished")["curve"][-1]["labels"] == 14
+        time.sleep(3 * session._TICK)
+
+    code, out, err = sit([str(RUN)], finish)
+    assert (code, err) == (0, "")
+    assert "(10 are there)" in out
+    assert re.search(r"round [0-9]+: 14 labels, .*[0-9.]+ s", out)
+    assert "finished by ann: 14 labels, files in outputs/label/photos" in out
+    assert "python -m activeloop predict outputs/label/photos FOLDER" in out
+    assert (RUN / "model.safetensors").exists()
+    assert (RUN / TOKEN_FILE).read_text() == token
+
+    def reopen(person):
+        assert person.status()["finished"] == "finished by ann"
+        person.ask("reopen")
+        person.label(1)
+
+    code, out, _ = sit([*PHOTOS, *FAST, "--new-token"], reopen)
+    assert code == 0
+    assert "stopped: 15 labels are safe" in out
+    assert (RUN / TOKEN_FILE).read_text() != token
+
+
+def test_the_same_folder_by_another_path_is_the_same_run(photos, sit, monkeypatch, tmp_path):
+    sit([*PHOTOS, *FAST], lambda person: person.label(3))
+    absolute = ["data=image_folder", f"data.root={photos}", PHOTOS[2], *FAST]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    there = [*absolute, f"hydra.run.dir={tmp_path / RUN}", "device=cpu"]
+    code, out, _ = sit(there, lambda person: person.label(1))
+    assert code == 0
+    assert "stopped: 4 labels are safe" in out
+
+
+def test_other_settings_and_a_second_server_are_refused(photos, sit, fails):
+    sit([*PHOTOS, *FAST], lambda person: person.label(1))
+    error = fails(*PHOTOS, *FAST, "seed=3")
+    assert "seed was 0, is 3" in error
+    assert "python -m activeloop label outputs/label/photos goes on" in error
+    assert "branch" in error
+    assert "leave out seed=3" in fails(str(RUN), "seed=3")
+    fcntl = pytest.importorskip("fcntl")
+    with (RUN / "run.lock").open("w") as lock:  # as a second server meets it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "is in use: another process runs it" in fails(*PHOTOS, *FAST)
+        assert "is in use: another process runs it" in fails(str(RUN))
+
+
+def test_images_that_came_since_may_join(photos, sit, fails):
+    sit([*PHOTOS, *FAST], lambda person: person.label(3))
+    Image.new("RGB", (12, 12)).save(photos / "dark-new.png")
+    assert "1 sample is new (dark-new.png)" in fails(str(RUN))
+
+    def look(person):
+        assert person.status()["unlabelled"] == 38
+
+    code, out, _ = sit([str(RUN), "--new-samples", "join"], look)
+    assert code == 0
+    assert "41 images" in out
+
+
+def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_path):
+    assert "what is to be labelled? python -m activeloop label data=image_folder" in fails()
+    assert "there is no directory nowhere" in fails("nowhere")
+    assert "holds no run" in fails("photos")
+    assert "data.root has no value" in fails("data=image_folder")
+    assert "leave out seeds" in fails(*PHOTOS, "seeds=3")
+    assert "--port must be a whole number" in fails(*PHOTOS, "--port", "-1")
+    assert "unrecognized arguments: --prot" in fails(*PHOTOS, "--prot")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert f"port {port} of 127.0.0.1 is in use" in fails(*PHOTOS, "--port", port)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_samples_that_are_no_images_are_refused(tmp_path, fails, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("vectors.npz", x=np.random.default_rng(0).random((30, 4)), y=np.arange(30) % 2)
+    words = ["data=arrays", "data.path=vectors.npz", "learner.epochs=1", "initial.size=4"]
+    error = fails(*words, "embed=none", "initial=random", "model=linear")
+    assert "no images" in error
+
+
+def test_a_run_that_nobody_labelled_is_refused(tmp_path, monkeypatch, fails):
+    monkeypatch.chdir(tmp_path)
+    words = ["hydra.run.dir=run", "model=linear", "learner.epochs=1", "learner.min_steps=1"]
+    monkeypatch.setattr(sys, "argv", ["activeloop", *words, "initial.size=4", "rounds=0"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "was not labelled by people" in fails("run")
+
+
+def test_people_do_not_answer_programs(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["activeloop", "oracle=people", "model=linear"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "python -m activeloop label" in capfd.readouterr()[1]
+
+
+def test_a_missing_extra_is_said_with_how_to_get_it(photos, fails, monkeypatch):
+    found = command.importlib.util.find_spec
+    monkeypatch.setattr(
+        command.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name)
+    )
+    error = fails(*PHOTOS)
+    assert "needs uvicorn: pip install 'activeloop[label]'" in error
+
+
+# -- the browser --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="always has a display")
+def test_the_browser_is_led_to_the_link_by_a_file_that_nobody_else_reads(tmp_path, monkeypatch):
+    opened = []
+    told = threading.Event()
+    monkeypatch.setattr(
+        session.webbrowser, "open", lambda address: opened.append(address) or told.set()
+    )
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with session._opened(tmp_path, "http://x/?token=secret"):
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("DISPLAY", ":0")
+    with session._opened(tmp_path, "http://x/?token=secret"):
+        assert told.wait(10)
+        (file,) = tmp_path.iterdir()
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert "url=http://x/?token=secret" in file.read_text()
+        assert opened == [file.as_uri()]
+        assert "secret" not in opened[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- killed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_what_was_acknowledged_is_there_once_after_a_kill(photos, tmp_path):
+    for number in range(40, 400):
+        Image.new("RGB", (8, 8), (number % 256,) * 3).save(photos / f"light-{number}.png")
+    words = [sys.executable, "-u", "-m", "activeloop", "label", "--no-browser", "--port", "0"]
+    acknowledged = []
+
+    def work(person):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while True:
+                acknowledged.extend((person.who, each["event"]) for each in person.label(1))
+
+    for target in ([*PHOTOS, *FAST], [str(RUN)]):
+        least = len(acknowledged) + 40
+        with subprocess.Popen([*words, *target], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                port, token = next(filter(None, map(LINK.search, process.stdout))).groups()
+                people = [Person(port, token, f"p{number}") for number in range(4)]
+                threads = [threading.Thread(target=work, args=(each,)) for each in people]
+                for thread in threads:
+                    thread.start()
+                while len(acknowledged) < least and process.poll() is None:
+                    time.sleep(0.01)
+            finally:
+                process.kill()
+            for thread in threads:
+                thread.join(60)
+    with contextlib.closing(Store(RUN / "run.db", read_only=True)) as store:
+        kept = [(event.who, event.id) for event in store.events()]
+        keys = [event.key for event in store.events()]
+    assert len(acknowledged) >= 80
+    assert set(acknowledged) <= set(kept)
+    assert len(set(keys)) == len(keys)
