@@ -152,6 +152,7 @@ def test_undo_goes_back_as_far_as_wanted_and_over_a_reload(at_work):
     person.press("1", "2", "1")
     person.see(3)
     person.type("u", Keys.BACKSPACE, "1")  # at once, and for the image that comes back
+    person.wait(lambda: len(desk.events) == 6, "two undone, one said anew")
     person.see(2)
     person.saved()
     person.open(server.url)

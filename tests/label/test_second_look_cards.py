@@ -16,7 +16,7 @@ def test_a_second_look_shows_what_contradicts_the_label():
     (given,) = desk.answer("ann", [said])
     doubt = Doubt(event=given.event, label="a", predicted="b", confidence=0.97, round=3)
     desk._second_looks.update([card.id], {card.id: doubt})
-    (look,) = desk.second_looks("ben", 5)
+    (look,) = desk.second_looks("ann", 5)
     assert look.opinion is not None
     assert (look.opinion.predicted, look.opinion.confidence) == ("b", 0.97)
     assert look.opinion.probs == [("b", 0.97)]

@@ -181,8 +181,7 @@ export class Grid {
   }
 
   /** Enter confirms, wherever on the grid the focus is. */
-  enter(event) {
-    if (event.target instanceof Element && event.target.closest("button:not(.tile), a, summary")) return false;
+  enter() {
     this.send();
     return true;
   }

@@ -6,10 +6,10 @@ import { button, fileName, h, plural, refill, saidOf, sentence } from "./dom.js"
 import { End } from "./end.js";
 import { Grid } from "./grid.js";
 import { History } from "./history.js";
-import { meaningOf } from "./keys.js";
 import { Notices } from "./notices.js";
 import { Outbox } from "./outbox.js";
 import { Panel } from "./panel.js";
+import { listenToKeys } from "./shortcuts.js";
 import { keep, kept } from "./storage.js";
 import { Work } from "./work.js";
 
@@ -67,7 +67,7 @@ class App {
     this.#furnish();
     this.go({ view: this.status.finished === null ? "work" : "end" });
     this.#drawStatus(null);
-    document.addEventListener("keydown", (event) => this.#key(event));
+    listenToKeys(this);
     addEventListener("beforeunload", (event) => {
       // What is kept is sent when the page is opened again; what is not must not be lost in silence.
       if (this.outbox.size) event.preventDefault();
@@ -312,43 +312,6 @@ class App {
     const trouble = size > 0 && this.connection !== "there";
     this.saved.className = `saved ${trouble ? "trouble" : size ? "busy" : "all"}`;
     refill(this.saved, size, () => (size ? `${size} saving…` : "all saved"));
-  }
-
-  // -- keys --------------------------------------------------------------------------------------
-
-  #key(event) {
-    if (this.dialogOpen()) return;
-    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
-    const inField = event.target instanceof Element && event.target.closest("input, select, textarea") !== null;
-    if (plain && !inField && /^(Arrow|Home$|End$)/.test(event.key) && !this.view.stage?.close && this.view.arrow?.(event.key)) {
-      event.preventDefault();
-      return;
-    }
-    if (event.repeat) return; // a key that is held is no second answer
-    if (plain && !inField && event.key === "Enter" && this.#enter(event)) return;
-    const meaning = meaningOf(event, this.status.classes);
-    if (!meaning) return;
-    const command = {
-      help: () => help(),
-      hints: () => this.toggleHints(),
-      undo: () => this.views.work.undo(),
-      grid: () => this.tabs.grid.disabled || this.go({ view: "grid" }),
-      history: () => this.go({ view: "history" }),
-      "second looks": () => this.tabs.looks.disabled || this.go({ view: "work", source: "looks" }),
-      "add class": () => this.addClass(),
-    }[meaning.command];
-    if (command) {
-      event.preventDefault();
-      command();
-    } else this.view.key(meaning, event);
-  }
-
-  #enter(event) {
-    // Enter on a button is the button's; on an image of the grid it confirms them all.
-    const onButton = event.target instanceof Element && event.target.closest("button:not(.tile), a, summary") !== null;
-    if (onButton || !this.view.enter?.(event)) return false;
-    event.preventDefault();
-    return true;
   }
 }
 

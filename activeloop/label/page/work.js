@@ -4,9 +4,10 @@
 import { Failure, get, post } from "./api.js";
 import { Ahead, loaded } from "./ahead.js";
 import { ClassButtons } from "./classes.js";
-import { button, fileName, h, nameOf, refill, saidOf, sentence, sure } from "./dom.js";
+import { button, fileName, h, nameOf, refill, saidOf, sentence } from "./dom.js";
 import { hintsOf, reasonOf } from "./hints.js";
 import { Recent } from "./recent.js";
+import { askedOf, emptyWords } from "./words.js";
 import { Stage } from "./zoom.js";
 
 const GUARD = 400; // ms without keys after an image was replaced by no one's doing
@@ -177,7 +178,7 @@ export class Work {
     refill(this.reason, card && [card.why, card.key, card.id], () =>
       card ? [h("span", {}, reasonOf(card.why)), " ", h("span", { class: "file" }, `${fileName(card.key)}, image ${card.id}`)] : [],
     );
-    refill(this.asked, [card?.id, card?.given, shown?.source, look], () => (card ? this.#askedOf(shown, look) : []));
+    refill(this.asked, [card?.id, card?.given, shown?.source, look], () => (card ? askedOf(shown, look, this) : []));
   }
 
   #drawEmpty() {
@@ -197,25 +198,6 @@ export class Work {
     h("p", {}, "Skip it if it stays so."),
     button("Try again", () => this.#reload()),
   ];
-
-  /** What is special about this image: it has an answer, or was asked for. */
-  #askedOf({ card, source }, look) {
-    const { given, opinion } = card;
-    if (look && given) {
-      const contradiction = opinion && `. The network, trained without this label, says ${opinion.predicted} (${sure(opinion.confidence)})`;
-      return [
-        h("p", {}, `${given.who} said `, h("b", {}, saidOf(given)), contradiction, ". Keep it, or choose another class."),
-        given.kind === "label" && button(`Keep ${given.label}`, () => this.answer("label", given.label), { key: "Enter" }),
-        opinion && opinion.predicted !== given.label && button(`Change to ${opinion.predicted}`, () => this.answer("label", opinion.predicted)),
-      ];
-    }
-    if (given)
-      return [
-        h("p", {}, `Answered by ${given.who}: `, h("b", {}, saidOf(given)), ". Another answer corrects it."),
-        button("Leave it so", () => this.leave(), { key: "Esc" }),
-      ];
-    return source === "asked" ? [h("p", {}, "This image has no answer yet."), button("Back", () => this.leave(), { key: "Esc" })] : [];
-  }
 
   // -- what a person does ------------------------------------------------------------------------
 
@@ -355,17 +337,4 @@ export class Work {
       this.#hiddenAt = null;
     }
   }
-}
-
-/** Why there is no image, and what to do: `[heading, text, action]`. */
-function emptyWords(source, { status, connection, finishing }) {
-  const { state, detail } = status.training;
-  if (connection !== "there") return ["The server does not answer", "What you have answered is kept in this browser and sent when it is back.", null];
-  if (source === "looks") return ["No second looks", "No label is contradicted strongly by a network that was trained without it. More may come with the next round.", "work"];
-  if (finishing) return ["Finishing", detail || "A last network is trained on all labels.", null];
-  if (status.unlabelled === 0) return ["No images are left", `All have an answer: ${status.labels} labels, ${status.skipped} skipped, ${status.none} of no class.`, "finish"];
-  if (state === "failed") return ["No images are ready", "Training failed: the panel says why and what to do.", "train"];
-  if (status.labels + status.skipped + status.none === 0) return ["Waiting for the first images", detail || "They are being chosen. This takes a moment.", null];
-  if (state === "idle") return ["Waiting for images", "Others have all that are left.", null];
-  return ["Waiting for images", `The next ones are on their way${detail ? `: ${detail}` : ""}.`, null];
 }
