@@ -68,7 +68,7 @@ class Life:
     """What became of one process.
 
     Attributes:
-        code: its exit code; -9: it was killed.
+        code: that it left with; -9: it was killed.
         seconds: that it lived from when it first touched its directory.
         answers: those that the store had acknowledged, key and answer.
         point: the write at which it ended, if at one.
@@ -173,12 +173,12 @@ class Runs:
         )
         process.start()
         there.close()
-        life = Life(code=0, seconds=0.0)
+        # What it says, and not its exit code: threads that start processes take each other's.
+        life = Life(code=-signal.SIGKILL, seconds=0.0)
         with here:
-            _hear(here, life, fault.seconds, process)
+            killed = _hear(here, life, fault.seconds, process)
         process.join()
-        life.code = process.exitcode or 0
-        if life.code not in (0, -signal.SIGKILL):
+        if life.code not in (0, -signal.SIGKILL) or (life.code and not killed and not life.point):
             said = (folder / "said.txt").read_text("utf-8").strip().splitlines()
             how = "taken up by resume" if resume else "begun or taken up"
             raise RuntimeError(f"{name}, {how}, ended with {life.code}: {' '.join(said[-1:])}")
@@ -208,15 +208,19 @@ class Runs:
         return trial
 
 
-def _hear(link: Connection, life: Life, seconds: float | None, process: Any) -> None:
-    """Take what a run tells of itself, until it is silent for good, and kill it in its time."""
-    begun = time.monotonic()
+def _hear(link: Connection, life: Life, seconds: float | None, process: Any) -> bool:
+    """Take what a run tells of itself, until it is silent for good; return whether it was killed.
+
+    That is done so many seconds after it began.
+    """
+    begun, killed = time.monotonic(), False
     deadline = begun + _PATIENCE
     with contextlib.suppress(EOFError):
         while True:
             left = deadline - time.monotonic()
             if not link.poll(max(0.0, left)):
                 process.kill()
+                killed = True
                 if seconds is None:
                     raise RuntimeError(f"a run was not over after {_PATIENCE:g} s")
                 deadline = time.monotonic() + _PATIENCE
@@ -230,8 +234,9 @@ def _hear(link: Connection, life: Life, seconds: float | None, process: Any) -> 
             elif kind == "point":
                 life.point = value
             else:
-                life.points = value
+                life.code, life.points = value
     life.seconds = time.monotonic() - begun
+    return killed
 
 
 def _live(
@@ -271,9 +276,9 @@ def _live(
     except Exception:
         traceback.print_exc()
         code = 1
-    link.send(("points", len(points.passed)))
     sys.stdout.flush()
     sys.stderr.flush()
+    link.send(("ended", (code or 0, len(points.passed))))
     os._exit(code or 0)
 
 

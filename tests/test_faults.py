@@ -21,6 +21,8 @@ import pytest
 from faulty import make, play
 
 from activeloop.errors import StoreError
+from activeloop.lock import LOCK_FILE, Lock
+from activeloop.runner import leave_alone
 from activeloop.store import Store
 
 PRELOADED = ["activeloop.loop", "activeloop.strategies.gradients", "safetensors.torch", "pytest"]
@@ -90,6 +92,39 @@ def test_what_a_run_loses_and_changes_is_told(faults, runs):
     assert {"events differs", "curve.csv differs"} <= set(said)
     kept = faults.kept_in(worse)
     assert faults.lost(kept.answers, [(key, label)]) == [f"{key}: {label}, 0 times"]
+
+
+def test_what_the_label_page_loses_and_gives_out_twice_is_told(faults, runs):
+    labels = importlib.import_module("fault_labels")
+    shutil.copytree(runs.work / "reference" / "run", run := runs.work / "labelled")
+    with closing(sqlite3.connect(run / "run.db")) as connection, connection:
+        rows = connection.execute("SELECT id, key, kind, label, who FROM events").fetchall()
+        names = ("event", "key", "kind", "label", "who")
+        answers = [labels.Acknowledged(**dict(zip(names, row, strict=True))) for row in rows]
+        assert labels._kept(run, answers[1:]) == {"rounds": 3, "lost": [], "unacknowledged": 1}
+        assert labels._twice(run) == []
+        (_, key, *_), *_ = rows
+        connection.execute("UPDATE events SET label = 'z' WHERE id = 2")
+        connection.execute(
+            "INSERT INTO events (key, kind, label, who, at, round) "
+            "VALUES (?, 'label', 'a', 'ann', '', 0)",
+            (key,),
+        )
+    assert [text.partition(":")[0] for text in labels._kept(run, answers)["lost"]] == ["event 2"]
+    assert labels._twice(run) == [f"{key} has 2 answers"]
+
+    held = labels.Held()
+    assert held.given("ann", [1, 2], 0)
+    assert held.given("bob", [3], 0)
+    assert held.twice == []
+    held.given("bob", [2], 0)
+    held.done(3, True)
+    held.given("ann", [3], 0)
+    assert held.twice == ["2 to bob and ann", "3 to ann after it was answered"]
+    held.killed()
+    assert not held.given("ann", [4], 0)
+    assert held.given("bob", [1], 1)
+    assert len(held.twice) == 2
 
 
 # -- the disk, and the file ---------------------------------------------------------------
@@ -212,11 +247,27 @@ def test_a_database_that_is_no_run_is_refused_and_put_back_goes_on(
     shutil.copy(half / "run.db", kept)
     fault(half / "run.db")
     before = everything(half)
-    with pytest.raises(StoreError, match=said):
+    with pytest.raises(StoreError, match=said) as first:
         play(half)
+    with pytest.raises(StoreError, match=said):  # while the first, and its traceback, are there
+        play(half)
+    assert first.value is not None
     with contextlib.suppress(StoreError), closing(Store(half / "run.db", read_only=True)) as store:
         store.answers()  # what is damaged may be somewhere else
     assert everything(half) == before
     shutil.copy(kept, half / "run.db")
     play(half)
     assert faults.differences(straight, faults.contents(half)) == []
+
+
+def test_a_lock_that_a_killed_process_left_in_a_finished_run_is_taken_away(tmp_path, capsys):
+    play(tmp_path)
+    named = {"data": "blobs", "strategy": "badge", "variant": "", "seed": 0}
+    (tmp_path / LOCK_FILE).write_text("{}", "utf-8")
+    leave_alone(tmp_path, named)
+    assert not (tmp_path / LOCK_FILE).exists()
+    lock = Lock(tmp_path)  # of one that has it still
+    leave_alone(tmp_path, named)
+    assert (tmp_path / LOCK_FILE).exists()
+    lock.release()
+    assert capsys.readouterr().out.count("finished already") == 2

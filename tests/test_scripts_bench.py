@@ -115,6 +115,9 @@ def test_growth_has_a_cell_for_each_size_and_an_exponent(tmp_path):
         ("bench_scale", ["--sizes", "1e4,many"], "'many' is not a number"),
         ("bench_scale", ["--sizes", "10"], "at least 100 samples"),
         ("bench_scale", ["--strategies", "margin:beta"], "should be option=value"),
+        ("bench_labels", ["--labels", "0"], "must be at least 1"),
+        ("fault_test", ["--every", "0"], "--every, --every-cut and --jobs must be at least 1"),
+        ("fault_test", ["--work", str(ROOT)], "is not empty"),
     ],
 )
 def test_misuse_is_explained(monkeypatch, capsys, script, words, said):
@@ -216,3 +219,35 @@ def test_every_way_to_run_several_seeds_has_a_line_and_the_same_accuracy(tmp_pat
     assert [row[1] for row in lines] == ways
     assert len({row[6] for row in lines[1:]}) == 1
     assert all(number(row[2]) > 0 and number(row[3]) > 0 for row in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it forks, and reads /proc")
+def test_runs_and_the_server_of_the_label_page_are_killed_and_nothing_differs(tmp_path):
+    pytest.importorskip("uvicorn")
+    out = tmp_path / "faults.md"
+    sample = ("--kills", 2, "--every", 60, "--every-cut", 100, "--starts", "warm")
+    people = ("--label-seconds", 4, "--people", 3)
+    done = run("fault_test.py", *sample, *people, "--losses", "nothing", "names", "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no difference" in done.stdout
+    instants, points, cuts = cells(out.read_text(), "warm")
+    assert instants[1] == "killed at random instants"
+    for _, _, trials, kills, *_, answers, lost, differing in (instants, points, cuts):
+        assert int(kills) >= int(trials) > 0
+        assert (lost, differing) == ("0", "0")
+        assert number(answers.replace(",", "")) > 0
+    ((_, acknowledged),) = cells(out.read_text(), "acknowledged answers")
+    assert number(acknowledged.replace(",", "")) > 0
+
+
+@pytest.mark.slow
+def test_a_run_of_many_labels_is_timed(tmp_path):
+    out = tmp_path / "labels.md"
+    done = run("bench_labels.py", "--labels", 300, "--sizes", 20, 100, "--repeats", 1, "--out", out)
+    assert done.returncode == 0, done.stderr
+    text = out.read_text()
+    assert cells(text, "what")[0] == ["what", "15 rounds of 20", "3 rounds of 100"]
+    for name in ("open the run", "keep a round", "keep one answer", "`export --format csv`"):
+        ((_, *timed),) = cells(text, name)
+        assert all(number(cell) > 0 for cell in timed)
