@@ -29,6 +29,8 @@ _PACKAGES = ("starlette", "uvicorn")
 _OWN = {"experiment": "label", "oracle": "people"}
 # Of images in a folder, which are seldom as small as those that its own 32 pixels are meant for.
 _OWN_OF_FOLDERS = {"data.size": "64"}
+# Of a network that is trained on few images: it is surer of itself than it should be without.
+_OWN_OF_NETWORKS = {"learner.augment": "auto"}
 _EXAMPLE = "python -m activeloop label data=image_folder data.root=photos 'data.classes=[cat,dog]'"
 
 
@@ -131,6 +133,7 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any
     named = {each.key_or_group: each.value() for each in parsed}
     from_folder = named.get("data", "image_folder") == "image_folder"
     own_settings = _OWN | (_OWN_OF_FOLDERS if from_folder else {})
+    own_settings |= {} if "learner" in named else _OWN_OF_NETWORKS
     own = [f"{key}={value}" for key, value in own_settings.items() if key not in named]
     with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
         whole_config = compose("config", [*own, *overrides], return_hydra_config=True)

@@ -340,3 +340,12 @@ def test_what_was_acknowledged_is_there_once_after_a_kill(photos, tmp_path):
     assert len(acknowledged) >= 80
     assert set(acknowledged) <= set(kept)
     assert len(set(keys)) == len(keys)
+
+
+def test_a_network_sees_flipped_and_shifted_images_unless_the_learner_is_another():
+    own, _, _ = command._composed(["data.root=photos"])
+    assert (own.learner.augment, own.data.size) == ("auto", 64)
+    assert (
+        command._composed(["data.root=photos", "learner.augment=none"])[0].learner.augment == "none"
+    )
+    assert "augment" not in command._composed(["data.root=photos", "learner=probe"])[0].learner
