@@ -22,7 +22,7 @@ from torch import Tensor
 
 from activeloop.checks import whole
 from activeloop.errors import ConfigError, DataError
-from activeloop.types import Data, Embedding, Samples
+from activeloop.types import Data, Embedding, Indices, Samples
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +46,26 @@ def none(data: Data) -> Data:
     return data
 
 
-def pca(data: Data, *, dimensions: int = 50, as_input: bool = True, seed: int = 0) -> Data:
+def pca(
+    data: Data,
+    *,
+    dimensions: int = 50,
+    fit_on: int | None = None,
+    as_input: bool = True,
+    seed: int = 0,
+) -> Data:
     """Embed samples by their principal components, which are fitted on the pool alone.
 
     Exact up to 2,048 numbers a sample; above, the randomised method of Halko et al. (2011). Either
-    way the largest weight of each component is positive. The pool is held in memory as float32.
+    way the largest weight of each component is positive. What they are fitted on is held in memory
+    as float32.
 
     Args:
         data: any data set.
         dimensions: number of components, `E`.
+        fit_on: so many random samples of the pool that components are fitted on; None: all.
         as_input: whether the learner gets the vectors in place of the samples.
-        seed: of the randomised method.
+        seed: of the randomised method, and of which samples they are fitted on.
 
     Raises:
         ConfigError: there are fewer samples or fewer numbers in each than `dimensions`.
@@ -64,7 +73,12 @@ def pca(data: Data, *, dimensions: int = 50, as_input: bool = True, seed: int = 
     """
     from sklearn.decomposition import PCA
 
-    pool = np.concatenate(list(_chunks(data.pool)))
+    n = len(data.pool)
+    if fit_on is not None and n > whole("embed.fit_on", fit_on, least=1):
+        rows = np.sort(np.random.default_rng(seed).choice(n, fit_on, replace=False))
+    else:
+        rows = np.arange(n)
+    pool = np.concatenate(list(_chunks(data.pool, rows)))
     whole("embed.dimensions", dimensions, least=1)
     if dimensions > min(pool.shape):
         raise ConfigError(
@@ -86,7 +100,7 @@ def pca(data: Data, *, dimensions: int = 50, as_input: bool = True, seed: int = 
     tensors = {"centre": torch.from_numpy(centre), "axes": torch.from_numpy(axes)}
     project = projection(tensors)
     parts = Parts(
-        pool=torch.from_numpy((pool - centre) @ axes),
+        pool=torch.from_numpy((pool - centre) @ axes) if len(pool) == n else project(data.pool),
         test=None if data.test is None else project(data.test),
         validation=None if data.validation is None else project(data.validation.samples),
     )
@@ -207,10 +221,16 @@ def normalised_by_first(data: Data, n: int) -> Data:
     )
 
 
-def _chunks(samples: Samples) -> Iterator[Vectors]:
-    """Yield normalised samples as rows, `[n, numbers in a sample]`; at least one chunk."""
-    for start in range(0, max(1, len(samples)), CHUNK):
-        indices = np.arange(start, min(start + CHUNK, len(samples)))
+def _chunks(samples: Samples, rows: Indices | None = None) -> Iterator[Vectors]:
+    """Yield normalised samples as rows, `[n, numbers in a sample]`; at least one chunk.
+
+    Args:
+        samples: to go through.
+        rows: indices of those to yield, ascending; None: all.
+    """
+    rows = np.arange(len(samples)) if rows is None else rows
+    for start in range(0, max(1, len(rows)), CHUNK):
+        indices = rows[start : start + CHUNK]
         yield samples.batch(indices, torch.device("cpu")).flatten(1).numpy()
 
 

@@ -67,6 +67,19 @@ def test_pca_is_deterministic_and_its_signs_are_fixed(monkeypatch, largest):
     assert (axes.max(0) > -axes.min(0)).all()
 
 
+def test_pca_fitted_on_some_samples_projects_all(monkeypatch):
+    monkeypatch.setattr(embed, "CHUNK", 7)
+    data, _ = pictures()
+    x = rows(data.pool)
+    some = embed.pca(data, dimensions=3, fit_on=len(x) - 5, seed=1).embeddings
+    chosen = np.sort(np.random.default_rng(1).choice(len(x), len(x) - 5, replace=False))
+    ours = PCA(3, svd_solver="covariance_eigh").fit(x[chosen])
+    assert np.allclose(some.numpy(), ours.transform(x), atol=1e-3)
+    every = embed.pca(data, dimensions=3).embeddings
+    assert torch.equal(embed.pca(data, dimensions=3, fit_on=len(x)).embeddings, every)
+    assert not torch.allclose(some, every)
+
+
 def test_pca_says_how_much_it_explains(caplog):
     data, _ = pictures()
     share = 100 * PCA(6).fit(rows(data.pool)).explained_variance_ratio_.sum()
