@@ -216,7 +216,8 @@ def main() -> None:
             f"# A run of {options.labels:,} labels\n",
             f"`python scripts/bench_labels.py --labels {options.labels} --sizes {listed} "
             f"--repeats {options.repeats}`, {bench.machine(1)} "
-            f"Medians, the least and the most; a pool of {len(data.pool):,} samples.\n",
+            f"Medians, the least and the most, in {tempfile.gettempdir()}; a pool of "
+            f"{len(data.pool):,} samples.\n",
             bench.table(["what", *sizes], [[name, *cells] for name, cells in columns.items()]),
             "",
         ]
