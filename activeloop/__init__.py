@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from activeloop.learners import load_learner
     from activeloop.loop import ActiveLoop
     from activeloop.oracle import NoisyOracle, SimulatedOracle
+    from activeloop.predicting import Predicted, predict
     from activeloop.strategies import load_strategy, needs, score
     from activeloop.types import (
         NONE_OF_THESE,
@@ -36,6 +37,7 @@ _HOMES = {
     "NONE_OF_THESE": "types",
     "NoisyOracle": "oracle",
     "Picks": "types",
+    "Predicted": "predicting",
     "Query": "types",
     "Round": "types",
     "SKIP": "types",
@@ -45,6 +47,7 @@ _HOMES = {
     "load_learner": "learners",
     "load_strategy": "strategies",
     "needs": "strategies",
+    "predict": "predicting",
     "score": "strategies",
 }
 
@@ -61,6 +64,7 @@ __all__ = [
     "Initial",
     "NoisyOracle",
     "Picks",
+    "Predicted",
     "Query",
     "Round",
     "SimulatedOracle",
@@ -69,6 +73,7 @@ __all__ = [
     "load_learner",
     "load_strategy",
     "needs",
+    "predict",
     "score",
 ]
 

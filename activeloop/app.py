@@ -154,6 +154,7 @@ def subcommand(name: str) -> Callable[[Sequence[str]], int]:
         "embed": embed,
         "report": report,
         "label": label,
+        "predict": predict,
         "resume": resume,
         "export": export,
         "import": import_labels,
@@ -187,6 +188,14 @@ def report(arguments: Sequence[str]) -> int:
     from activeloop.report.command import report
 
     report(arguments)
+    return 0
+
+
+def predict(arguments: Sequence[str]) -> int:
+    """Predict new images with the model of a run."""
+    from activeloop.predict_command import predict
+
+    predict(arguments)
     return 0
 
 

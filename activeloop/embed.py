@@ -10,9 +10,10 @@ learning rate fits whatever made them, and distances keep their proportions.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from activeloop.checks import whole
 from activeloop.errors import ConfigError, DataError
-from activeloop.types import Data, Samples
+from activeloop.types import Data, Embedding, Samples
 
 log = logging.getLogger(__name__)
 
@@ -79,18 +80,27 @@ def pca(data: Data, *, dimensions: int = 50, as_input: bool = True, seed: int = 
         dimensions,
         100 * float(fitted.explained_variance_ratio_.sum()),
     )
-    axes: Vectors = fitted.components_.astype(np.float32).T
+    axes: Vectors = np.ascontiguousarray(fitted.components_.T, np.float32)
     centre: Vectors = fitted.mean_.astype(np.float32)
 
-    def project(samples: Samples) -> Tensor:
-        return torch.from_numpy(np.concatenate([(x - centre) @ axes for x in _chunks(samples)]))
-
+    tensors = {"centre": torch.from_numpy(centre), "axes": torch.from_numpy(axes)}
+    project = projection(tensors)
     parts = Parts(
         pool=torch.from_numpy((pool - centre) @ axes),
         test=None if data.test is None else project(data.test),
         validation=None if data.validation is None else project(data.validation.samples),
     )
-    return embedded(data, parts, as_input)
+    return embedded(data, parts, as_input, by="pca", tensors=tensors)
+
+
+def projection(tensors: Mapping[str, Tensor]) -> Callable[[Samples], Tensor]:
+    """Return what projects samples as `pca` did: to `[n, E]`, by its `centre` and its `axes`."""
+    centre, axes = tensors["centre"].numpy(), tensors["axes"].numpy()
+
+    def project(samples: Samples) -> Tensor:
+        return torch.from_numpy(np.concatenate([(x - centre) @ axes for x in _chunks(samples)]))
+
+    return project
 
 
 def file(
@@ -126,17 +136,33 @@ def file(
         if known is None
         else _read(validation, "validation", len(known.samples), vectors.shape[1]),
     )
-    return embedded(data, parts, as_input)
+    return embedded(data, parts, as_input, by="file")
 
 
-def embedded(data: Data, parts: Parts, as_input: bool) -> Data:
+def embedded(
+    data: Data,
+    parts: Parts,
+    as_input: bool,
+    *,
+    by: str = "",
+    settings: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
+) -> Data:
     """Return `data` with the pool's vectors as `embeddings`, and with `as_input` as samples.
 
-    Test and validation set need vectors too, with `as_input`, where they are there.
+    Test and validation set need vectors too, with `as_input`, where they are there. What the
+    vectors were made `by`, its `settings` and `tensors`, is for other images: see `Embedding`.
     """
     if not as_input:
         return replace(data, embeddings=parts.pool)
     mean, std = _moments(parts.pool)
+    made = Embedding(
+        by=by,
+        settings=settings or {},
+        tensors=tensors or {},
+        mean=tuple(mean.tolist()),
+        scale=float(std[0]),
+    )
 
     def samples(vectors: Tensor | None, old: Samples) -> Samples:
         from activeloop.data.samples import TensorSamples
@@ -154,6 +180,7 @@ def embedded(data: Data, parts: Parts, as_input: bool) -> Data:
         if known is None
         else replace(known, samples=samples(parts.validation, known.samples)),
         augmentations=(),
+        preprocessing=data.preprocessing and replace(data.preprocessing, embedding=made),
     )
 
 

@@ -28,6 +28,7 @@ class State:
         closed: how many queries are over.
         answers: all answers by pool index.
         query: the open query, or None.
+        whole: whether all of the last query is answered, and it is not closed yet.
         ended: why the run is over, or None.
     """
 
@@ -36,6 +37,7 @@ class State:
     closed: int
     answers: dict[int, Answer]
     query: Query | None
+    whole: bool
     ended: str | None
 
 
@@ -161,26 +163,21 @@ def read_state(store: Store, data: Data) -> State:
         index[key]: name if isinstance(name, Skip) else label[name] for key, name in names.items()
     }
     closed, skipped = store.closed(), store.meta("skipped_first") or 0
+    last = [a for a in store.queries(closed) if closed or a.position >= skipped]
+    whole = all(a.index in answers for a in last)
     return State(
         classes=classes,
         rounds=store.rounds(),
         closed=closed,
         answers=answers,
-        query=_still_open(
-            [a for a in store.queries(closed) if closed or a.position >= skipped],
-            answers,
-            label,
-        ),
+        query=None if whole else _open(last, answers, label),
+        whole=whole and bool(last),
         ended=store.meta("ended"),
     )
 
 
-def _still_open(
-    asked: Sequence[Asked], answers: Mapping[int, Answer], label: Mapping[str, int]
-) -> Query | None:
-    """Return the query made of `asked` if any of it has no answer."""
-    if all(a.index in answers for a in asked):
-        return None
+def _open(asked: Sequence[Asked], answers: Mapping[int, Answer], label: Mapping[str, int]) -> Query:
+    """Return the query made of `asked`."""
     predicted = [-1 if a.predicted is None else label[a.predicted] for a in asked]
     audit = np.array([a.audit for a in asked])
     first = asked[0].round == 0

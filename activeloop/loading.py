@@ -18,7 +18,8 @@ from activeloop.embed import normalised_by_first
 from activeloop.errors import StoreError
 from activeloop.loop import data_identity
 from activeloop.manifest import Manifest
-from activeloop.run_files import RunFiles
+from activeloop.run_files import RunFiles, first_pool_size
+from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels
 
 # Settings by which a data set splits samples, or leaves some out, and what they are without.
@@ -98,14 +99,18 @@ def kept_of(directory: Path) -> Kept | None:
     if not (directory / "run.db").exists():
         return None
     with contextlib.closing(RunFiles(directory)) as files:
-        manifest = Manifest.read(files.store)
-        if manifest is None:
-            return None
-        return Kept(
-            identity=files.store.meta("identity"),
-            manifest=manifest,
-            first=files.first_pool_size(len(manifest.parts["pool"].keys)),
-        )
+        return kept_in(files.store)
+
+
+def kept_in(store: Store) -> Kept | None:
+    """Return what a run's file says of its data; None where none began."""
+    if (manifest := Manifest.read(store)) is None:
+        return None
+    return Kept(
+        identity=store.meta("identity"),
+        manifest=manifest,
+        first=first_pool_size(store, len(manifest.parts["pool"].keys)),
+    )
 
 
 def whole_settings(settings: Mapping[Any, Any], classes: Sequence[str]) -> dict[str, Any]:

@@ -188,6 +188,7 @@ class ActiveLoop:
                 originals or data,
                 about,
             )
+            self.files.keep_preprocessing(data.preprocessing)
             self.files.save_test_labels(test_labels)
             self.stop_set = self._drawn_stop_set(stop_set)
             self._take_up(read_state(self.files.store, data))
@@ -216,6 +217,8 @@ class ActiveLoop:
         # Of the learner as it is: classes may be added after it was fitted.
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
         self._fitted = False
+        if state.whole and self.ended is None:  # answered while it was made, and then stopped
+            self._settle()
         self.files.write_tables()
 
     def _check_strategy(self) -> None:
@@ -650,8 +653,20 @@ class ActiveLoop:
         assert self._query is not None
         answered = {index: answer for index, answer in given.items() if answer is not None}
         self._query = dataclasses.replace(self._query, answered=answered)
-        if len(answered) == len(given) and self.pool.n_classes >= self.least_classes:
-            self.close()
+        if len(answered) == len(given):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Close the query of which all is answered.
+
+        A first one that leaves nothing to train on is asked for again, of other samples.
+        """
+        self._query = None
+        if self.pool.n_classes >= self.least_classes:
+            write_answers(self.files.store, self.data, self._closed, {}, "", closes=True)
+            self._closed += 1
+        else:
+            skip_query(self.files.store)
 
     def _next_size(self) -> tuple[int, str]:
         """Return the size of the next query, or 0 and why there is none."""

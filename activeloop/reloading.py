@@ -1,4 +1,4 @@
-"""A run's data set once more, for reports: as its config says, from what is on this machine."""
+"""A run's data set once more: as its config says, from what is on this machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from activeloop import embed
 from activeloop.changes import settled
 from activeloop.config import STORAGE, cache_dir
 from activeloop.errors import ActiveLoopError, DataError, StoreError
-from activeloop.loading import whole_settings
+from activeloop.loading import build_data, data_of_run, kept_in, whole_settings
 from activeloop.manifest import Manifest
-from activeloop.report.runs import Run
+from activeloop.report.runs import Run, opened
 from activeloop.report.samples import DataSet, Part, Vectors
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, Indices, Samples
@@ -48,7 +49,7 @@ def reload(run: Run) -> DataSet:
         DataError: the run kept no config of its data, or what is there now are other data.
         Exception: whatever building the data set raises, where it is gone, say.
     """
-    settings = _local(found(_settings(run), run)) | _storage(run)
+    settings = _settings_here(run)
     data, hidden = _as_it_was(run, settings, *instantiate(settings, _convert_="all"))
     vectors, embedded = _embeddings(run, data)
     doubts = _check(run, data, vectors)
@@ -76,6 +77,41 @@ def _settings(run: Run) -> Mapping[str, Any]:
             "it was not started from the command line, and kept no settings of its data"
         )
     return settings
+
+
+def rebuilt(run: Run, classes: tuple[str, ...], device: str | torch.device) -> Data:
+    """Return the data set that a run's learner was fitted on, embedded anew if need be.
+
+    Args:
+        run: the run, whose paths are looked for as by `reload`.
+        classes: their names, as many as the learner is to know.
+        device: where images are embedded.
+
+    Raises:
+        DataError: as `reload` does.
+        Exception: likewise.
+    """
+    vectors = _local(found(run.config["embed"], run))
+    if "cache" in vectors:
+        vectors["cache"] = _kept(run, "embed").get("cache", "auto")
+    settings = {"data": _settings_here(run), "embed": vectors, "memory_limit": None}
+    config = OmegaConf.create(settings | {"device": str(device)})
+    loaded = build_data(config)
+    with opened(run.directory) as store:
+        kept = kept_in(store)
+    if kept is not None:
+        loaded = data_of_run(config, run.directory, kept, loaded, "ignore")
+    for part, digest in loaded.data.fingerprints.items():
+        if run.identity["data"].get(part) != digest:
+            raise _other_data(part, digest, run)
+    return replace(loaded.data, classes=classes)
+
+
+def _other_data(part: str, digest: str | None, run: Run) -> DataError:
+    return DataError(
+        f"the data that are there now are not those of the run: the {part}'s fingerprint "
+        f"is {digest}, the run's was {run.identity['data'].get(part)}"
+    )
 
 
 def as_arrays(
@@ -132,6 +168,12 @@ def _as_it_was(
 
 
 # -- settings ---------------------------------------------------------------------------
+
+
+def _settings_here(run: Run) -> dict[str, Any]:
+    """Return the settings of a run's data set, with paths from here."""
+    here: dict[str, Any] = _local(found(_settings(run), run)) | _storage(run)
+    return here
 
 
 def _local(node: Any) -> Any:
@@ -247,8 +289,5 @@ def _check(run: Run, data: Data, vectors: Vectors | None) -> tuple[str, ...]:
     now = {name: part.fingerprint for name, part in parts.items()}
     for name in ("pool", "test"):
         if now.get(name) != before.get(name):
-            raise DataError(
-                f"the data that are there now are not those of the run: the {name}'s fingerprint "
-                f"is {now.get(name)}, the run's was {before.get(name)}"
-            )
+            raise _other_data(name, now.get(name), run)
     return ()

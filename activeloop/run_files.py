@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.torch import save
 from torch import Tensor
 
 from activeloop.changes import Changes, changed_text
@@ -23,9 +24,10 @@ from activeloop.durable import sync_directory, sync_file, sync_path
 from activeloop.errors import StoreError
 from activeloop.lock import Lock
 from activeloop.manifest import Manifest
+from activeloop.preprocessing import TENSORS, to_plain
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
-from activeloop.types import Data, Indices, Labels, Learner, Round
+from activeloop.types import Data, Indices, Labels, Learner, Preprocessing, Round
 
 log = logging.getLogger(__name__)
 
@@ -160,8 +162,17 @@ class RunFiles:
 
     def first_pool_size(self, size: int) -> int:
         """Return how many of the `size` samples of the pool were there when the run began."""
-        joined = self.store.meta("joined")
-        return int(joined[0]["pool_size"]) if joined else size
+        return first_pool_size(self.store, size)
+
+    def keep_preprocessing(self, preprocessing: Preprocessing | None) -> None:
+        """Keep how images become samples, so that the model predicts others without the data."""
+        if preprocessing is None or self.store.meta("preprocessing") is not None:
+            return  # samples that join later are normalised as the first ones were
+        plain, tensors = to_plain(preprocessing)
+        if self.directory is not None and tensors:
+            with named_errors(self.directory), replacing(self.directory / TENSORS) as temporary:
+                temporary.write_bytes(save(tensors))
+        self.store.set_meta("preprocessing", plain)
 
     # -- what a round leaves ----------------------------------------------------------------
 
@@ -293,7 +304,7 @@ class RunFiles:
 
     def _weights(self, round: int) -> Path:
         assert self.directory is not None
-        return self.directory / f"weights_{round:04d}.safetensors"
+        return weights_path(self.directory, round)
 
     def _probs(self, part: str, round: int) -> Path:
         assert self.directory is not None
@@ -307,6 +318,17 @@ class RunFiles:
         )
         for round, position, index, key, score, predicted, *rest in self.store.query_rows():
             yield round, position, index, key, labels.get(key) or "", score, predicted, *rest
+
+
+def first_pool_size(store: Store, size: int) -> int:
+    """Return how many of the `size` samples of a run's pool were there when it began."""
+    joined = store.meta("joined")
+    return int(joined[0]["pool_size"]) if joined else size
+
+
+def weights_path(directory: Path, round: int) -> Path:
+    """Return where a run under way has the weights of a round."""
+    return directory / f"weights_{round:04d}.safetensors"
 
 
 def curve_rows(rounds: Sequence[Round]) -> Iterator[Sequence[object]]:

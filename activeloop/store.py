@@ -26,6 +26,8 @@ SCHEMA_VERSION = 3
 
 Kind = Literal["label", "skip", "none", "undo"]
 
+_ROWS_AT_A_TIME = 5000  # of a long table: who writes waits for no more than these
+
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE queries (
@@ -330,13 +332,13 @@ class Store:
         Args:
             until: the answers that were there after this event instead.
         """
-        limit = self.last_event() if until is None else until
-        rows = self._all(
-            "SELECT key, kind, label FROM events WHERE kind <> 'undo' AND id IN "
-            "(SELECT max(id) FROM events WHERE id <= ? GROUP BY key)",
-            (limit,),
-        )
-        return {key: label if kind == "label" else Skip(kind) for key, kind, label in rows}
+        found: dict[str, str | Skip] = {}
+        for _, key, kind, label in self._events("key, kind, label", until=until):
+            if kind == "undo":
+                found.pop(key, None)
+            else:
+                found[key] = label if kind == "label" else Skip(kind)
+        return found
 
     def labels(self, until: int | None = None) -> dict[str, str | None]:
         """Return the present label for each key that has an answer; None: it is no class."""
@@ -345,11 +347,8 @@ class Store:
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the answers as they were given, in order, from the one after event `after` on."""
-        rows = self._all(
-            "SELECT id, key, kind, label, who, at, round, seconds, takes_back FROM events "
-            "WHERE id > ? ORDER BY id",
-            (after,),
-        )
+        columns = "key, kind, label, who, at, round, seconds, takes_back"
+        rows = self._events(columns, after)
         return [
             Event(
                 id=number,
@@ -390,6 +389,22 @@ class Store:
         ]
 
     # -- plumbing ---------------------------------------------------------------------------
+
+    def _events(self, columns: str, after: int = 0, until: int | None = None) -> Iterator[Any]:
+        """Yield the number and `columns` of events in order, from the one after `after` to `until`.
+
+        They are read in parts, between which others may write: what is there does not change.
+        """
+        until = self.last_event() if until is None else until
+        while after < until:
+            rows = self._all(
+                f"SELECT id, {columns} FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+                (after, until, _ROWS_AT_A_TIME),
+            )
+            if not rows:
+                return
+            yield from rows
+            after = rows[-1][0]
 
     def _all(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock, self._errors_named():

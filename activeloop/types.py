@@ -82,6 +82,44 @@ class LabelledSamples:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """What made vectors of images, where learners get vectors in place of the images.
+
+    Attributes:
+        by: "backbone" or "pca"; anything else cannot be done again for other images.
+        settings: what it was made with, plain.
+        tensors: what else it is made of, by name.
+        mean: what normalising subtracts from a vector, `[E]`.
+        scale: what it divides by.
+    """
+
+    by: str
+    settings: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    mean: tuple[float, ...]
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How an image file becomes a sample: what predicting others takes when the data are gone.
+
+    Attributes:
+        shape: of an image as it is decoded to 8 bits: 1 or 3 channels, height, width.
+        mean: what normalising subtracts, pixels in [0, 1], for each channel.
+        std: what it divides by.
+        files: whether the samples were decoded from image files themselves.
+        embedding: what makes vectors of the images; None where learners get the images.
+    """
+
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    files: bool
+    embedding: Embedding | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Data:
     """What learners and the loop see of a data set. The labels of pool and test are not here.
 
@@ -96,6 +134,7 @@ class Data:
         augmentations: the augmentations that keep the class of these samples: "crop", "flip".
         root: folder of image files, in which the keys of the pool are paths; None where samples
             are no files.
+        preprocessing: how an image file becomes such a sample; None where none does.
     """
 
     name: str
@@ -106,6 +145,7 @@ class Data:
     embeddings: Tensor | None = None
     augmentations: tuple[str, ...] = ()
     root: Path | None = None
+    preprocessing: Preprocessing | None = None
 
     @property
     def n_classes(self) -> int:

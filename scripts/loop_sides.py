@@ -130,6 +130,7 @@ def _(job: Job, clock: Clock) -> list[float]:
         initial=Initial(size=len(start), labels=start),
         query_size=job.query,
         budget=job.labels,
+        stop_set=0,  # no other side compares its networks
         seed=job.seed,
     )
     rounds = loop.run(activeloop.SimulatedOracle(hidden.pool))

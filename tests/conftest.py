@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
-import readme
 import torch
 
 
@@ -33,26 +29,6 @@ def real_data() -> Path:
     return Path(folder)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def readme_runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, own_cache: None
-) -> Iterator[dict[tuple[str, str], Future[CompletedProcess[str]]]]:
-    """Run the README's commands, those among the tests, in order and beside all other tests.
-
-    They are processes of their own and take minutes: another core has time for them.
-    """
-    chosen = [
-        (item.callspec.params["mark"], item.callspec.params["text"])
-        for item in request.session.items
-        if getattr(item, "originalname", "") == "test_readme_command"
-    ]
-    if not os.environ.get("ACTIVELOOP_TEST_DATA"):
-        chosen = [each for each in chosen if not readme.needs_real_data(each[0])]
-    workplace, environment = tmp_path_factory.mktemp("readme"), dict(os.environ)
-    if chosen:
-        readme.make_workplace(workplace)
-    pool = ThreadPoolExecutor(1)
-    try:
-        yield {each: pool.submit(readme.run, *each, workplace, environment) for each in chosen}
-    finally:
-        pool.shutdown(cancel_futures=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the README's commands, which take longest, run beside all else (`pytest -n 2`)."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")

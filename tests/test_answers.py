@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from fakes import CentroidLearner, blobs
 
-from activeloop import NONE_OF_THESE, SKIP, ActiveLoop, load_strategy
-from activeloop.errors import OrderError, StoreError
+from activeloop import NONE_OF_THESE, SKIP, ActiveLoop, Initial, load_strategy
+from activeloop.errors import LearnerError, OrderError, StoreError
 
 
 class Waiting(CentroidLearner):
@@ -188,6 +188,39 @@ def test_a_query_that_was_answered_while_it_was_made_is_closed():
     assert [round.labels for round in loop.rounds] == [6, 12]
 
 
+def test_a_query_that_was_answered_while_it_was_made_is_closed_after_a_crash(tmp_path, monkeypatch):
+    loop, truth = make(tmp_path)
+
+    def first_six(context):
+        picks = context.unlabelled[:6]
+        loop.record({int(i): int(truth[i]) for i in picks})
+        return picks
+
+    told(loop, truth)
+    loop.strategy = first_six
+    monkeypatch.setattr(ActiveLoop, "_settle", lambda self: loop.files.close())
+    with contextlib.suppress(StoreError):
+        loop.ask()
+    monkeypatch.undo()
+    again, _ = make(tmp_path)
+    assert again.ask().round == 2
+    assert [len(again.files.store.queries(round)) for round in (0, 1)] == [6, 6]
+    assert [round.labels for round in again.rounds] == [6, 12]
+
+
+def test_a_first_query_skipped_while_it_was_made_is_asked_for_again():
+    def skipped(context):
+        loop.record({int(i): SKIP for i in context.unlabelled[:6]} if not seen else {})
+        seen.append(context.unlabelled[:6])
+        return seen[-1]
+
+    seen = []
+    loop, _ = make()
+    loop.initial = Initial(size=6, strategy=skipped)
+    assert list(loop.ask().open) == list(seen[1])
+    assert not set(seen[0]) & set(seen[1])
+
+
 def test_finishing_trains_on_what_was_given_and_ends_the_run(tmp_path):
     loop, truth = make(tmp_path)
     told(loop, truth)
@@ -229,3 +262,54 @@ def test_a_finished_run_may_be_reopened_and_goes_on_with_its_open_query(tmp_path
     for _ in range(2):
         told(straight, truth)
     assert np.array_equal(again.ask().indices, straight.ask().indices)
+
+
+def test_the_first_round_waits_for_labels_of_so_many_classes(tmp_path):
+    loop, _ = make(tmp_path)
+    loop.least_classes = 2
+    query = loop.ask()
+    loop.record(dict.fromkeys(query.indices.tolist(), 1))
+    again = loop.ask()
+    assert (again.round, loop.rounds) == (0, [])
+    assert not set(again.indices) & set(query.indices)
+    with pytest.raises(OrderError, match="labels of 2 classes are needed"):
+        loop.close()
+    loop.record({int(again.indices[0]): 2})
+    loop.close()
+    assert loop.ask().round == 1
+    assert [round.labels for round in loop.rounds] == [7]
+
+
+class Unwilling(CentroidLearner):
+    """Cannot fit six labels."""
+
+    def fit(self, data, indices, labels, rng):
+        if len(indices) == 6:
+            raise LearnerError("training diverged")
+        return super().fit(data, indices, labels, rng)
+
+
+def test_a_round_that_failed_may_take_the_answers_that_came_since(tmp_path):
+    loop, truth = make(tmp_path, learner=Unwilling())
+    told(loop, truth)
+    with pytest.raises(LearnerError):
+        loop.ask()
+    other = int(loop.pool.unlabelled[0])
+    loop.record({other: int(truth[other])})
+    with pytest.raises(LearnerError):  # the same again
+        loop.ask()
+    loop.close_again()
+    loop.files.close()
+    loop, _ = make(tmp_path, learner=Unwilling())
+    query = loop.ask()
+    assert [round.labels for round in loop.rounds] == [7]
+    loop.close_again()  # nothing waits to be trained
+    assert list(loop.query.indices) == list(query.indices)
+    assert loop.round == 1
+
+
+def test_an_answer_says_which_event_it_takes_back(tmp_path):
+    loop, _ = make(tmp_path)
+    loop.record({3: 1}, "ann")
+    loop.record({3: None}, "ann", takes_back=1)
+    assert [event.takes_back for event in loop.files.store.events()] == [None, 1]

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+import readme
 from readme import blocks, commands, needs_real_data
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, own_cache):
+    """Where the README's commands run, each after those before it."""
+    folder = tmp_path_factory.mktemp("readme")
+    readme.make_workplace(folder)
+    return folder
 
 
 def test_no_command_and_no_code_is_left_out():
@@ -14,9 +25,8 @@ def test_no_command_and_no_code_is_left_out():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # it may wait for the commands before it
 @pytest.mark.parametrize(("mark", "text"), commands(), ids=lambda value: value[:60])
-def test_readme_command(readme_runs, request, mark, text):
+def test_readme_command(workplace, request, mark, text):
     if "hydra/launcher=joblib" in text:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="activeloop[sweep]")
     for extra, package in (("tensorboard", "tensorboard"), ("mlflow", "mlflow")):
@@ -24,7 +34,8 @@ def test_readme_command(readme_runs, request, mark, text):
             pytest.importorskip(package, reason=f"activeloop[{extra}]")
     if needs_real_data(mark):
         request.getfixturevalue("real_data")  # or skip
-    done = readme_runs[mark, text].result()
+    # Other tests run beside it: a thread each.
+    done = readme.run(mark, text, workplace, {"OMP_NUM_THREADS": "1", **os.environ})
     assert done.returncode == 0, done.stderr
     assert not done.stderr.strip(), done.stderr
     if "notebook_table" in text:

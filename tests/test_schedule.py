@@ -24,6 +24,13 @@ def test_an_empty_pool_ends_the_run():
     assert schedule.next(3, 12, 0) == (0, "no unlabelled sample left")
 
 
+def test_a_budget_of_all_goes_on_until_no_sample_is_left():
+    schedule = Schedule(5, 31, query_size=5, budget="all")
+    assert schedule.planned == [5, 10, 15, 20, 25, 30, 31]
+    assert schedule.next(4, 20, 0) == (0, "no unlabelled sample left")  # the others were skipped
+    assert Schedule(5, 31, query_size=5, rounds=1, budget="all").planned == [5, 10]
+
+
 def test_rounds_end_the_run_also_at_zero():
     assert Schedule(5, 100, rounds=0).planned == [5]
     assert Schedule(5, 100, query_size=2, rounds=2).planned == [5, 7, 9]
@@ -66,6 +73,7 @@ def test_no_schedule_ever_exceeds_budget_or_pool(initial, pool, size, growth, ro
         ({"initial": 0}, "initial.size must be a whole number of at least 1, got 0"),
         ({"initial": 101}, "initial.size is 101, but the pool has 100"),
         ({"budget": 101}, "budget is 101 labels, but the pool has 100 samples"),
+        ({"budget": "most"}, "budget must be a whole number of at least 1, got 'most'"),
         ({"budget": 9}, "budget is 9 labels in all, fewer than initial.size 10"),
         ({"query_size": 0}, "query_size must be a whole number of at least 1, got 0"),
         ({"query_size": -5}, "query_size must be .* got -5"),

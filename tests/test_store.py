@@ -4,6 +4,7 @@ from contextlib import closing
 
 import pytest
 
+from activeloop import store as store_module
 from activeloop.errors import StoreError
 from activeloop.store import Asked, Store
 from activeloop.types import NONE_OF_THESE, SKIP, Round
@@ -210,3 +211,15 @@ def test_values_and_samples_are_kept_together_or_not_at_all():
 def test_a_store_that_cannot_be_opened(tmp_path):
     with pytest.raises(StoreError, match="writable"):
         Store(tmp_path / "no" / "such" / "run.db")
+
+
+def test_a_long_table_of_events_is_read_in_parts(monkeypatch):
+    monkeypatch.setattr(store_module, "_ROWS_AT_A_TIME", 2)
+    kept = Store()
+    for number in range(5):
+        kept.add_labels(0, {f"k{number % 3}": f"c{number}"}, "ann")
+    kept.add_labels(0, {"k0": None}, "ann")
+    assert kept.answers() == {"k1": "c4", "k2": "c2"}
+    assert kept.answers(until=4) == {"k0": "c3", "k1": "c1", "k2": "c2"}
+    assert [event.id for event in kept.events()] == [1, 2, 3, 4, 5, 6]
+    assert [event.id for event in kept.events(after=4)] == [5, 6]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from activeloop.backbones import load_backbone
-from activeloop.backbones.backbone import Backbone, check_images
+from activeloop.backbones.backbone import Backbone, check_images, is_file
 from activeloop.checks import whole
 from activeloop.embed import Parts, embedded
 from activeloop.errors import DataError, LearnerError
@@ -86,7 +88,44 @@ def backbone(
         if as_input and known is not None
         else None,
     )
-    return embedded(data, parts, as_input)
+    settings = {"name": name, "library": library, "weights": weights, "size": size, "seed": seed}
+    settings |= {"batch_size": batch_size, "mixed_precision": mixed_precision}
+    if is_file(weights):
+        settings["weights"] = str(Path(weights).expanduser().resolve())
+    settings["fingerprint"] = frozen.fingerprint
+    return embedded(data, parts, as_input, by="backbone", settings=settings)
+
+
+def embedder_of(
+    settings: Mapping[str, Any], device: str | torch.device
+) -> Callable[[Samples], Tensor]:
+    """Return what makes vectors `[n, E]` of images as `backbone` did.
+
+    Args:
+        settings: those that `backbone` left in the data's preprocessing.
+        device: "auto", "cpu", "cuda" or "cuda:<number>".
+
+    Raises:
+        ConfigError: the library, or the file of weights, is not there.
+        LearnerError: the weights cannot be had, or are others.
+    """
+    options = dict(settings)
+    known, batch_size = options.pop("fingerprint"), options.pop("batch_size")
+    mixed_precision = options.pop("mixed_precision")
+    frozen = load_backbone(**options)
+    if frozen.fingerprint != known:
+        raise LearnerError(
+            f"the vectors were made by another {frozen.title}: its weights, or the library's way "
+            f"with them, changed (was {known}; is {frozen.fingerprint})"
+        )
+    embedder = Embedder(
+        frozen,
+        batch_size=batch_size,
+        mixed_precision=mixed_precision,
+        cache=None,
+        device=find_device(device),
+    )
+    return lambda samples: torch.from_numpy(embedder.make(samples, 0, len(samples)))
 
 
 def kept(
@@ -159,7 +198,7 @@ class Embedder:
             return self._in_memory(samples, part)
         log.info("the %s's vectors by %s go to %s", part, self.backbone.title, file.path)
         with Counting(f"embedding the {part}", len(samples)) as tell:
-            return file.fill(width, functools.partial(self._make, samples), tell)
+            return file.fill(width, functools.partial(self.make, samples), tell)
 
     def _in_memory(self, samples: Samples, part: str) -> Tensor:
         _, width = self._network()
@@ -173,7 +212,7 @@ class Embedder:
         with Counting(f"embedding the {part}", len(samples)) as tell:
             for start in range(0, len(samples), SHARD):
                 stop = min(start + SHARD, len(samples))
-                vectors[start:stop] = torch.from_numpy(self._make(samples, start, stop))
+                vectors[start:stop] = torch.from_numpy(self.make(samples, start, stop))
                 tell(stop)
         return vectors
 
@@ -183,7 +222,7 @@ class Embedder:
         return self._built
 
     @torch.inference_mode()
-    def _make(self, samples: Samples, start: int, stop: int) -> Vectors:
+    def make(self, samples: Samples, start: int, stop: int) -> Vectors:
         """Return the vectors of samples `start` to `stop`, `[stop - start, E]`."""
         module, width = self._network()
         rows = torch.empty(stop - start, width)

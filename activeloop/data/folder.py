@@ -189,7 +189,7 @@ def _scan(root: Path, name: str) -> _Listing:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            by_class[entry.name] = _images_below(root, entry)
+            by_class[entry.name] = images_below(root, entry)
         elif _is_image(entry.name):
             flat.append(entry.relative_to(root).as_posix())
     for empty in [name for name, files in by_class.items() if not files]:
@@ -208,15 +208,29 @@ def _scan(root: Path, name: str) -> _Listing:
     return _Listing(folder=folder, by_class=by_class, flat=flat)
 
 
-def _images_below(root: Path, folder: Path) -> list[str]:
+def images_below(root: Path, folder: Path) -> list[str]:
+    """Return the images in `folder` and below it, as sorted paths under `root`."""
     found = []
     # Links are followed: data sets are often put together of them.
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_not_listed):
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and not _leads_up(place, name)
+        ]
         # A `Path` for each of a million files would take many times as long.
         below = Path(place).relative_to(root).as_posix()
-        found += [f"{below}/{name}" for name in files if _is_image(name)]
+        start = "" if below == "." else f"{below}/"
+        found += [f"{start}{name}" for name in files if _is_image(name)]
     return sorted(found)
+
+
+def _leads_up(place: str, name: str) -> bool:
+    """Return whether `name` is a link to a folder that it is in, which has been gone through."""
+    path, here = Path(place, name), Path(place).resolve()
+    return path.is_symlink() and path.resolve() in (here, *here.parents)
+
+
+def _not_listed(error: OSError) -> None:
+    log.warning("cannot look into %s (%s): its images are left out", error.filename, error.strerror)
 
 
 def _is_image(name: str) -> bool:

@@ -26,7 +26,7 @@ from activeloop.data.samples import RepeatedKeys, blocks
 from activeloop.data.stored import RowFile, StoredRows
 from activeloop.data.validate import check_classes, check_classes_present, check_labels
 from activeloop.errors import ConfigError, DataError
-from activeloop.types import Data, HiddenLabels, Indices, LabelledSamples
+from activeloop.types import Data, HiddenLabels, Indices, LabelledSamples, Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +141,22 @@ def prepare(source: Source, options: PoolOptions) -> tuple[Data, HiddenLabels]:
         else LabelledSamples(samples=validation.samples(mean, std), labels=validation.labels),
         augmentations=source.augmentations,
         root=source.root if options.repeat == 1 else None,  # copies are no files
+        preprocessing=_preprocessing(source, pool, mean, std),
     )
     return data, HiddenLabels(pool=pool.labels, test=None if test is None else test.labels)
+
+
+def _preprocessing(source: Source, pool: Part, mean: Tensor, std: Tensor) -> Preprocessing | None:
+    """Return how an image file becomes a sample; None unless these are 8-bit images."""
+    shape = tuple(pool.x.shape[1:])
+    if pool.x.dtype != torch.uint8 or len(shape) != 3 or shape[0] not in (1, 3):
+        return None
+    return Preprocessing(
+        shape=shape,
+        mean=tuple(mean.tolist()),
+        std=tuple(std.tolist()),
+        files=source.root is not None,
+    )
 
 
 def _imbalanced(pool: Part, n_classes: int, options: PoolOptions) -> Part:

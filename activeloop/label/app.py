@@ -239,7 +239,7 @@ def _kept(request: Request, content: bytes, media_type: str, etag: str, status: 
     another run, or on a larger pool: shown from memory, it would be labelled as what it is not.
     """
     headers = {"ETag": etag, "Cache-Control": "private, max-age=0, must-revalidate"}
-    if status == 200 and etag in request.headers.get("if-none-match", ""):
+    if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(content, status, headers, media_type)
 

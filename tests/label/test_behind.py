@@ -405,3 +405,59 @@ def test_stopping_ends_training_and_the_round_is_done_again(tmp_path):
     desks.work()
     assert [round.labels for round in desks.loop.rounds] == [3]
     desks.close()
+
+
+def test_what_somebody_has_is_not_given_away_for_being_kept_or_taken_back(desks):
+    desk = desks.open()
+    desks.work()
+    first, second = desk.next("ann", 2)
+    assert first.id not in {card.id for card in desk.next("bob", 2, keep=[first.id, 90, -1])}
+    assert desk.next("ann", 2, keep=[second.id])[0].id == second.id
+    desk.answer("ann", [say(first, "a")])
+    desk.next("ann", 0)
+    assert desk.undo("ann").id == first.id
+    assert first.id not in {card.id for card in desk.next("bob", 90)}
+    assert [card.id for card in desk.next("ann", 1, keep=[first.id])] == [first.id]
+
+
+class Interrupted(CentroidLearner):
+    """Something happens while it is trained."""
+
+    happens = staticmethod(lambda: None)
+
+    def fit(self, data, indices, labels, rng):
+        type(self).happens()
+        return super().fit(data, indices, labels, rng)
+
+
+def test_finishing_may_be_asked_for_while_a_round_is_trained(tmp_path):
+    desks = Desks(tmp_path, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    Interrupted.happens = lambda: desk.finish("bob")
+    desks.work()
+    assert desk.status().finished == "finished by bob"
+    assert [round.labels for round in desks.loop.rounds] == [3]
+    desk.reopen("bob")
+    Interrupted.happens = staticmethod(lambda: None)
+    desks.work()
+    assert desk.status().finished is None
+    assert desk.next("ann", 1)
+    desks.close()
+
+
+def test_a_run_that_ended_when_finishing_was_asked_for_may_be_reopened(tmp_path):
+    desks = Desks(tmp_path, n=6, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    Interrupted.happens = lambda: desk.finish("bob")
+    desks.label("ann", 6)
+    desks.work()
+    assert desk.status().finished == "no unlabelled sample left"
+    desk.undo("ann")
+    desk.reopen("ann")
+    Interrupted.happens = staticmethod(lambda: None)
+    desks.work()
+    assert desk.status().finished is None
+    desks.close()

@@ -202,13 +202,18 @@ def test_the_same_folder_by_another_path_is_the_same_run(photos, sit, monkeypatc
     assert "stopped: 4 labels are safe" in out
 
 
-def test_other_settings_are_named_with_what_to_do(photos, sit, fails):
+def test_other_settings_and_a_second_server_are_refused(photos, sit, fails):
     sit([*PHOTOS, *FAST], lambda person: person.label(1))
     error = fails(*PHOTOS, *FAST, "seed=3")
     assert "seed was 0, is 3" in error
     assert "python -m activeloop label outputs/label/photos goes on" in error
     assert "branch" in error
     assert "leave out seed=3" in fails(str(RUN), "seed=3")
+    fcntl = pytest.importorskip("fcntl")
+    with (RUN / "run.lock").open("w") as lock:  # as a second server meets it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "is in use: another process runs it" in fails(*PHOTOS, *FAST)
+        assert "is in use: another process runs it" in fails(str(RUN))
 
 
 def test_images_that_came_since_may_join(photos, sit, fails):
@@ -222,15 +227,6 @@ def test_images_that_came_since_may_join(photos, sit, fails):
     code, out, _ = sit([str(RUN), "--new-samples", "join"], look)
     assert code == 0
     assert "41 images" in out
-
-
-def test_a_second_server_is_refused(photos, sit, fails):
-    fcntl = pytest.importorskip("fcntl")
-    sit([*PHOTOS, *FAST])
-    with (RUN / "run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "is in use: another process runs it" in fails(*PHOTOS, *FAST)
-        assert "is in use: another process runs it" in fails(str(RUN))
 
 
 def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_path):

@@ -274,9 +274,12 @@ def test_a_server_that_comes_back_gets_the_answers_without_a_reload(at_work):
     person.type("u")  # never sent, so it needs no server
     person.see(1)
     person.type("1")
+    desk.version = "2"
     server.start()
     person.saved()
-    person.wait(lambda: person.text(".notices") == "", "the end of the banner")
+    person.wait(
+        lambda: person.text(".notices p") == "This page has a new version.", "that and nothing else"
+    )
     assert desk.events == [("Ann", 0, "label", "dog"), ("Ann", 1, "label", "cat")]
 
 
@@ -531,6 +534,16 @@ def test_a_new_round_replaces_what_is_ahead_but_not_what_is_shown(at_work):
     assert person.image() == 0
     person.type("1")
     person.see(6)
+
+
+def test_an_image_that_went_to_somebody_else_is_not_asked_of_both(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    person.type("h")
+    person.says("No answers yet")
+    desk.leased = {0: "Ben", 1: "Ben"}
+    person.type(Keys.ESCAPE)
+    person.see(2)
 
 
 def test_when_no_images_are_left_that_is_said(at_work):

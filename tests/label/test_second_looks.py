@@ -1,8 +1,11 @@
 """Labels that a network trained without them contradicts are asked about once."""
 
+import numpy as np
 import pytest
 from desks import Desks, say
 from fakes import CentroidLearner
+
+from activeloop.label.second_looks import contradicted
 
 
 class Sharp(CentroidLearner):
@@ -23,7 +26,7 @@ def plain(desks):
 @pytest.fixture
 def wrong(tmp_path):
     """Return desks where 120 of 300 samples are labelled, five of them wrongly, and which five."""
-    desks = Desks(tmp_path, n=300, learner=Sharp, initial=120, query_size=2, strategy="random")
+    desks = Desks(tmp_path, n=300, learner=Sharp, initial=120, query_size=20, strategy="random")
     desk = desks.open(make_learner=Sharp)
     desks.work()
     cards = desk.next("ann", 120)
@@ -38,7 +41,7 @@ def rounds(desks, count):
     """Have `count` further rounds trained."""
     for _ in range(count):
         desks.work()
-        desks.label("ann", 2)
+        desks.label("ann", 10)
     desks.work()
 
 
@@ -88,3 +91,43 @@ def test_none_where_training_takes_long(wrong):
     desks.open(make_learner=Sharp, longest_fit=0.0)
     rounds(desks, 5)
     assert desks.desk.status().second_looks == 0
+
+
+def test_a_label_that_was_given_while_it_was_doubted_is_not(wrong):
+    desks, planted = wrong
+    desk = desks.desk
+    for _ in range(5):
+        assert desk.step()  # the round; what is doubted after it comes last
+        desk.answer("bob", [say(desk.card(index), "a") for index in planted])
+        desks.work()
+        assert not set(planted) & {card.id for card in desk.second_looks("bob", 100)}
+        desk.second_looks("bob", 0)
+        desks.label("ann", 10)
+
+
+class Recording(Sharp):
+    """Remembers what it was fitted on."""
+
+    fitted = None
+
+    def fit(self, data, indices, labels, rng):
+        type(self).fitted = set(indices.tolist())
+        return super().fit(data, indices, labels, rng)
+
+
+def test_every_label_is_judged_once_in_five_rounds_by_a_network_without_it(wrong):
+    desks, _ = wrong
+    indices = np.arange(0, 300, 3)
+    labels = desks.truth[indices + 1].copy()
+    labels[::2], labels[0] = 0, 2  # one label of a class is too few to judge it
+    seen = []
+    for number in range(5, 10):
+        looked_at, found = contradicted(
+            desks.data, indices, labels, number, Recording, desks.loop.streams, 0.9
+        )
+        assert not Recording.fitted & set(looked_at.tolist())
+        assert len(Recording.fitted) > 60
+        assert set(found) <= set(looked_at.tolist())
+        assert all(confidence >= 0.9 for _, confidence in found.values())
+        seen += looked_at.tolist()
+    assert sorted(seen) == indices[1:].tolist()

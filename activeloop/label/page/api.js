@@ -40,7 +40,8 @@ async function request(path, options = {}) {
     return body;
   }
   const message = body?.error ?? `the server answered ${reply.status} ${reply.statusText}`.trim();
-  tell(reply.status === 403 ? "not allowed" : "there", message);
+  // Too many requests (429): that says nothing about whether they would be allowed.
+  if (reply.status !== 429) tell(reply.status === 403 ? "not allowed" : "there", message);
   throw new Failure(message, { status: reply.ok ? 0 : reply.status, given: body?.given ?? null });
 }
 

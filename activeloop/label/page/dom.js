@@ -45,10 +45,10 @@ export const whole = (number) => counts.format(Math.round(number));
 export const percent = (share) => `${whole(100 * share)}%`;
 export const plural = (count, one, many = `${one}s`) => `${whole(count)} ${count === 1 ? one : many}`;
 
-/** A probability in percent, never rounded to certainty. */
+/** A probability in percent. None is certain, whatever it is rounded to. */
 export function sure(share) {
-  if (share > 0.99 && share < 1) return "> 99%";
-  return share < 0.01 && share > 0 ? "< 1%" : percent(share);
+  if (share > 0.99) return "> 99%";
+  return share < 0.01 ? "< 1%" : percent(share);
 }
 
 /** A text as a sentence: with a capital and an end. */

@@ -17,6 +17,7 @@ const POLL = 2000; // ms
 const POLL_BUSY = 1000;
 const POLL_HIDDEN = 10_000;
 const POLL_GONE = 1000;
+const POLL_OUTSIDE = 5000; // strangers may not ask often
 const NOT_ALLOWED = "This browser may not label here. Open the link that the terminal shows, in this browser: it lets you in.";
 const GONE = "The server does not answer. Is it still running in its terminal? Go on: what you answer is kept in this browser, and sent when the server is back.";
 
@@ -116,6 +117,7 @@ class App {
       this.view = next;
       this.main.replaceChildren(next.element);
       this.scrollTo([0, 0]);
+      this.announce(next.element.getAttribute("aria-label"));
     }
     next.show(how);
   }
@@ -224,7 +226,8 @@ class App {
         if (!(failure instanceof Failure)) throw failure;
       }
       const busy = this.status.training.state === "training" || this.status.training.state === "choosing";
-      const wait = this.connection !== "there" ? POLL_GONE : document.hidden ? POLL_HIDDEN : busy ? POLL_BUSY : POLL;
+      const usual = document.hidden ? POLL_HIDDEN : busy ? POLL_BUSY : POLL;
+      const wait = { there: usual, gone: POLL_GONE, "not allowed": POLL_OUTSIDE }[this.connection];
       await new Promise((resolve) => {
         this.#wakePoll = resolve;
         setTimeout(resolve, wait);
@@ -264,7 +267,15 @@ class App {
       this.outbox.hurry();
       this.views?.work.back();
       this.announce("The server is back", { seen: true });
+      this.#checkVersion();
     }
+  }
+
+  /** A server that was started again may have another page than this one. */
+  async #checkVersion() {
+    const { page_version } = await get("/api/options").catch(() => this.options);
+    const text = page_version === this.options.page_version ? null : "This page has a new version.";
+    this.notices.banner("version", text, button("Load it", () => location.reload()));
   }
 
   // -- answers on their way ----------------------------------------------------------------------

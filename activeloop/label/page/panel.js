@@ -72,7 +72,7 @@ function behind({ state, detail, until_next }) {
   const words = state === "finished" ? sentence(detail) : detail ? `${STATES[state]}: ${detail}` : STATES[state];
   return [
     h("p", { class: `state ${state.replace(" ", "-")}` }, busy && h("span", { class: "busy", "aria-hidden": "true" }), h("span", {}, words)),
-    until_next !== null && state !== "finished" && h("p", { class: "quiet" }, until_next === 0 ? "The next round begins as soon as it can." : `${plural(until_next, "more answer")} until the next round begins.`),
+    until_next !== null && state !== "finished" && h("p", { class: "quiet" }, until_next === 0 ? "The next round begins as soon as it can." : `${plural(until_next, "more answer")} until the next round.`),
   ];
 }
 
@@ -110,7 +110,7 @@ function people(list, me) {
         "li",
         { class: here ? "here" : null },
         h("span", { class: "name" }, name === me ? `${name} (you)` : name),
-        h("span", { class: "number" }, whole(answers), h("span", { class: "unseen" }, " answers"), per_hour && `, ${whole(per_hour)}/h`, h("span", { class: "unseen" }, here ? ", here" : ", away")),
+        h("span", { class: "number" }, plural(answers, "answer"), per_hour && `, ${whole(per_hour)}/h`, h("span", { class: "unseen" }, here ? ", here" : ", away")),
       ),
     ),
   );
