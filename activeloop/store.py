@@ -348,6 +348,7 @@ class Store:
     def events(self, after: int = 0) -> list[Event]:
         """Return the answers as they were given, in order, from the one after event `after` on."""
         columns = "key, kind, label, who, at, round, seconds, takes_back"
+        rows = self._events(columns, after)
         return [
             Event(
                 id=number,
@@ -360,9 +361,7 @@ class Store:
                 seconds=seconds,
                 takes_back=takes_back,
             )
-            for number, key, kind, label, who, at, round, seconds, takes_back in self._events(
-                columns, after
-            )
+            for number, key, kind, label, who, at, round, seconds, takes_back in rows
         ]
 
     # -- rounds -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import sys
 import tempfile
 from collections import Counter
@@ -30,9 +31,9 @@ from fault_labels import Labelled, label
 from fault_runs import LONG, RUN, SHORT, STARTS, CommandLine, Fault, Runs, Trial
 
 _ENDS: dict[Loss, str] = {
-    "nothing": "killed at every write",
-    "data": "power cut at every write: files that were not synced are empty",
-    "names": "power cut at every write: names that were not synced are as before",
+    "nothing": "killed at every{} write",
+    "data": "power cut at every{} write: files that were not synced are empty",
+    "names": "power cut at every{} write: names that were not synced are as before",
 }
 LIVES = (2.0, 6.0)  # seconds that the server of the label page is left alone
 _SHOWN = 20  # differences that are told one by one
@@ -77,7 +78,7 @@ def where(trial: Trial) -> str:
 
 def random_kills(runs: Runs, kills: int, rng: np.random.Generator, start: str, jobs: int) -> Tally:
     """Kill at random instants; every second run once more after it was taken up."""
-    tally, whole = Tally(start, "killed at random instants"), runs.reference.seconds
+    tally, whole = Tally(start, "killed at random instants"), pace(runs, jobs)
     number = 0
     while (left := kills - sum(trial.kills for trial in tally.trials)) > 0:
         plans = []
@@ -91,6 +92,13 @@ def random_kills(runs: Runs, kills: int, rng: np.random.Generator, start: str, j
     return tally
 
 
+def pace(runs: Runs, jobs: int) -> float:
+    """Return the seconds that a run takes where so many go on at a time."""
+    with ThreadPoolExecutor(jobs) as pool:
+        lives = list(pool.map(lambda n: runs.live(f"pace-{n}", Fault()), range(2 * jobs)))
+    return statistics.median(life.seconds for life in lives)
+
+
 def crash_points(
     runs: Runs, loss: Loss, every: int, rng: np.random.Generator, start: str, jobs: int
 ) -> Tally:
@@ -102,7 +110,8 @@ def crash_points(
         if loss == "nothing" and rng.random() < 0.5:
             faults.append(Fault(point=int(rng.integers(points)), loss=loss))
         plans.append((f"{loss}-{point}", faults))
-    tally = Tally(start, _ENDS[loss], tried(runs, plans, jobs))
+    ended = _ENDS[loss].format(f" {every}th" if every > 1 else "")
+    tally = Tally(start, ended, tried(runs, plans, jobs))
     for trial in tally.trials:
         if not trial.kills:
             trial.differences.append("it made fewer writes than the run before it")
@@ -128,7 +137,10 @@ def stages(trials: Iterable[Trial]) -> str:
     counted = Counter(rounds for trial in trials for rounds in trial.rounds)
     said = [f"{counted.pop(None)} before there was a run"] if None in counted else []
     return ", ".join(
-        [*said, *(f"{number} after {rounds} rounds" for rounds, number in sorted(counted.items()))]
+        [
+            *said,
+            *(f"{number} with {rounds} whole rounds" for rounds, number in sorted(counted.items())),
+        ]
     )
 
 
