@@ -389,7 +389,10 @@ class ActiveLoop:
         with self._lock:
             self.files.reopen(len(self.rounds) - 1)
             self.ended = None
-            self._query = read_state(self.files.store, self.data).query
+            state = read_state(self.files.store, self.data)
+            self._query = state.query
+            if state.whole:  # answered after the end
+                self._settle()
 
     def add_class(self, name: str) -> int:
         """Add a class, known to the learner from the next fit on, and return its label.
@@ -595,7 +598,7 @@ class ActiveLoop:
         """Have the labels that are there before the run begins be its initial set."""
         with self._lock:
             labelled = self.pool.labelled
-            if len(labelled) != self.initial.size:
+            if len(labelled) < self.initial.size:  # more may have come since
                 raise StoreError(
                     f"the initial set is of {self.initial.size} labels, and there are "
                     f"{len(labelled)}: start the run anew with python -m activeloop branch"

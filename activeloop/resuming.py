@@ -25,6 +25,7 @@ from activeloop.environment import ENVIRONMENT_FILE
 from activeloop.errors import ConfigError, StoreError
 from activeloop.logs import logging_to
 from activeloop.messages import ERROR_FILE, one_line
+from activeloop.report.runs import opened
 from activeloop.run_files import RunFiles, differences, flat, shown
 from activeloop.runner import (
     CONFIG_FILE,
@@ -35,6 +36,7 @@ from activeloop.runner import (
     run_in,
     write_error,
 )
+from activeloop.store import Store
 
 
 def resume(arguments: Sequence[str]) -> int:
@@ -172,9 +174,9 @@ def begun_in(directory: Path) -> Begun:
     written = _written(directory)
     kept: dict[str, Any] = {}
     if (directory / "run.db").exists():
-        with contextlib.closing(RunFiles(directory)) as files:
+        with _store_of(directory) as store:
             names = ("identity", "run", "home", "environment", "ended")
-            kept = {name: files.store.meta(name) for name in names}
+            kept = {name: store.meta(name) for name in names}
     if kept.get("identity") is not None and kept["run"] is None:
         raise StoreError(
             f"the run in {directory} was not begun from the command line: run the program that "
@@ -192,6 +194,17 @@ def begun_in(directory: Path) -> Begun:
         environment=kept.get("environment") or written,
         ended=kept.get("ended"),
     )
+
+
+@contextlib.contextmanager
+def _store_of(directory: Path) -> Iterator[Store]:
+    """Open a run's database, as who will hold the run, or as one of those that help rank 0."""
+    if torchrun.place().rank > 0:
+        with opened(directory) as store:
+            yield store
+    else:
+        with contextlib.closing(RunFiles(directory)) as files:
+            yield files.store
 
 
 def _written(directory: Path) -> dict[str, Any]:

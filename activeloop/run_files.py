@@ -211,20 +211,22 @@ class RunFiles:
             return self._stop_probs.get(round)
         path = self._probs("stop_probs", round)
         if not path.exists():
+            log.warning("%s is not there: the next round is not compared with that one", path)
             return None
         try:
             kept: KeptProbs = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise StoreError(f"{path} is damaged ({error}): put a copy back") from error
+            raise StoreError(
+                f"{path} is damaged: put a copy back, or remove it, and the next round is not "
+                "compared with that one"
+            ) from error
         return kept
 
     def save_stop_indices(self, indices: Indices) -> None:
         """Write which samples of the pool the rows of the stop set's predictions are of."""
         if self.directory is not None:
             with named_errors(self.directory):
-                path = self.directory / "stop_probs" / "indices.npy"
-                if not path.exists():
-                    write_array(path, indices)
+                keep_array(self.directory / "stop_probs" / "indices.npy", indices)
 
     def load_weights(self, learner: Learner, round: int, data: Data) -> bool:
         """Give `learner` the weights of a round; False where it must be fitted again.
@@ -262,8 +264,7 @@ class RunFiles:
             return
         path = self.directory / "test_probs" / "labels.npy"
         with named_errors(self.directory):
-            if not path.exists():
-                write_array(path, np.asarray(labels, np.int64))
+            keep_array(path, np.asarray(labels, np.int64))
 
     def write_tables(self) -> None:
         """Write `curve.csv` and `queries.csv` anew from the store."""
@@ -374,6 +375,16 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
         sync_directory(path.parent.parent)
     with replacing(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
+
+
+def keep_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write an array, unless it is there already: that of an earlier run is not this one's."""
+    try:
+        same = np.array_equal(np.load(path, allow_pickle=False), array)
+    except (OSError, ValueError, EOFError):
+        same = False
+    if not same:
+        write_array(path, array)
 
 
 def write_csv(path: Path, rows: Iterator[Sequence[object]]) -> None:

@@ -313,3 +313,37 @@ def test_an_answer_says_which_event_it_takes_back(tmp_path):
     loop.record({3: 1}, "ann")
     loop.record({3: None}, "ann", takes_back=1)
     assert [event.takes_back for event in loop.files.store.events()] == [None, 1]
+
+
+def test_a_query_answered_after_the_end_is_closed_when_the_run_is_reopened():
+    loop, truth = make()
+    told(loop, truth)
+    query = loop.ask()
+    loop.finish("finished")
+    loop.record({i: int(truth[i]) for i in query.indices.tolist()})
+    loop.reopen()
+    assert loop.ask().round == 2
+    assert [round.labels for round in loop.rounds] == [6, 12]
+
+
+def test_labels_that_came_to_a_branch_before_it_began_are_in_its_initial_set(tmp_path):
+    before, truth = make(tmp_path)
+    before.record({i: int(truth[i]) for i in range(6)})
+    before.files.close()
+    loop, _ = make(tmp_path, initial=Initial(size=6, given=True))
+    loop.record({20: int(truth[20])})
+    assert loop.ask().round == 1
+    assert [round.labels for round in loop.rounds] == [7]
+
+
+def test_what_an_earlier_run_left_in_the_directory_is_not_taken_for_this_ones(tmp_path):
+    first, truth = make(tmp_path, seed=1, stop_set=20)
+    told(first, truth)
+    first.ask()
+    first.files.close()
+    (tmp_path / "run.db").unlink()
+    (tmp_path / "test_probs" / "labels.npy").write_bytes(b"damaged")
+    second, _ = make(tmp_path, seed=2, stop_set=20)
+    kept = np.load(tmp_path / "stop_probs" / "indices.npy")
+    assert np.array_equal(kept, second.stop_set.indices)
+    assert len(np.load(tmp_path / "test_probs" / "labels.npy")) == 60
