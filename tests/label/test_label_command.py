@@ -253,6 +253,23 @@ def test_a_run_that_images_joined_goes_on_whatever_their_names(photos, sit, fail
     assert not re.search("[0-9a-f]{9}", error)
 
 
+def test_a_run_with_other_settings_starts_from_its_labels(photos, sit, monkeypatch):
+    sit([*PHOTOS, *FAST], lambda person: person.label(7))
+    words = ["branch", str(RUN), "strategy=badge", "hydra.run.dir=other"]
+    monkeypatch.setattr(sys, "argv", ["activeloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+
+    def look(person):
+        assert person.status()["labels"] == 7
+        person.label(1)
+
+    code, out, err = sit(["other"], look)
+    assert (code, err) == (0, "")
+    assert "stopped: 8 labels are safe" in out
+
+
 def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_path):
     assert "what is to be labelled? python -m activeloop label data=image_folder" in fails()
     assert "there is no directory nowhere" in fails("nowhere")
