@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, get_args
 
 from activeloop.data.joining import in_order
 from activeloop.errors import StoreError
-from activeloop.manifest import Manifest, parts_of
+from activeloop.manifest import Manifest, fingerprints_of, parts_of
 from activeloop.types import Data, HiddenLabels
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def settled(
     """
     data, hidden = loaded
     if kept.same_keys(data):
-        return Settled(data=data, hidden=hidden)  # their content is seen by their fingerprints
+        return _normalised_as_kept(kept, data, hidden)
     classes = data.classes
     data, hidden = read_whole()
     if strange := sorted(set(classes) - set(data.classes)):
@@ -149,7 +149,7 @@ def settled(
         raise StoreError(f"{directory}: the samples of the run cannot be put in the order they had")
     keys = {name: list(part.keys) for name, part in kept.parts.items()}
     own, own_hidden = in_order(data, hidden, keys, kept.mean, kept.std)
-    if {n: p.fingerprint for n, p in parts_of(own).items()} != kept.fingerprints:
+    if fingerprints_of(own) != kept.fingerprints:
         raise StoreError(
             f"{directory}: samples have the keys that they had and another content: put the data "
             "of the run back; nothing was changed"
@@ -161,6 +161,21 @@ def settled(
     keys["pool"] += joined
     data, hidden = in_order(data, hidden, keys, kept.mean, kept.std)
     return Settled(data=data, hidden=hidden, joined=joined)
+
+
+def _normalised_as_kept(kept: Manifest, data: Data, hidden: HiddenLabels) -> Settled:
+    """Return data that have the keys of the run, with the normalisation that the run keeps.
+
+    It is that of the samples that the run began with, and others may have joined them. Data with
+    another content are returned as they are, which their fingerprints tell.
+    """
+    if kept.mean is None or kept.std is None or kept.same_moments(data):
+        return Settled(data=data, hidden=hidden)
+    keys = {name: part.keys for name, part in kept.parts.items()}
+    own, own_hidden = in_order(data, hidden, keys, kept.mean, kept.std)
+    if fingerprints_of(own) != kept.fingerprints:
+        return Settled(data=data, hidden=hidden)
+    return Settled(data=own, hidden=own_hidden)
 
 
 def command_of(run: Mapping[str, Any] | None) -> str | None:

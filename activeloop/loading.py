@@ -148,9 +148,10 @@ def data_of_run(
         " and ".join(cuts),
         kept.command,
     )
-    if found.data is loaded.originals:
-        return loaded
     target, as_input = config.embed._target_, bool(config.embed.get("as_input", False))
+    joined_before = len(kept.manifest.parts["pool"].keys) > kept.first
+    if found.data is loaded.originals and not (as_input and joined_before):
+        return loaded
     if target == _BY_POSITION:
         raise StoreError(
             f"{directory}: samples came to the data of the run, and embed=file has vectors by "

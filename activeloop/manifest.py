@@ -53,7 +53,7 @@ class Manifest:
         """Return that of `data`, whose images are read for it if they are files."""
         return cls(
             parts={name: _listed(part, data) for name, part in parts_of(data).items()},
-            fingerprints={name: part.fingerprint for name, part in parts_of(data).items()},
+            fingerprints=fingerprints_of(data),
             mean=_numbers(data.pool, "mean"),
             std=_numbers(data.pool, "std"),
         )
@@ -107,12 +107,21 @@ class Manifest:
             _same(self.parts[name].keys, part.keys) for name, part in parts.items()
         )
 
+    def same_moments(self, data: Data) -> bool:
+        """Return whether `data` are normalised by the mean and the deviation that were kept."""
+        return [self.mean, self.std] == [_numbers(data.pool, name) for name in ("mean", "std")]
+
 
 def parts_of(data: Data) -> dict[str, Samples]:
     """Return the parts of `data` by name."""
     parts: dict[str, Samples | None] = {"pool": data.pool, "test": data.test}
     parts["validation"] = None if data.validation is None else data.validation.samples
     return {name: part for name, part in parts.items() if part is not None}
+
+
+def fingerprints_of(data: Data) -> dict[str, str]:
+    """Return the fingerprint of each part of `data`, by name."""
+    return {name: part.fingerprint for name, part in parts_of(data).items()}
 
 
 def _listed(part: Samples, data: Data) -> Listed:

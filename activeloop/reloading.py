@@ -24,6 +24,7 @@ from activeloop.loading import build_data, data_of_run, kept_in, whole_settings
 from activeloop.manifest import Manifest
 from activeloop.report.runs import Run, opened
 from activeloop.report.samples import DataSet, Part, Vectors
+from activeloop.run_files import short_digest
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, Indices, Samples
 
@@ -110,7 +111,7 @@ def rebuilt(run: Run, classes: tuple[str, ...], device: str | torch.device) -> D
 def _other_data(part: str, digest: str | None, run: Run) -> DataError:
     return DataError(
         f"the data that are there now are not those of the run: the {part}'s fingerprint "
-        f"is {digest}, the run's was {run.identity['data'].get(part)}"
+        f"is {short_digest(digest)}, the run's was {short_digest(run.identity['data'].get(part))}"
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -360,12 +361,23 @@ def digest_of(path: Path) -> str:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return where flat settings differ, in words; nothing where they do not."""
     told = [
-        f"{name} was {before.get(name, 'not there')}, is {now.get(name, 'not there')}"
+        f"{name} was {_told(before, name)}, is {_told(now, name)}"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     ]
     more = f" and {len(told) - 3} more" if len(told) > 3 else ""
     return f"{'; '.join(told[:3])}{more}"
+
+
+def _told(settings: Mapping[str, Any], name: str) -> object:
+    """Return a setting as messages name it: of a digest its first 8 digits."""
+    return short_digest(settings.get(name, "not there"))
+
+
+def short_digest(value: object) -> object:
+    """Return the first 8 digits of a digest, and anything else as it is."""
+    digest = isinstance(value, str) and re.fullmatch("([0-9a-f]{32})+", value)
+    return digest[0][:8] if digest else value
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:

@@ -497,8 +497,11 @@ def test_samples_do_not_join_where_that_would_change_the_vectors_of_others(
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    ("names", "known"), [(["a1", "a2", "a3"], 4), (["z1", "z3", "z5"], 0)]
+)  # in the middle, and after all that were there
 def test_vectors_of_a_backbone_stay_what_they_were_when_others_join(
-    cli, killed, tmp_path, monkeypatch
+    cli, killed, tmp_path, monkeypatch, names, known
 ):
     photos(tmp_path / "photos", [f"p{n}" for n in range(10, 40)])
     made, build = [], runner.build
@@ -509,15 +512,18 @@ def test_vectors_of_a_backbone_stay_what_they_were_when_others_join(
 
     monkeypatch.setattr(runner, "build", noting)
     words = ["embed=backbone", "embed.weights=random", "embed.size=32", "data.test_fraction=0"]
-    killed(*PHOTOS, *words, "data.validation=4", "hydra.run.dir=run")
-    photos(tmp_path / "photos", ["a1", "a2", "a3"])
-    assert cli("resume", "run", "--new-samples", "join")[0] == 0
-    before, after = (loop.data for loop in made)
-    assert (len(before.pool), len(after.pool)) == (26, 29)
-    own, device = np.arange(26), torch.device("cpu")
-    assert torch.equal(before.pool.batch(own, device), after.pool.batch(own, device))
-    known = before.validation.samples, after.validation.samples
-    assert torch.equal(*(each.batch(np.arange(4), device) for each in known))
+    killed(*PHOTOS, *words, f"data.validation={known}", "hydra.run.dir=run")
+    photos(tmp_path / "photos", names)
+    killed("resume", "run", "--new-samples", "join", fit=1)
+    assert cli("resume", "run")[0] == 0
+    before, *afterwards = (loop.data for loop in made)
+    own, device = np.arange(30 - known), torch.device("cpu")
+    for after in afterwards:
+        assert (len(before.pool), len(after.pool)) == (len(own), len(own) + 3)
+        assert torch.equal(before.pool.batch(own, device), after.pool.batch(own, device))
+        if known:
+            samples = before.validation.samples, after.validation.samples
+            assert torch.equal(*(each.batch(np.arange(known), device) for each in samples))
 
 
 # -- files of others -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from activeloop.arguments import Parser
+from activeloop.checks import whole
 from activeloop.errors import ConfigError, StoreError
 from activeloop.exchange.composing import composed, place, settings_of
 from activeloop.exchange.records import check_run, classes_of, present
@@ -150,7 +151,7 @@ def _config(origin: Origin, words: Sequence[str], folder: Path | None) -> DictCo
     names = {group: str(origin.run.get(group, "run")) for group in ("data", "strategy")}
     config = composed(settings, words, names, folder)
     check_complete(_plain(config))
-    if config.budget is not None and config.budget <= origin.labels:
+    if config.budget not in (None, "all") and whole("budget", config.budget) <= origin.labels:
         raise ConfigError(
             f"budget={config.budget} counts all labels, and the branch starts with "
             f"{origin.labels}: give a larger one, as in budget={2 * origin.labels}"

@@ -20,6 +20,8 @@ from PIL import Image
 from activeloop.app import main
 from activeloop.label import command, session
 from activeloop.label.serving import TOKEN_FILE
+from activeloop.reloading import reload
+from activeloop.report.runs import read_run
 from activeloop.store import Store
 
 FAST = ["model=linear", "learner.epochs=2", "learner.min_steps=1", "data.size=8", "stop_set=10"]
@@ -227,6 +229,45 @@ def test_images_that_came_since_may_join(photos, sit, fails):
     code, out, _ = sit([str(RUN), "--new-samples", "join"], look)
     assert code == 0
     assert "41 images" in out
+
+
+def test_a_run_that_images_joined_goes_on_whatever_their_names(photos, sit, fails, capfd):
+    words = [*PHOTOS, *FAST, "device=cpu", "embed=pca_beside", "query_size=2"]
+    sit(words, lambda person: person.label(3))
+    images = 40
+    # Last of all by name, then again so, then in the middle.
+    names = ["light-y.png", "light-z.png", "dark-a.png"]
+    for name in names:
+        Image.new("RGB", (12, 12), "red").save(photos / name)
+        assert f"1 sample is new ({name})" in fails(str(RUN))
+        images += 1
+        for option in (["--new-samples", "join"], [], ["--new-samples", "ignore"]):
+            code, out, err = sit([str(RUN), *option])
+            assert (code, err) == (0, "")
+            assert f"{images} images" in out
+    assert sit(words, lambda person: person.label(9))[0] == 0  # as it began
+    assert list(reload(read_run(RUN)).pool.keys)[-3:] == names
+    Image.new("RGB", (12, 12), "blue").save(photos / "dark-1.png")
+    error = fails(str(RUN))
+    assert "1 sample has another content (dark-1.png)" in error
+    assert not re.search("[0-9a-f]{9}", error)
+
+
+def test_a_run_with_other_settings_starts_from_its_labels(photos, sit, monkeypatch):
+    sit([*PHOTOS, *FAST], lambda person: person.label(7))
+    words = ["branch", str(RUN), "strategy=badge", "hydra.run.dir=other"]
+    monkeypatch.setattr(sys, "argv", ["activeloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+
+    def look(person):
+        assert person.status()["labels"] == 7
+        person.label(1)
+
+    code, out, err = sit(["other"], look)
+    assert (code, err) == (0, "")
+    assert "stopped: 8 labels are safe" in out
 
 
 def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_path):
