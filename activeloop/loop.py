@@ -348,8 +348,8 @@ class ActiveLoop:
         with self._lock:
             if self._query is None:
                 raise OrderError("there is no open query to close")
-            if (classes := self.pool.n_classes) == 0:
-                raise OrderError("cannot close the initial query before any sample has a label")
+            if (classes := self.pool.n_classes) == 0 and self.least_classes <= 1:
+                raise OrderError("cannot close a query before any sample has a label")
             if classes < self.least_classes:
                 raise OrderError(
                     f"labels of {self.least_classes} classes are needed, and there are of {classes}"
