@@ -272,8 +272,10 @@ class ActiveLoop:
             if len(self.rounds) < self._closed:
                 self._train()
             k, reason = self._next_size()
-            if reason:
+            if reason and not self._takes_rest():
                 self._end(reason)
+            elif reason:
+                continue  # a last round
             else:
                 self._make_query(k)
         if self._query is not None and self._closed == 0 and self.initial.labels is not None:
@@ -346,8 +348,8 @@ class ActiveLoop:
         with self._lock:
             if self._query is None:
                 raise OrderError("there is no open query to close")
-            if (classes := self.pool.n_classes) == 0:
-                raise OrderError("cannot close the initial query before any sample has a label")
+            if (classes := self.pool.n_classes) == 0 and self.least_classes <= 1:
+                raise OrderError("cannot close a query before any sample has a label")
             if classes < self.least_classes:
                 raise OrderError(
                     f"labels of {self.least_classes} classes are needed, and there are of {classes}"
@@ -377,6 +379,8 @@ class ActiveLoop:
             if self._query is not None and self._answers_since():
                 self.close()
         if len(self.rounds) < self._closed:
+            self._train()
+        while self._takes_rest():
             self._train()
         if not self.rounds:
             raise OrderError("cannot finish before any sample has a label")
@@ -474,6 +478,21 @@ class ActiveLoop:
         """Return whether an answer was given since the last query was closed."""
         store = self.files.store
         return store.last_event() > (store.horizon(self._closed - 1)[0] if self._closed else 0)
+
+    def _takes_rest(self) -> bool:
+        """Have a last round take the answers that no query is open for; False: there are none.
+
+        Others may have recorded them while the round before was trained. Its query is empty.
+        """
+        with self._lock:
+            enough = self.pool.n_classes >= max(1, self.least_classes)
+            if self._query is not None or not enough or not self._answers_since():
+                return False
+            nothing = self._query_of(np.empty(0, np.int64), np.empty(0, np.int64), None)
+            write_query(self.files.store, nothing, self.data.classes, 0.0, 0.0)
+            write_answers(self.files.store, self.data, self._closed, {}, "", closes=True)
+            self._closed += 1
+            return True
 
     def _train(self) -> None:
         """Fit on the labels there were when the query was closed, evaluate, and keep the round."""

@@ -221,6 +221,53 @@ def test_a_first_query_skipped_while_it_was_made_is_asked_for_again():
     assert not set(seen[0]) & set(seen[1])
 
 
+@pytest.mark.parametrize("crashes", [False, True])
+def test_the_last_network_knows_what_was_answered_while_the_one_before_was_trained(
+    tmp_path, crashes
+):
+    loop, truth = make(tmp_path, learner=(learner := Waiting()), budget="all")
+    told(loop, truth)
+    thread, _ = in_background(loop, learner)
+    loop.record({i: int(truth[i]) for i in loop.pool.unlabelled.tolist()})
+    if crashes:
+        loop.files.close()
+        learner.may_go_on.set()
+        thread.join(60)
+        loop, _ = make(tmp_path, learner=(learner := Waiting()), budget="all")
+        assert loop.ask() is None
+    else:
+        go_on(thread, learner)
+    assert loop.ended == "no unlabelled sample left"
+    assert [round.labels for round in loop.rounds] == [6, 90]
+    assert len(learner.seen[-1][1]) == 90
+    loop.files.close()
+    again, _ = make(tmp_path, learner=Waiting(), budget="all")
+    assert [round.labels for round in again.rounds] == [6, 90]
+    assert (again.ask(), again.ended) == (None, "no unlabelled sample left")
+
+
+def test_the_last_network_of_a_budget_knows_answers_beyond_it():
+    loop, truth = make(learner=(learner := Waiting()), budget=12)
+    told(loop, truth)
+    thread, _ = in_background(loop, learner)
+    loop.record({i: int(truth[i]) for i in loop.pool.unlabelled[:8].tolist()})
+    go_on(thread, learner)
+    assert loop.ended == "budget of 12 labels spent"
+    assert [round.labels for round in loop.rounds] == [6, 14]
+
+
+def test_finishing_takes_what_was_answered_while_the_last_network_was_trained():
+    loop, truth = make(learner=(learner := Waiting()))
+    told(loop, truth)
+    learner.waits = True
+    thread = threading.Thread(target=loop.finish, args=("finished",))
+    thread.start()
+    assert learner.inside.wait(60)
+    loop.record({i: int(truth[i]) for i in loop.pool.unlabelled[:2].tolist()})
+    go_on(thread, learner)
+    assert [round.labels for round in loop.rounds] == [6, 8]
+
+
 def test_finishing_trains_on_what_was_given_and_ends_the_run(tmp_path):
     loop, truth = make(tmp_path)
     told(loop, truth)

@@ -244,6 +244,7 @@ class Trainer(Silent):
                     self._ending = None
                 if len(self._loop.rounds) > done:
                     self._doubts_due = self._loop.ended is None
+                    self._predictions_due = True  # also where no query could be made
 
     def _asked(self, ending: str | None, again: bool) -> Query | None:
         """Close the query that is open, train, and return the next; None: the run is over."""
@@ -269,10 +270,10 @@ class Trainer(Silent):
             self.query, self.near = query, {}
             self._since = set() if query is None else set(query.answered)
             self._turns.replace(np.empty(0, np.int64) if query is None else query.indices)
+            self._looks_due = query is not None  # not what was due of the one before
+            self._predictions_due = bool(self._loop.rounds)
             if query is not None:
                 self._opinions.expect(query)
-                self._looks_due = True
-                self._predictions_due = bool(self._loop.rounds)
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Say how far training is; end it if the server ends."""

@@ -461,3 +461,14 @@ def test_a_run_that_ended_when_finishing_was_asked_for_may_be_reopened(tmp_path)
     desks.work()
     assert desk.status().finished is None
     desks.close()
+
+
+def test_finishing_just_after_new_samples_came_leaves_nothing_undone(desks, caplog):
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    assert desk.step()  # a round; what is shown beside its samples is still to be worked out
+    desk.finish("ann")
+    desks.work()
+    assert desk.status().finished == "finished by ann"
+    assert caplog.messages == []
