@@ -627,6 +627,11 @@ def test_on_a_phone_nothing_is_cut_off_all_can_be_touched_and_has_a_name(at_work
         roles = {role for role, _ in known}
         assert "button" in roles
         assert view == "help" or roles >= LANDMARKS, view
+        if view == "help":  # from its beginning, and with the keys that it is about
+            assert person.do("return document.querySelector('dialog').scrollTop") == 0
+            keys = "return [...document.querySelectorAll('dialog kbd')]"
+            assert person.do(f"{keys}.length") > 20
+            assert person.do(f"{keys}.every((key) => key.checkVisibility())")
     assert person.do("return document.querySelector('h1').textContent") == "Finished"
 
 
