@@ -517,7 +517,9 @@ def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
     person.click("Finish", "dialog")
     person.says("Finished by hand", ".end")
     commands = person.texts(".command")
-    assert "python -m activeloop predict '/runs/my photos' photos --out predictions.csv" in commands
+    assert "python -m activeloop predict '/runs/my photos' FOLDER --out predictions.csv" in commands
+    assert "/runs/my photos/labels.csv" in person.texts(".end code")
+    assert "1 label of 1 of 2 classes" in person.text(".summary")
     person.click("Go on labelling", ".end")
     person.see(1)
     for said, seen in (("finished by Ben", ".end"), (None, ".stage img")):  # somebody else's doing
