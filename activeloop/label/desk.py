@@ -325,7 +325,9 @@ class Desk:
             if index not in chosen and self._turns.free(index, who):
                 chosen.append(index)
         self._turns.take(who, chosen)
-        fresh = {index: why(index) for index in chosen if index not in kept}
+        # What is kept keeps its reason too, unless it went back for another view meanwhile.
+        known = {i for i in kept if i in self._why and self._why[i].origin != "grid"}
+        fresh = {index: why(index) for index in chosen if index not in known}
         self._why = {i: w for i, w in self._why.items() if not self._turns.free(i)} | fresh
         return [self._card(index) for index in chosen]
 

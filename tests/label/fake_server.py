@@ -52,6 +52,7 @@ class FakeDesk:
     Attributes:
         events: `(who, id, kind, label)`, or "undo" as the kind, as they came.
         requests: `(path, body)`, as they came.
+        confidence: of the network in what it thinks; None: it thinks nothing yet.
         lose: so many replies to answers are lost after they were taken in.
         broken: the status that every answer gets, or None.
         forbidden: whether nothing is allowed.
@@ -74,6 +75,7 @@ class FakeDesk:
         self.broken: int | None = None
         self.forbidden = False
         self.opinions = False
+        self.confidence: float | None = 0.8
         self.version = "1"
         self.changes: dict[str, Any] = {}
         self.lock = threading.Lock()
@@ -84,14 +86,17 @@ class FakeDesk:
     def card(self, index: int, origin: str = "strategy") -> Card:
         given = self.given.get(index) or [None]
         guess = index % len(self.classes)
-        probs = [(name, 0.8 if n == guess else 0.2) for n, name in enumerate(self.classes)]
-        probs = sorted(probs, key=lambda each: -each[1])[:10]
+        sure, opinion = self.confidence, None
+        if sure is not None:
+            probs = [(name, sure if n == guess else 0.2) for n, name in enumerate(self.classes)]
+            probs = sorted(probs, key=lambda each: -each[1])[:10]
+            opinion = Opinion(predicted=self.classes[guess], confidence=sure, probs=probs)
         why = Why(origin=origin, round=2, strategy="margin", score=0.123456)  # type: ignore[arg-type]
         return Card(
             id=index,
             key=self.keys[index],
             why=why,
-            opinion=Opinion(predicted=self.classes[guess], confidence=0.8, probs=probs),
+            opinion=opinion,
             nearest=[Near(id=(index + 7) % len(self.keys), label=self.classes[0])],
             given=given[-1],
         )

@@ -221,6 +221,7 @@ def test_a_grid_has_one_predicted_class_those_of_the_query_first(desks):
     desks.label("ann", 3)
     desks.work()
     queue = desks.loop.query.indices.tolist()
+    shown = [card.id for card in desk.next("ann", 3)]
     cards = desk.grid("ann", "b", 50)
     assert {card.opinion.predicted for card in cards} == {"b"}
     assert {card.why.origin for card in cards} == {"grid"}
@@ -228,6 +229,10 @@ def test_a_grid_has_one_predicted_class_those_of_the_query_first(desks):
     assert queued == sorted(queued, reverse=True)
     sure = [card.opinion.confidence for card in cards if card.id not in queue]
     assert sure == sorted(sure, reverse=True)
+    back = desk.next("ann", 90, keep=shown)  # from the grid to one image, nothing was asked for
+    assert [card.id for card in back[: len(shown)]] == shown
+    assert {card.why.origin for card in back} == {"strategy", "waiting"}
+    cards = desk.grid("ann", "b", 50)
     assert not {c.id for c in cards} & {c.id for c in desk.next("bob", 90)}
     with pytest.raises(OrderError, match="no class 'z'"):
         desk.grid("ann", "z", 5)

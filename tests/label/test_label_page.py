@@ -222,6 +222,22 @@ def test_what_the_network_thinks_is_hidden_until_asked_for_and_that_is_remembere
     assert person.shown(".hints")
 
 
+def test_what_the_network_thinks_is_shown_when_it_is_known_not_with_the_next_image(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    desk.confidence, desk.opinions = None, True
+    person.open(person.driver.current_url)
+    person.see(0)
+    assert person.texts(".nearest li") == ["cat"]
+    person.do("window.seen = document.querySelector('.stage img')")
+    desk.confidence = 0.8
+    person.hear()
+    person.says("80%", ".hints")
+    desk.confidence, desk.changes["round"] = 0.6, 3
+    person.hear()
+    person.says("60%", ".hints")
+    assert person.do("return document.querySelector('.stage img') === window.seen")
+
+
 def test_small_images_are_not_blurred_and_large_ones_can_be_looked_at_closely(at_work):
     person, _, _ = at_work(FakeDesk(pixels=28))
     person.see(0)
@@ -253,6 +269,8 @@ def test_answers_while_the_server_is_gone_are_kept_over_a_reload_and_sent_once(a
     person.says("The server does not answer", ".notices")
     kept = "return Object.keys(localStorage).filter((name) => name.includes('outbox')).length"
     assert person.do(kept) == 2
+    drawn = "return [...document.querySelectorAll('.recent img')].map((i) => i.naturalWidth > 0)"
+    person.wait(lambda: person.do(drawn) == [True] * 3, "the images of the last answers")
     server.start()
     person.open(server.url)
     person.saved()
@@ -517,7 +535,9 @@ def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
     person.click("Finish", "dialog")
     person.says("Finished by hand", ".end")
     commands = person.texts(".command")
-    assert "python -m activeloop predict '/runs/my photos' photos --out predictions.csv" in commands
+    assert "python -m activeloop predict '/runs/my photos' FOLDER --out predictions.csv" in commands
+    assert "/runs/my photos/labels.csv" in person.texts(".end code")
+    assert "1 label of 1 of 2 classes" in person.text(".summary")
     person.click("Go on labelling", ".end")
     person.see(1)
     for said, seen in (("finished by Ben", ".end"), (None, ".stage img")):  # somebody else's doing
@@ -614,6 +634,12 @@ def test_on_a_phone_nothing_is_cut_off_all_can_be_touched_and_has_a_name(at_work
     person.open(person.driver.current_url, "Ann of the very long name")
     for view in views(person, desk):
         assert person.do("return document.documentElement.scrollWidth") <= 375, view
+        cut = person.do(
+            "return [...document.querySelectorAll('main, main *')].filter((e) => "
+            "e.checkVisibility() && /auto|scroll/.test(getComputedStyle(e).overflowX) "
+            "&& e.scrollWidth > e.clientWidth).map((e) => e.className)"
+        )
+        assert cut == [], view
         small = person.do(
             "return [...document.querySelectorAll('button, select')].filter((b) => "
             "b.checkVisibility() && b.getBoundingClientRect().height < 33).map((b) => b.outerHTML)"
@@ -627,6 +653,11 @@ def test_on_a_phone_nothing_is_cut_off_all_can_be_touched_and_has_a_name(at_work
         roles = {role for role, _ in known}
         assert "button" in roles
         assert view == "help" or roles >= LANDMARKS, view
+        if view == "help":  # from its beginning, and with the keys that it is about
+            assert person.do("return document.querySelector('dialog').scrollTop") == 0
+            keys = "return [...document.querySelectorAll('dialog kbd')]"
+            assert person.do(f"{keys}.length") > 20
+            assert person.do(f"{keys}.every((key) => key.checkVisibility())")
     assert person.do("return document.querySelector('h1').textContent") == "Finished"
 
 

@@ -13,7 +13,7 @@ export class ClassButtons {
     this.field = h("input", {
       type: "search",
       "aria-label": "Search for a class; Enter takes the first",
-      placeholder: "Search for a class, Enter takes the first",
+      placeholder: "Search for a class",
       autocomplete: "off",
       spellcheck: "false",
       oninput: () => this.#draw(),

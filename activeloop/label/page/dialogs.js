@@ -115,7 +115,7 @@ export function help() {
   const dialog = h(
     "dialog",
     { "aria-label": "Keys", class: "help" },
-    h("h2", {}, "Keys"),
+    h("h2", { tabindex: -1, autofocus: true }, "Keys"), // else the browser scrolls down to the button
     keyTable(WORDS),
     h("h3", {}, "In the grid"),
     keyTable(GRID_WORDS),

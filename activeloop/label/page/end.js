@@ -27,24 +27,28 @@ export class End {
   hide() {}
 
   status(status) {
-    const { directory, labels, skipped, none, classes, estimate, finished } = status;
+    const { directory, labels, skipped, none, classes, counts, estimate, finished } = status;
     if (finished === null) return; // it goes on: this is left at once
-    refill(this.words, [directory, labels, skipped, none, classes, estimate, finished], () => {
+    refill(this.words, [directory, labels, skipped, none, classes, counts, estimate, finished], () => {
+      const used = classes.filter((name) => counts[name]).length;
+      const all = plural(classes.length, "class", "classes");
       const place = quoted(directory);
       const command = (title, text) => [h("dt", {}, title), h("dd", {}, h("code", { class: "command" }, text))];
       return [
         h("p", {}, sentence(finished)),
-        h("p", {}, h("b", {}, plural(labels, "label")), ` of ${plural(classes.length, "class", "classes")}, ${skipped} skipped, ${none} of no class.`),
+        h("p", {}, h("b", {}, plural(labels, "label")), ` of ${used < classes.length ? `${used} of ${all}` : all}, ${skipped} skipped, ${none} of no class.`),
         estimate && h("p", {}, "Accuracy of the model: ", estimateWords(estimate), "."),
         h(
           "dl",
           {},
           h("dt", {}, "Labels, with who gave them and when"),
+          h("dd", {}, h("code", {}, `${directory}/labels.csv`)),
+          h("dt", {}, "The run, with every answer that was ever given"),
           h("dd", {}, h("code", {}, `${directory}/run.db`)),
           h("dt", {}, "Model"),
           h("dd", {}, h("code", {}, `${directory}/model.safetensors`)),
-          command("Predict new images", `python -m activeloop predict ${place} photos --out predictions.csv`),
-          command("Export the labels", `python -m activeloop export ${place} --format csv`),
+          command("Predict the images of another folder", `python -m activeloop predict ${place} FOLDER --out predictions.csv`),
+          command("Labels as a folder for each class", `python -m activeloop export ${place} --format image-folder`),
           command("A report", `python -m activeloop report ${place}`),
         ),
       ];

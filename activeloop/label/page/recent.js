@@ -16,7 +16,8 @@ export class Recent {
 
   add(entry, card, said) {
     const mark = h("span", { class: "mark" });
-    const image = h("img", { src: imageOf(card.id, "small"), alt: "", draggable: "false" });
+    // The image that was just shown: the browser has it, whether the server is there or not.
+    const image = h("img", { src: imageOf(card.id), alt: "", draggable: "false" });
     const element = h(
       "li",
       {},

@@ -19,6 +19,7 @@ export class Work {
   #hiddenAt = null;
   #deafUntil = 0;
   #undoing = null;
+  #asking = false; // what the network thinks by now
   #source = "queue"; // or "looks"
   #back = null; // where to go after an image that was asked for
 
@@ -311,9 +312,30 @@ export class Work {
   // -- what the server says ----------------------------------------------------------------------
 
   status(status, before) {
+    this.#renewHints(status, before);
     if (before && status.round > before.round) this.#fill({ renew: true });
     else if (!this.#shown || this.sources[this.#source].length === 0) this.#fill();
     this.#draw();
+  }
+
+  /** A round may have ended since the image came on the screen: what its network thinks is known later. */
+  async #renewHints(status, before) {
+    const shown = this.#shown;
+    // Of what has an answer the network thinks nothing: it was trained on it.
+    if (!this.app.hints || !shown || shown.card.given || this.#asking) return;
+    const grown = before && status.round > before.round;
+    if (!grown && (shown.card.opinion || !status.curve.length)) return;
+    this.#asking = true;
+    try {
+      const { key, opinion, nearest } = await get("/api/card", { id: shown.card.id });
+      if (this.#shown !== shown || key !== shown.card.key) return;
+      shown.card = { ...shown.card, opinion, nearest };
+      this.#draw();
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+    } finally {
+      this.#asking = false;
+    }
   }
 
   saved(entry, reply) {
