@@ -272,12 +272,10 @@ class ActiveLoop:
             if len(self.rounds) < self._closed:
                 self._train()
             k, reason = self._next_size()
-            if reason and not self._takes_rest():
-                self._end(reason)
-            elif reason:
-                continue  # a last round
-            else:
+            if not reason:
                 self._make_query(k)
+            elif not self._takes_rest():  # else a last round is trained on what came meanwhile
+                self._end(reason)
         if self._query is not None and self._closed == 0 and self.initial.labels is not None:
             # Labels that are there already: nobody is asked.
             self.tell(self._query, self.initial.labels, "file")
@@ -575,6 +573,8 @@ class ActiveLoop:
         initial = self._closed == 0
         strategy = self.initial.strategy if initial else self.strategy
         context = self._context(k)
+        if context.k == 0:  # all was answered since it was counted
+            return
         audit = np.empty(0, np.int64)
         if self.audit.share and not initial:
             audit = self.audit.draw(context.unlabelled, k, self.streams.rng("audit", self._closed))
@@ -702,9 +702,10 @@ class ActiveLoop:
         return self.schedule.next(self._closed, self.pool.n_labelled, left)
 
     def _end(self, reason: str) -> None:
-        self.files.end(reason, len(self.rounds) - 1)
-        self.ended = reason
-        self._query = None
+        with self._lock:
+            self.files.end(reason, len(self.rounds) - 1)
+            self.ended = reason
+            self._query = None
         for listener in self.listeners:
             listener.on_end(reason)
 

@@ -394,3 +394,18 @@ def test_what_an_earlier_run_left_in_the_directory_is_not_taken_for_this_ones(tm
     kept = np.load(tmp_path / "stop_probs" / "indices.npy")
     assert np.array_equal(kept, second.stop_set.indices)
     assert len(np.load(tmp_path / "test_probs" / "labels.npy")) == 60
+
+
+def test_a_pool_that_is_answered_as_the_next_query_begins_ends_the_run(monkeypatch):
+    loop, truth = make()
+    told(loop, truth)
+    counted = ActiveLoop._next_size
+
+    def answered_since(self):
+        size = counted(self)
+        loop.record({i: int(truth[i]) for i in loop.pool.unlabelled.tolist()})
+        return size
+
+    monkeypatch.setattr(ActiveLoop, "_next_size", answered_since)
+    assert loop.ask() is None
+    assert loop.rounds[-1].labels == 90
