@@ -15,7 +15,7 @@ from torch import Tensor
 
 from activeloop.checks import choice
 from activeloop.data.cache import Storage, load
-from activeloop.data.decode import ImageFiles, check_readable, image_size
+from activeloop.data.decode import ImageFiles, check_readable, image_size, named
 from activeloop.data.parts import Part, split
 from activeloop.data.prepare import PoolOptions, Source, prepare
 from activeloop.data.stored import StoredRows
@@ -89,7 +89,8 @@ def image_folder(
     choice("data.unreadable", unreadable, ("error", "skip"))
     folder, extent = Path(root).expanduser(), image_size(size)
     pool_name, test_name = _layout(folder)
-    found = [_scan(folder, name) for name in (pool_name, test_name) if name is not None]
+    listings = [_scan(folder, name) for name in (pool_name, test_name) if name is not None]
+    found = [_with_names_of_text(listing, unreadable) for listing in listings]
     names = names or next((listing.classes for listing in found if listing.classes), None)
     if names is None:
         raise ConfigError(
@@ -144,6 +145,40 @@ class _Listing:
     @property
     def files(self) -> list[str]:
         return self.flat or [file for files in self.by_class.values() for file in files]
+
+
+def _with_names_of_text(listing: _Listing, unreadable: str) -> _Listing:
+    """Return the files whose paths can be keys; raise `DataError` if the others must not be left.
+
+    A disk takes any bytes as a name, and keys are text.
+    """
+    bad = [file for file in listing.files if not _is_text(file)]
+    shown = [os.fsencode(file).decode(errors="backslashreplace") for file in bad]
+    if bad and (unreadable == "error" or len(bad) == len(listing.files)):
+        said = f"{len(bad)} of {len(listing.files)} images have names"
+        raise DataError(
+            f"{said if len(bad) > 1 else 'an image has a name'} that cannot be read as UTF-8: "
+            f"{named(shown)}; rename what is named so, or leave it out with data.unreadable=skip"
+        )
+    for name in shown:
+        log.warning("left out, its name cannot be read as UTF-8: %s", name)
+    return _Listing(
+        folder=listing.folder,
+        by_class={
+            name: kept
+            for name, files in listing.by_class.items()
+            if (kept := [file for file in files if _is_text(file)])
+        },
+        flat=[file for file in listing.flat if _is_text(file)],
+    )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_names(pool: _Listing, names: tuple[str, ...], tests: list[_Listing]) -> None:

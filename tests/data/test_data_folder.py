@@ -1,4 +1,6 @@
 import logging
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -217,12 +219,42 @@ def test_nested_folders_hidden_files_and_other_files(tmp_path, caplog):
 
 
 def test_unreadable_files_are_named_and_fatal(tmp_path):
-    classes_in(tmp_path, cat=4, dog=4)
-    for name in ("cat/000.png", "cat/001.png", "cat/002.png", "dog/003.png"):
-        (tmp_path / name).write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"4 of 8 images .*: cat/000\.png .* and 1 more; ") as error:
+    classes_in(tmp_path, cat=12, dog=4)
+    for number in range(10):
+        (tmp_path / f"cat/{number:03}.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"10 of 16 images .*: cat/000.* cat/009[^,]*; ") as error:
         image_folder(tmp_path)
     assert "\n" not in str(error.value)
+    (tmp_path / "dog/000.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"11 of 16 .* cat/009\.png .* and 1 more; "):
+        image_folder(tmp_path)
+
+
+def test_an_image_of_too_many_pixels_is_said_to_be_too_large(tmp_path, monkeypatch):
+    classes_in(tmp_path, cat=2, dog=2)
+    write(tmp_path / "cat" / "wall.png", size=(60, 50))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match=r"cat/wall\.png \(too large: it has more than"):
+        image_folder(tmp_path)
+
+
+def test_names_that_are_no_text_are_said_or_left_out(tmp_path, caplog):
+    classes_in(tmp_path, cat=3, dog=2)
+    odd = tmp_path / os.fsdecode(b"odd\xfe")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this disk has names of text only")
+    for path in (odd / "a.png", tmp_path / "cat" / os.fsdecode(b"bad\xff.png")):
+        shutil.copy(tmp_path / "cat" / "000.png", path)
+    shown = r"cat/bad\\xff\.png, odd\\xfe/a\.png; rename .* data\.unreadable=skip"
+    with pytest.raises(DataError, match=f"2 of 7 images have names .*: {shown}"):
+        image_folder(tmp_path)
+    data, _ = image_folder(tmp_path, unreadable="skip", test_fraction=0)
+    assert data.classes == ("cat", "dog")
+    assert len(data.pool) == 5
+    assert data.fingerprints
+    assert "left out, its name cannot be read as UTF-8: cat/bad\\xff.png" in caplog.text
 
 
 def test_unreadable_files_can_be_left_out_with_a_warning_each(tmp_path, caplog):
