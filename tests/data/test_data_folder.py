@@ -317,6 +317,7 @@ def test_a_flat_test_folder_has_no_labels(tmp_path):
         ({"channels": 4}, r"data\.channels must be 1 for grey or 3 for RGB, got 4"),
         ({"unreadable": "ignore"}, "must be one of error, skip, got 'ignore'"),
         ({"classes": "cat"}, r"data\.classes must be a list"),
+        ({"classes": ["cat", ""]}, r"data\.classes must be names, got '' among \['cat', ''\]"),
         ({"colour": 1}, "no option 'colour'"),
     ],
 )
