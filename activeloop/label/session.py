@@ -61,11 +61,13 @@ def label_run(wanted: Wanted) -> None:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong.
     """
     port = PORT if wanted.port is None else wanted.port
-    with closing(listen(wanted.host, port, exactly=wanted.port is not None)) as listening:
-        with _removed_if_nothing_began(wanted.directory):
-            announce(wanted.directory, wanted.config, wanted.about)
-            with working_in(wanted.working_directory), logging_to(wanted.directory):
-                _label_at(wanted, listening)
+    with (
+        closing(listen(wanted.host, port, exactly=wanted.port is not None)) as listening,
+        _removed_if_nothing_began(wanted.directory),
+    ):
+        announce(wanted.directory, wanted.config, wanted.about)
+        with working_in(wanted.working_directory), logging_to(wanted.directory):
+            _label_at(wanted, listening)
 
 
 @contextmanager
