@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 SUFFIXES = (
     *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm"),
     *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
+# Of photographs that are not read: to be told of, where others would be left out in silence.
+_UNREAD = (
+    *(".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef"),
+    *(".orf", ".raf", ".raw", ".rw2", ".svg"),
 )
 
 
@@ -220,6 +226,7 @@ def _scan(root: Path, name: str) -> _Listing:
     folder = root / name
     flat: list[str] = []
     by_class: dict[str, list[str]] = {}
+    unread: list[str] = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
@@ -227,6 +234,9 @@ def _scan(root: Path, name: str) -> _Listing:
             by_class[entry.name] = images_below(root, entry)
         elif _is_image(entry.name):
             flat.append(entry.relative_to(root).as_posix())
+        else:
+            unread.append(entry.name)
+    _warn_of_unread(folder, unread)
     for empty in [name for name, files in by_class.items() if not files]:
         log.warning("%s has no images: not taken for a class", folder / empty)
         del by_class[empty]
@@ -245,7 +255,8 @@ def _scan(root: Path, name: str) -> _Listing:
 
 def images_below(root: Path, folder: Path) -> list[str]:
     """Return the images in `folder` and below it, as sorted paths under `root`."""
-    found = []
+    found: list[str] = []
+    unread: list[str] = []
     # Links are followed: data sets are often put together of them.
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_not_listed):
         folders[:] = [
@@ -255,7 +266,23 @@ def images_below(root: Path, folder: Path) -> list[str]:
         below = Path(place).relative_to(root).as_posix()
         start = "" if below == "." else f"{below}/"
         found += [f"{start}{name}" for name in files if _is_image(name)]
+        unread += [name for name in files if name.lower().endswith(_UNREAD)]
+    _warn_of_unread(folder, unread)
     return sorted(found)
+
+
+def _warn_of_unread(folder: Path, names: Sequence[str]) -> None:
+    """Say how many files with these `names`, by suffix, are photographs that are not read."""
+    suffixes = Counter(
+        Path(name).suffix.lower()
+        for name in names
+        if name.lower().endswith(_UNREAD) and not name.startswith(".")
+    )
+    for suffix, count in sorted(suffixes.items()):
+        said = "1 file" if count == 1 else f"{count} files"
+        log.warning(
+            "%s: %s with %s left out: convert to .jpg what is to be taken", folder, said, suffix
+        )
 
 
 def _leads_up(place: str, name: str) -> bool:

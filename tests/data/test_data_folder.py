@@ -215,6 +215,20 @@ def test_nested_folders_hidden_files_and_other_files(tmp_path, caplog):
     assert f"{tmp_path / 'empty'} has no images" in caplog.text
 
 
+def test_photographs_that_are_not_read_are_counted(tmp_path, caplog):
+    classes_in(tmp_path / "sorted", cat=2, dog=2)
+    write(tmp_path / "flat" / "a.png")
+    for name in ("sorted/cat/a.HEIC", "sorted/cat/in/b.heic", "sorted/cat/c.txt", "flat/d.avif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    image_folder(tmp_path / "sorted", test_fraction=0)
+    image_folder(tmp_path / "flat", classes=["cat", "dog"])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/sorted/cat: 2 files with .heic left out: convert to .jpg what is to be taken",
+        f"{tmp_path}/flat: 1 file with .avif left out: convert to .jpg what is to be taken",
+    ]
+
+
 # ---------------------------------------------------------------------------- what goes wrong
 
 
