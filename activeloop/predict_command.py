@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from activeloop.errors import ConfigError, StoreError
 from activeloop.predicting import Predicted, find_images, predictions
 from activeloop.prediction_summary import Summary
 from activeloop.run_files import replacing, shown
-from activeloop.trained import Trained, load_trained
+from activeloop.trained import Trained, check_run, load_trained
 
 
 def predict(arguments: Sequence[str]) -> None:
@@ -34,9 +35,11 @@ def predict(arguments: Sequence[str]) -> None:
     form = "%(levelname)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stdout, force=True)
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells how it is loaded
-    _check_free(given.out, given.force)
+    _check_order(given.directory, given.folder)
+    check_run(given.directory)
     # Before a GPU is in use, which keeps other processes from being started to decode.
     found, workers = find_images(given.folder), worker_count("auto")
+    _check_free(given.out, given.force)
     trained = load_trained(given.directory, device=given.device)
     for note in _notes(trained, given.directory):
         print(f"note: {note}")
@@ -73,6 +76,17 @@ def _notes(trained: Trained, directory: Path) -> Iterator[str]:
             f"the run was trained on {trained.data}, not on image files: images are made "
             f"{'grey' if channels == 1 else 'RGB'} and stretched to {height} x {width} pixels, "
             "and must look as those did (dark on light, or light on dark, and so on)"
+        )
+
+
+def _check_order(directory: Path, folder: Path) -> None:
+    """Raise `ConfigError` if the run and the images were given the other way round."""
+    run = Path("run.db")
+    if (folder / run).is_file() and not (directory / run).is_file():
+        swapped = shlex.join(map(str, (folder, directory)))
+        raise ConfigError(
+            f"{directory} is no run's directory, and {folder} is one: the run comes first, as in "
+            f"python -m activeloop predict {swapped}"
         )
 
 

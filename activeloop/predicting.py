@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from activeloop.checks import choice, whole
-from activeloop.data.decode import ImageFiles
+from activeloop.data.decode import ImageFiles, named
 from activeloop.data.folder import SUFFIXES, images_below
 from activeloop.data.reading import Chunk, read_items, worker_count
 from activeloop.errors import DataError, LearnerError
@@ -141,13 +141,12 @@ def _readable(chunks: Iterable[Chunk], found: Found, unreadable: str) -> Iterato
         bad = [f"{found.root / found.files[row]} ({why})" for row, why in chunk.faults.items()]
         faults += len(bad)
         if bad and (unreadable == "error" or faults == len(found.files)):
-            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
             hint = (
                 "nothing is left to predict"
                 if faults == len(found.files)
                 else "remove what is broken, or leave it out with --unreadable skip"
             )
-            raise DataError(f"cannot be read: {', '.join(bad[:3])}{more}; {hint}")
+            raise DataError(f"cannot be read: {named(bad)}; {hint}")
         for fault in bad:
             log.warning("left out, cannot be read: %s", fault)
         yield chunk

@@ -125,11 +125,16 @@ def load_trained(
     )
 
 
-def _read(directory: Path) -> _Kept:
+def check_run(directory: Path) -> None:
+    """Raise `StoreError` if `directory` is not that of a run."""
     if not (directory / "run.db").is_file():
         below = sorted(directory.glob("*/run.db"))
         hint = f"it has runs inside, such as {below[0].parent}" if below else "there is no run.db"
         raise StoreError(f"{directory} is no run's directory: {hint}")
+
+
+def _read(directory: Path) -> _Kept:
+    check_run(directory)
     with opened(directory) as store:
         identity, rounds = store.meta("identity"), store.rounds()
         plain, classes = store.meta("preprocessing"), store.meta("classes")

@@ -510,8 +510,16 @@ def test_a_table_that_is_there_is_not_overwritten_unasked(run, images, cli, tmp_
     assert mine.read_text() == "years of work"
     assert cli("predict", "run", images, "--out", "mine.csv", "--force")[0] == 0
     assert len(rows(mine)) == 84
+    # What is wrong with the rest is said first.
+    fails(cli("predict", "run", "nope", "--out", "mine.csv"), "no folder of images nope")
+    fails(cli("predict", images, images, "--out", "mine.csv"), "there is no run.db")
     fails(cli("predict", "run", images, "--out", "a/b.csv"), "there is no folder a")
     fails(cli("predict", "run", images, "--out", "run"), "run is a folder")
+
+
+def test_a_run_and_images_the_other_way_round(run, images, cli):
+    said = f"{images} is no run's directory", f"predict run {images}"
+    fails(cli("predict", images, "run"), *said)
 
 
 def test_any_layout_of_folders(run, images, cli, tmp_path):

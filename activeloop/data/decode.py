@@ -20,6 +20,7 @@ from activeloop.errors import ConfigError, DataError
 log = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
+NAMED = 10  # so many files are named in a message
 DECODING = 1  # to be raised when `decode` returns other pixels, so that kept ones are not used
 
 
@@ -95,13 +96,18 @@ def check_readable(items: ImageFiles, of: int, faults: dict[int, str], unreadabl
     """Warn of files that cannot be read, of so many; raise `DataError` if they must not be left."""
     bad = [f"{items.files[row]} ({why})" for row, why in faults.items()]
     if bad and (unreadable == "error" or len(bad) == of):
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise DataError(
-            f"{len(bad)} of {of} images in {items.root} cannot be read: {', '.join(bad[:3])}"
-            f"{more}; remove them, or leave them out with data.unreadable=skip"
+            f"{len(bad)} of {of} images in {items.root} cannot be read: {named(bad)}; remove them, "
+            "or leave them out with data.unreadable=skip"
         )
     for fault in bad:
         log.warning("left out, cannot be read: %s", fault)
+
+
+def named(files: Sequence[str]) -> str:
+    """Return some files as messages name them."""
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return f"{', '.join(files[:NAMED])}{more}"
 
 
 def decode(path: Path, size: Sequence[int], channels: int) -> Pixels:
@@ -109,10 +115,11 @@ def decode(path: Path, size: Sequence[int], channels: int) -> Pixels:
 
     Raises:
         OSError: and others of Pillow, if the file cannot be read.
-        ValueError: on floating-point pixels, whose range is not known.
+        ValueError: on floating-point pixels, whose range is not known, and on more pixels than
+            any picture has.
     """
     height, width = size
-    with Image.open(path) as image:
+    with opened(path) as image:
         # Lets the JPEG decoder skip detail; twice the size, so that antialiasing has enough left.
         image.draft(None, (2 * max(size), 2 * max(size)))
         upright = ImageOps.exif_transpose(image)
@@ -120,6 +127,20 @@ def decode(path: Path, size: Sequence[int], channels: int) -> Pixels:
     if plain.size != (width, height):
         plain = plain.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(plain).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def opened(path: Path) -> Image.Image:
+    """Return an image file opened, nothing of it decoded yet.
+
+    Raises:
+        OSError: and others of Pillow, if it is no image.
+        ValueError: it has more pixels than any picture has.
+    """
+    try:
+        return Image.open(path)
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise ValueError(f"too large: it has more than {most} million pixels") from error
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from activeloop.checks import choice
 from activeloop.data.cache import Storage, load
-from activeloop.data.decode import ImageFiles, check_readable, image_size
+from activeloop.data.decode import ImageFiles, check_readable, image_size, named
 from activeloop.data.parts import Part, split
 from activeloop.data.prepare import PoolOptions, Source, prepare
 from activeloop.data.stored import StoredRows
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 SUFFIXES = (
     *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm"),
     *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
+# Of photographs that are not read: to be told of, where others would be left out in silence.
+_UNREAD = (
+    *(".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef"),
+    *(".orf", ".raf", ".raw", ".rw2", ".svg"),
 )
 
 
@@ -89,7 +95,8 @@ def image_folder(
     choice("data.unreadable", unreadable, ("error", "skip"))
     folder, extent = Path(root).expanduser(), image_size(size)
     pool_name, test_name = _layout(folder)
-    found = [_scan(folder, name) for name in (pool_name, test_name) if name is not None]
+    listings = [_scan(folder, name) for name in (pool_name, test_name) if name is not None]
+    found = [_with_names_of_text(listing, unreadable) for listing in listings]
     names = names or next((listing.classes for listing in found if listing.classes), None)
     if names is None:
         raise ConfigError(
@@ -146,6 +153,40 @@ class _Listing:
         return self.flat or [file for files in self.by_class.values() for file in files]
 
 
+def _with_names_of_text(listing: _Listing, unreadable: str) -> _Listing:
+    """Return the files whose paths can be keys; raise `DataError` if the others must not be left.
+
+    A disk takes any bytes as a name, and keys are text.
+    """
+    bad = [file for file in listing.files if not _is_text(file)]
+    shown = [os.fsencode(file).decode(errors="backslashreplace") for file in bad]
+    if bad and (unreadable == "error" or len(bad) == len(listing.files)):
+        said = f"{len(bad)} of {len(listing.files)} images have names"
+        raise DataError(
+            f"{said if len(bad) > 1 else 'an image has a name'} that cannot be read as UTF-8: "
+            f"{named(shown)}; rename what is named so, or leave it out with data.unreadable=skip"
+        )
+    for name in shown:
+        log.warning("left out, its name cannot be read as UTF-8: %s", name)
+    return _Listing(
+        folder=listing.folder,
+        by_class={
+            name: kept
+            for name, files in listing.by_class.items()
+            if (kept := [file for file in files if _is_text(file)])
+        },
+        flat=[file for file in listing.flat if _is_text(file)],
+    )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_names(pool: _Listing, names: tuple[str, ...], tests: list[_Listing]) -> None:
     """Raise `DataError` if the pool lacks a class of `names`, or `tests` have one more."""
     absent = [name for name in names if pool.classes and name not in pool.by_class]
@@ -185,6 +226,7 @@ def _scan(root: Path, name: str) -> _Listing:
     folder = root / name
     flat: list[str] = []
     by_class: dict[str, list[str]] = {}
+    unread: list[str] = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
@@ -192,6 +234,9 @@ def _scan(root: Path, name: str) -> _Listing:
             by_class[entry.name] = images_below(root, entry)
         elif _is_image(entry.name):
             flat.append(entry.relative_to(root).as_posix())
+        else:
+            unread.append(entry.name)
+    _warn_of_unread(folder, unread)
     for empty in [name for name, files in by_class.items() if not files]:
         log.warning("%s has no images: not taken for a class", folder / empty)
         del by_class[empty]
@@ -210,7 +255,8 @@ def _scan(root: Path, name: str) -> _Listing:
 
 def images_below(root: Path, folder: Path) -> list[str]:
     """Return the images in `folder` and below it, as sorted paths under `root`."""
-    found = []
+    found: list[str] = []
+    unread: list[str] = []
     # Links are followed: data sets are often put together of them.
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_not_listed):
         folders[:] = [
@@ -220,7 +266,23 @@ def images_below(root: Path, folder: Path) -> list[str]:
         below = Path(place).relative_to(root).as_posix()
         start = "" if below == "." else f"{below}/"
         found += [f"{start}{name}" for name in files if _is_image(name)]
+        unread += [name for name in files if name.lower().endswith(_UNREAD)]
+    _warn_of_unread(folder, unread)
     return sorted(found)
+
+
+def _warn_of_unread(folder: Path, names: Sequence[str]) -> None:
+    """Say how many files with these `names`, by suffix, are photographs that are not read."""
+    suffixes = Counter(
+        Path(name).suffix.lower()
+        for name in names
+        if name.lower().endswith(_UNREAD) and not name.startswith(".")
+    )
+    for suffix, count in sorted(suffixes.items()):
+        said = "1 file" if count == 1 else f"{count} files"
+        log.warning(
+            "%s: %s with %s left out: convert to .jpg what is to be taken", folder, said, suffix
+        )
 
 
 def _leads_up(place: str, name: str) -> bool:

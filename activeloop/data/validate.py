@@ -29,7 +29,10 @@ def class_names(classes: Any) -> tuple[str, ...] | None:
         raise ConfigError(
             f"data.classes must be a list such as 'data.classes=[cat,dog]', got {classes!r}"
         )
-    return tuple(str(name) for name in classes)
+    names = tuple(str(name) for name in classes)
+    if blank := [name for name in names if not name.strip()]:
+        raise ConfigError(f"data.classes must be names, got {blank[0]!r} among {list(names)}")
+    return names
 
 
 def numbered_classes(name: str, labels: Labels) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from activeloop.run_files import differences, flat, shown
 from activeloop.runner import CONFIG_FILE, check_complete, identity_of
 
 PORT = 8765
+_IMAGE_FOLDER = "activeloop.data.image_folder"
 _PACKAGES = ("starlette", "uvicorn")
 # Of every run that people label, unless they say otherwise.
 _OWN = {"experiment": "label", "oracle": "people"}
@@ -157,7 +158,12 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any
 
 
 def _name(config: DictConfig, choice: str) -> str:
-    """Return the name of the folder of images, so that the same command finds the same run."""
+    """Return the name of the folder of images, so that the same command finds the same run.
+
+    That of a published data set is its own, whatever the folder it is kept in.
+    """
+    if config.data.get("_target_") != _IMAGE_FOLDER:
+        return choice
     root = OmegaConf.select(config, "data.root", throw_on_missing=False)
     return (Path(root).expanduser().resolve().name if isinstance(root, str) else "") or choice
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -60,10 +61,29 @@ def label_run(wanted: Wanted) -> None:
         ConfigError, DataError, LearnerError, StrategyError, StoreError: what is wrong.
     """
     port = PORT if wanted.port is None else wanted.port
-    with closing(listen(wanted.host, port, exactly=wanted.port is not None)) as listening:
+    with (
+        closing(listen(wanted.host, port, exactly=wanted.port is not None)) as listening,
+        _removed_if_nothing_began(wanted.directory),
+    ):
         announce(wanted.directory, wanted.config, wanted.about)
         with working_in(wanted.working_directory), logging_to(wanted.directory):
             _label_at(wanted, listening)
+
+
+@contextmanager
+def _removed_if_nothing_began(directory: Path) -> Iterator[None]:
+    """Leave no directory behind where a mistake is found before the run has begun."""
+    directory = directory.absolute()
+    new = [place for place in (directory, *directory.parents) if not place.exists()]
+    try:
+        yield
+    except Exception:
+        if directory in new and not (directory / "run.db").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            with suppress(OSError):  # others have put something there meanwhile
+                for place in new[1:]:
+                    place.rmdir()
+        raise
 
 
 def _label_at(wanted: Wanted, listening: socket) -> None:

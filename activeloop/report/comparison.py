@@ -230,6 +230,11 @@ def _problems(
     accuracy: Sequence[Curve] = [c for c in comparison.curves if c.metric == "accuracy"]
     if comparison.curves and not accuracy:
         text = "no run has a test accuracy, so that there are no areas and no differences"
+        if all(run.by_people for run in runs):
+            text = (
+                "no test set was held back: how right the network is, the label page says, from "
+                "answers to images drawn at random (audit_accuracy here)"
+            )
         yield Problem(level="warning", text=text)
     elif len(lines) > 1 and comparison.area_range is None:
         text = "runs share no range of labels, so that there are no areas and no differences"

@@ -92,6 +92,11 @@ def unfinished(runs: Iterable[Run], counted: Container[Path], root: Path) -> Ite
         if run.finished or run.error is not None:
             continue
         labels = run.rounds[-1].labels if run.rounds else 0
+        if run.by_people:
+            name = short(run.directory, root)
+            text = f"{name} is being labelled: this is it so far, with {labels} labels"
+            yield Problem(level="warning", text=text)
+            continue
         text = (
             f"{short(run.directory, root)} is not finished: it has come to {labels} labels so far"
         )

@@ -68,6 +68,12 @@ class Run:
         return self.ended is not None
 
     @property
+    def by_people(self) -> bool:
+        """Whether people label it."""
+        oracle = self.config.get("oracle") or {}
+        return bool(oracle.get("_target_") == "activeloop.oracle.People")
+
+    @property
     def versions(self) -> Mapping[str, Any]:
         """Versions of what it ran on, by name; empty where they are not known."""
         return self._environment_of("versions")

@@ -1,4 +1,6 @@
 import logging
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -213,16 +215,60 @@ def test_nested_folders_hidden_files_and_other_files(tmp_path, caplog):
     assert f"{tmp_path / 'empty'} has no images" in caplog.text
 
 
+def test_photographs_that_are_not_read_are_counted(tmp_path, caplog):
+    classes_in(tmp_path / "sorted", cat=2, dog=2)
+    write(tmp_path / "flat" / "a.png")
+    for name in ("sorted/cat/a.HEIC", "sorted/cat/in/b.heic", "sorted/cat/c.txt", "flat/d.avif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    image_folder(tmp_path / "sorted", test_fraction=0)
+    image_folder(tmp_path / "flat", classes=["cat", "dog"])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/sorted/cat: 2 files with .heic left out: convert to .jpg what is to be taken",
+        f"{tmp_path}/flat: 1 file with .avif left out: convert to .jpg what is to be taken",
+    ]
+
+
 # ---------------------------------------------------------------------------- what goes wrong
 
 
 def test_unreadable_files_are_named_and_fatal(tmp_path):
-    classes_in(tmp_path, cat=4, dog=4)
-    for name in ("cat/000.png", "cat/001.png", "cat/002.png", "dog/003.png"):
-        (tmp_path / name).write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"4 of 8 images .*: cat/000\.png .* and 1 more; ") as error:
+    classes_in(tmp_path, cat=12, dog=4)
+    for number in range(10):
+        (tmp_path / f"cat/{number:03}.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"10 of 16 images .*: cat/000.* cat/009[^,]*; ") as error:
         image_folder(tmp_path)
     assert "\n" not in str(error.value)
+    (tmp_path / "dog/000.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"11 of 16 .* cat/009\.png .* and 1 more; "):
+        image_folder(tmp_path)
+
+
+def test_an_image_of_too_many_pixels_is_said_to_be_too_large(tmp_path, monkeypatch):
+    classes_in(tmp_path, cat=2, dog=2)
+    write(tmp_path / "cat" / "wall.png", size=(60, 50))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match=r"cat/wall\.png \(too large: it has more than"):
+        image_folder(tmp_path)
+
+
+def test_names_that_are_no_text_are_said_or_left_out(tmp_path, caplog):
+    classes_in(tmp_path, cat=3, dog=2)
+    odd = tmp_path / os.fsdecode(b"odd\xfe")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this disk has names of text only")
+    for path in (odd / "a.png", tmp_path / "cat" / os.fsdecode(b"bad\xff.png")):
+        shutil.copy(tmp_path / "cat" / "000.png", path)
+    shown = r"cat/bad\\xff\.png, odd\\xfe/a\.png; rename .* data\.unreadable=skip"
+    with pytest.raises(DataError, match=f"2 of 7 images have names .*: {shown}"):
+        image_folder(tmp_path)
+    data, _ = image_folder(tmp_path, unreadable="skip", test_fraction=0)
+    assert data.classes == ("cat", "dog")
+    assert len(data.pool) == 5
+    assert data.fingerprints
+    assert "left out, its name cannot be read as UTF-8: cat/bad\\xff.png" in caplog.text
 
 
 def test_unreadable_files_can_be_left_out_with_a_warning_each(tmp_path, caplog):
@@ -285,6 +331,7 @@ def test_a_flat_test_folder_has_no_labels(tmp_path):
         ({"channels": 4}, r"data\.channels must be 1 for grey or 3 for RGB, got 4"),
         ({"unreadable": "ignore"}, "must be one of error, skip, got 'ignore'"),
         ({"classes": "cat"}, r"data\.classes must be a list"),
+        ({"classes": ["cat", ""]}, r"data\.classes must be names, got '' among \['cat', ''\]"),
         ({"colour": 1}, "no option 'colour'"),
     ],
 )

@@ -283,7 +283,12 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_
         taken.listen()
         port = str(taken.getsockname()[1])
         assert f"port {port} of 127.0.0.1 is in use" in fails(*PHOTOS, "--port", port)
+    assert "no folder" in fails("data.root=photoz", *PHOTOS[::2])
+    assert "no folder" in fails("data.root=photos/dark-1.png", *PHOTOS[::2])
     assert not (tmp_path / "outputs").exists()
+    (tmp_path / "outputs" / "label" / "photoz").mkdir(parents=True)
+    assert "no folder" in fails("data.root=photoz", *PHOTOS[::2])
+    assert (tmp_path / "outputs" / "label" / "photoz").is_dir()
 
 
 def test_samples_that_are_no_images_are_refused(tmp_path, fails, monkeypatch):

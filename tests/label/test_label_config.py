@@ -4,6 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from activeloop.config import config_dir, register
+from activeloop.label import command
 
 
 @pytest.fixture
@@ -28,3 +29,16 @@ def test_a_frozen_backbone_with_a_probe_takes_the_place_of_the_network(composed)
     assert config.learner._target_ == "activeloop.learners.ProbeLearner"
     assert config.initial.strategy.space == "embeddings"
     assert config.budget == 500
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["data=mnist", "data.root=files"], "mnist"),
+        (["data=image_folder", "data.root=my/photos/", "data.classes=[cat,dog]"], "photos"),
+        (["data.root=photos"], "photos"),
+    ],
+)
+def test_a_run_is_called_by_its_data_set_or_its_folder(words, name):
+    directory = command._composed(words)[1]
+    assert directory.as_posix() == f"outputs/label/{name}"

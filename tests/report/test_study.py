@@ -297,6 +297,19 @@ def test_runs_without_test_labels_have_curves_of_what_they_have(tmp_path):
     assert "no run has a test accuracy" in texts(report, "warning")[0]
 
 
+def test_a_run_that_people_are_labelling_is_no_mistake(tmp_path):
+    measured = {"accuracy": float("nan"), "audit_accuracy": 0.5}
+    people = {"metrics": measured, "oracle": {"_target_": "activeloop.oracle.People"}}
+    make_run(tmp_path / "photos", "margin", ended=None, **people)
+    report = make_report([tmp_path])
+    assert texts(report, "error") == []
+    assert texts(report) == [
+        "photos is being labelled: this is it so far, with 12 labels",
+        "no test set was held back: how right the network is, the label page says, from answers "
+        "to images drawn at random (audit_accuracy here)",
+    ]
+
+
 # -- what is wrong -------------------------------------------------------------------------------
 
 
