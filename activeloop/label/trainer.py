@@ -16,7 +16,7 @@ from contextlib import suppress
 import numpy as np
 from torch import Tensor
 
-from activeloop.errors import LearnerError, OrderError
+from activeloop.errors import LearnerError, OrderError, StoreError
 from activeloop.journal import read_labels
 from activeloop.label.cards import Training
 from activeloop.label.ledger import Ledger
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 # A round begins when this share of its query is answered: there is something to do meanwhile.
 ANSWERED_SHARE = 0.5
 LEAST_CLASSES = 2
+# In the run's file, why it is to end: until that is done, whoever opens the run goes on ending it.
+FINISHING = "finishing"
 
 
 class Stopped(Exception):
@@ -81,6 +83,8 @@ class Trainer(Silent):
         self._since: set[int] = set()  # answered since the query was there
         self._wanted = False
         self._ending: str | None = None
+        if loop.ended is None:
+            self._ending = loop.files.store.meta(FINISHING)
         self._failed: tuple[int, str] | None = None  # after which event, and what
         self._doing: Training | None = None
         self._looks_due = self._predictions_due = False
@@ -176,14 +180,22 @@ class Trainer(Silent):
                     "a network needs labels of at least two classes: label some more samples "
                     "before you finish"
                 )
+            self._loop.files.store.set_meta(FINISHING, reason)
             self._ending = reason
             self._wake.set()
 
     def reopen(self) -> None:
         """Go on with a run that is over."""
-        self._ending = None
+        self._finishing_is_over()
         self._loop.reopen()
         self._wake.set()
+
+    def _finishing_is_over(self) -> None:
+        self._ending = None
+        store = self._loop.files.store
+        with suppress(StoreError):  # a full disk; then whoever opens the run goes on ending it
+            if store.meta(FINISHING) is not None:
+                store.set_meta(FINISHING, None)
 
     @property
     def finishing(self) -> bool:
@@ -232,6 +244,7 @@ class Trainer(Silent):
         try:
             self._show(self._asked(ending, again=failed is not None))
         except Stopped:
+            ending = None  # whoever opens the run goes on
             raise
         except Exception as error:
             log.warning("round %d: %s", len(self._loop.rounds), one_line(error))
@@ -241,7 +254,7 @@ class Trainer(Silent):
             with self._lock:
                 self._doing = None
                 if ending is not None:  # else it was asked for meanwhile, and comes next
-                    self._ending = None
+                    self._finishing_is_over()
                 if len(self._loop.rounds) > done:
                     self._doubts_due = self._loop.ended is None
                     self._predictions_due = True  # also where no query could be made

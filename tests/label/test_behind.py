@@ -10,6 +10,7 @@ from fakes import CentroidLearner
 
 from activeloop.errors import ConfigError, LearnerError, OrderError, StrategyError
 from activeloop.label.cards import Conflict, Said
+from activeloop.label.trainer import Stopped
 from activeloop.stopping import load_rule
 
 
@@ -472,3 +473,43 @@ def test_finishing_just_after_new_samples_came_leaves_nothing_undone(desks, capl
     desks.work()
     assert desk.status().finished == "finished by ann"
     assert caplog.messages == []
+
+
+def test_a_finish_that_was_stopped_goes_on_when_the_run_is_opened_again(tmp_path):
+    desks = Desks(tmp_path, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    desks.label("ann", 1)
+    Interrupted.happens = lambda: desk.stop()
+    desk.finish("ann")
+    with pytest.raises(Stopped):
+        desks.work()
+    Interrupted.happens = staticmethod(lambda: None)
+    desk = desks.open()
+    assert desk.next("bob", 1) == []
+    desks.work()
+    assert desk.status().finished == "finished by ann"
+    assert [round.labels for round in desks.loop.rounds] == [3, 4]
+    desk.reopen("ann")
+    desk = desks.open()  # what was finished is not finished again
+    desks.work()
+    assert desk.status().finished is None
+    desks.close()
+
+
+def test_a_finish_that_failed_is_not_tried_again_at_the_next_opening(tmp_path):
+    desks = Desks(tmp_path, learner=Failing)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    desk.finish("ann")
+    desks.work()
+    assert desk.status().training.state == "failed"
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 1)
+    desks.work()
+    assert desk.status().finished is None
+    desks.close()
