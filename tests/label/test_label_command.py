@@ -193,6 +193,25 @@ def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
     assert (RUN / TOKEN_FILE).read_text() != token
 
 
+def test_ten_images_need_no_settings(photos, sit, fails):
+    for path in photos.iterdir():
+        if int(path.stem.split("-")[1]) >= 10:
+            path.unlink()
+    some = [*FAST[:3], "data.size=8"]
+
+    def work(person):
+        person.label(10)
+        assert person.wait_for("finished")["curve"][-1]["labels"] == 10
+
+    code, out, err = sit([*PHOTOS, *some], work)
+    assert (code, err) == (0, "")
+    assert "no unlabelled sample left: 10 labels" in out
+    assert sit([*PHOTOS, *some])[0] == 0
+    other = ["hydra.run.dir=other", *PHOTOS, *some]
+    assert "embed.dimensions must be at most 10" in fails(*other, "embed.dimensions=20")
+    assert "initial.size is 11, but the pool has 10" in fails(*other, "initial.size=11")
+
+
 def test_a_finish_that_a_stop_came_before_is_gone_on_with_and_said(photos, sit):
     sit([*PHOTOS, *FAST], lambda person: person.label(6))
     with contextlib.closing(Store(RUN / "run.db")) as store:
