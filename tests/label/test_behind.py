@@ -41,6 +41,45 @@ def test_a_round_begins_when_half_of_its_query_is_answered_and_replaces_the_rest
     assert again[1].why.round == 1
 
 
+def test_answers_given_while_the_network_learns_count_towards_the_next_round(tmp_path):
+    desks = Desks(tmp_path, initial=12, query_size=12, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    Interrupted.happens = lambda: desks.label("bob", 12)  # the rest, and others at random
+    desks.label("ann", 6)
+    assert desk.step()
+    Interrupted.happens = staticmethod(lambda: None)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [6]
+    # Enough for a round; a quarter of what the network picked is still to be among them.
+    assert desk.status().training.until_next == 3
+    desks.open()
+    desks.work()
+    assert desks.desk.status().training.until_next == 3
+    desks.label("ann", 3)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [6, 21]
+    assert desks.desk.status().training.until_next == 6
+    desks.close()
+
+
+def test_some_answers_given_while_the_network_learns_are_some_fewer_for_the_next_round(tmp_path):
+    desks = Desks(tmp_path, initial=12, query_size=12, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    Interrupted.happens = lambda: (desks.label("bob", 3), desk.undo("bob"))
+    desks.label("ann", 6)
+    desks.work()
+    Interrupted.happens = staticmethod(lambda: None)
+    assert desk.status().training.until_next == 4
+    desk.undo("bob")
+    assert desk.status().training.until_next == 5
+    desks.label("ann", 5)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [6, 12]
+    desks.close()
+
+
 def test_nothing_is_trained_before_two_classes_have_labels(desks):
     desk = desks.open()
     desks.work()
