@@ -31,8 +31,8 @@ from activeloop.types import Epoch, Learner, Query, Round
 
 log = logging.getLogger(__name__)
 
-# A round begins when so many answers came as this share of a query, of whatever samples: the rest is
-# there to go on with meanwhile.
+# A round begins when as many answers came as this share of a query, whatever samples they are for:
+# the rest is there to go on with meanwhile.
 ANSWERED_SHARE = 0.5
 # This share of the query itself must be among them: else those who label faster than the network
 # learns would never meet what it picked, nor the audits, but samples at random all the time.

@@ -306,6 +306,34 @@ def test_audits_come_first_and_give_the_estimate_without_a_test_set(tmp_path):
     desks.work()
     found = desk.status().estimate
     assert (found.samples, found.source, found.rounds) == (4, "audit", (0, 0))
+    assert desk.status().curve[0].accuracy == found.accuracy
+    corrected = desk.history()[0]
+    wrong = next(name for name in "abc" if name != corrected.opinion.predicted)
+    right = corrected.given.label == corrected.opinion.predicted
+    desk.answer("ann", [say(corrected, wrong)])
+    assert desk.status().estimate.accuracy == found.accuracy - 0.25 * right
+    desk.undo("ann")
+    assert desk.status().estimate == found
+    while desk.undo("ann"):
+        pass
+    for opened in (desk, desks.open(tested=False)):
+        assert opened.status().estimate is None
+        assert [point.accuracy for point in opened.status().curve] == [None, None]
+    desks.close()
+
+
+def test_an_audit_that_was_answered_late_as_a_pick_is_not_one_at_random(tmp_path):
+    desks = Desks(tmp_path, audit=0.5, query_size=8)
+    desk = desks.open(tested=False)
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    first, *others = desk.next("ann", 8)
+    desk.answer("ann", [say(card, desks.name(card.id)) for card in others[:4]])
+    desks.work()
+    assert desk.status().estimate.samples == 3
+    desk.answer("ann", [say(first, desks.name(first.id))])
+    assert desk.status().estimate.samples == 3
     desks.close()
 
 
