@@ -49,7 +49,7 @@ def none(data: Data) -> Data:
 def pca(
     data: Data,
     *,
-    dimensions: int = 50,
+    dimensions: int | None = 50,
     fit_on: int | None = None,
     as_input: bool = True,
     seed: int = 0,
@@ -62,7 +62,7 @@ def pca(
 
     Args:
         data: any data set.
-        dimensions: number of components, `E`.
+        dimensions: number of components, `E`; None: 20, or as many as there can be.
         fit_on: so many random samples of the pool that components are fitted on; None: all.
         as_input: whether the learner gets the vectors in place of the samples.
         seed: of the randomised method, and of which samples they are fitted on.
@@ -79,6 +79,8 @@ def pca(
     else:
         rows = np.arange(n)
     pool = np.concatenate(list(_chunks(data.pool, rows)))
+    if dimensions is None:
+        dimensions = min(20, *pool.shape)
     whole("embed.dimensions", dimensions, least=1)
     if dimensions > min(pool.shape):
         raise ConfigError(

@@ -68,36 +68,44 @@ class Stratified:
         return shuffled[np.argsort(turn, kind="stable")[: context.k]]
 
 
-def random(data: Data, hidden: HiddenLabels, *, size: int = 20) -> Initial:
-    """Return an initial set of `size` samples at random."""
-    return Initial(size=whole("initial.size", size, least=1))
+def random(data: Data, hidden: HiddenLabels, *, size: int | None = 20) -> Initial:
+    """Return an initial set of `size` samples at random; None: 20, or all where there are fewer."""
+    return Initial(size=_size(size, data))
 
 
-def stratified(data: Data, hidden: HiddenLabels, *, size: int = 20) -> Initial:
+def _size(size: int | None, data: Data) -> int:
+    return min(20, len(data.pool)) if size is None else whole("initial.size", size, least=1)
+
+
+def stratified(data: Data, hidden: HiddenLabels, *, size: int | None = 20) -> Initial:
     """Return an initial set of `size` samples, as even over the classes as can be.
+
+    None: of 20, or of all where there are fewer.
 
     Raises:
         DataError: the data has no labels.
     """
     if hidden.pool is None:
         raise DataError("initial=stratified needs data with labels; use initial=random")
-    return Initial(size=whole("initial.size", size, least=1), strategy=Stratified(hidden.pool))
+    return Initial(size=_size(size, data), strategy=Stratified(hidden.pool))
 
 
-def by_strategy(data: Data, hidden: HiddenLabels, *, strategy: Inner, size: int = 20) -> Initial:
+def by_strategy(
+    data: Data, hidden: HiddenLabels, *, strategy: Inner, size: int | None = 20
+) -> Initial:
     """Return an initial set picked by a strategy that needs no network: a cold start.
 
     Args:
         data: the pool, with embeddings if the strategy compares samples.
         hidden: not used.
         strategy: its name, a mapping such as `{name: k_center, space: embeddings}`, or a callable.
-        size: number of samples in the initial set.
+        size: number of samples in the initial set; None: 20, or all where there are fewer.
 
     Raises:
         ConfigError: there is no such strategy, or it needs what is not there before the first
             round, or embeddings that this run does not have.
     """
-    size = whole("initial.size", size, least=1)
+    size = _size(size, data)
     try:
         chosen = as_strategy(strategy)
     except ConfigError as error:

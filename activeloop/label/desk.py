@@ -21,6 +21,7 @@ from activeloop.label.advice import advice_of, checked_rule
 from activeloop.label.cards import (
     Card,
     Conflict,
+    Estimate,
     Given,
     Near,
     Person,
@@ -29,13 +30,14 @@ from activeloop.label.cards import (
     Status,
     Why,
 )
-from activeloop.label.estimates import curve, estimate
+from activeloop.label.estimates import by_present, curve, estimate
 from activeloop.label.ledger import Ledger
 from activeloop.label.opinions import Opinions
 from activeloop.label.second_looks import SecondLooks
 from activeloop.label.trainer import Trainer
 from activeloop.label.turns import Turns
 from activeloop.loop import ActiveLoop
+from activeloop.store import Asked
 from activeloop.strategies import name_of
 from activeloop.types import Answer, Learner, Skip, StoppingRule
 
@@ -99,7 +101,12 @@ class Desk:
         )
         self._rng = loop.streams.rng("waiting", self._ledger.last)
         self._why: dict[int, Why] = {}  # of what people have
-        self._measured: tuple[int, list[Point], str | None] | None = None
+        self._audits: dict[int, list[Asked]] = {}  # by round, with the horizons of these
+        self._horizons: dict[int, int] = {}
+        self._advised: tuple[int, str | None] = 0, None
+        self._said: dict[int, dict[str, str | None]] = {}  # of the audits
+        self._measured: tuple[list[Point], Estimate | None] = [], None
+        self._measured_at: tuple[int, int] = 0, 0
 
     def start(self) -> None:
         """Begin to train and choose in the background."""
@@ -281,7 +288,7 @@ class Desk:
         with self._lock:
             if who is not None:
                 self._turns.heard(who)
-            points, advice = self._measures()
+            points, estimated = self._measures()
             ledger, loop, trainer = self._ledger, self._loop, self._trainer
             queued = [i for i in self._turns.queue if self._waits(i) and self._turns.free(i)]
             return Status(
@@ -296,9 +303,9 @@ class Desk:
                 round=self.round,
                 queued=len(queued),
                 training=trainer.training,
-                estimate=estimate(loop.rounds, self._tested),
+                estimate=estimated,
                 curve=points,
-                advice=advice,
+                advice=self._advice(),
                 rule=None if self._rule is None else getattr(self._rule, "name", "custom"),
                 per_hour=ledger.pace.per_hour,
                 people=self._people(),
@@ -452,13 +459,40 @@ class Desk:
         labels = self._loop.evaluate.labels
         return 0 if labels is None else len(labels)
 
-    def _measures(self) -> tuple[list[Point], str | None]:
-        """Return curve and advice, worked out once a round."""
+    def _measures(self) -> tuple[list[Point], Estimate | None]:
+        """Return curve and estimate, worked out when a round ends or an audit's answer changes."""
+        rounds, at = list(self._loop.rounds), (len(self._loop.rounds), self._ledger.last)
+        if at == self._measured_at:
+            return self._measured
+        self._measured_at = at
+        store = self._loop.files.store
+        for each in rounds[len(self._audits) :]:
+            self._audits[each.round] = [a for a in store.queries(each.round) if a.audit]
+            self._horizons[each.round] = store.horizon(each.round)[0]
+        said = {
+            round: {a.key: self._standing(a.index, self._horizons[round]) for a in asked}
+            for round, asked in self._audits.items()
+        }
+        if said != self._said:
+            self._said = said
+            rounds = by_present(rounds, self._audits, said)
+            self._measured = curve(rounds, self._tested), estimate(rounds, self._tested)
+        return self._measured
+
+    def _standing(self, index: int, until: int) -> str | None:
+        """Return a sample's label, if it has had an answer since before event `until`.
+
+        One that was given later may be to a sample that a strategy picked: no random one.
+        """
+        given, since = self._ledger.given(index), self._ledger.since(index)
+        return None if given is None or since is None or since > until else given.label
+
+    def _advice(self) -> str | None:
+        """Return what the rule says, worked out once a round."""
         rounds = list(self._loop.rounds)
-        if self._measured is None or self._measured[0] != len(rounds):
-            advice = advice_of(self._rule, rounds)
-            self._measured = len(rounds), curve(rounds, self._tested), advice
-        return self._measured[1:]
+        if self._advised[0] != len(rounds):
+            self._advised = len(rounds), advice_of(self._rule, rounds)
+        return self._advised[1]
 
     def _people(self) -> list[Person]:
         names = dict.fromkeys(chain(self._ledger.people, self._turns.people))

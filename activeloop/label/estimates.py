@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from activeloop.audit import clopper_pearson
+from activeloop.audit import audited, clopper_pearson
 from activeloop.label.cards import Estimate, Point
+from activeloop.store import Asked
 from activeloop.types import Round
 
 # Audits of the last rounds are taken together until there are so many samples.
@@ -38,6 +40,33 @@ def estimate(rounds: Sequence[Round], tested: int) -> Estimate | None:
     if first is None or last is None:
         return None
     return _estimate(right, samples, "audit", (first, last))
+
+
+def by_present(
+    rounds: Sequence[Round],
+    audits: Mapping[int, Sequence[Asked]],
+    labels: Mapping[int, Mapping[str, str | None]],
+) -> list[Round]:
+    """Return the rounds with what their audits say by the labels as they are now.
+
+    Of an audit that was taken back nothing remains; one that was corrected counts as it is.
+
+    Args:
+        rounds: the finished rounds.
+        audits: what was drawn for the audit, by round.
+        labels: the present labels of these, by round and key.
+    """
+    return [
+        replace(
+            each,
+            metrics=_without(each) | audited(audits[each.round], labels[each.round]),
+        )
+        for each in rounds
+    ]
+
+
+def _without(round: Round) -> dict[str, float]:
+    return {name: value for name, value in round.metrics.items() if not name.startswith("audit_")}
 
 
 def curve(rounds: Sequence[Round], tested: int) -> list[Point]:

@@ -36,6 +36,7 @@ from activeloop.label.serving import (
     warning_of,
     write_private,
 )
+from activeloop.label.trainer import FINISHING
 from activeloop.listeners import Silent
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
@@ -130,8 +131,8 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
     )
     link = link_of(listening, wanted.host, token)
     with _signals() as stopped, serving(guard, listening) as thread:
-        desk.start()
         _welcome(wanted, loop, link, port)
+        desk.start()
         try:
             with _opened(directory, link) if wanted.browser else nullcontext():
                 _wait(loop, stopped, thread, partial(_wrap_up, loop, wanted))
@@ -155,6 +156,8 @@ def _welcome(wanted: Wanted, loop: ActiveLoop, link: str, port: int) -> None:
     going_on = f" ({there} are there)" if there else ""
     print(f"{loop.data.name}: {len(loop.pool):,} images, classes {', '.join(loop.data.classes)}")
     print(f"labels are kept in {wanted.typed}{going_on}; Ctrl-C stops, at any time")
+    if loop.ended is None and loop.files.store.meta(FINISHING) is not None:
+        print("it was being finished, and goes on with that: a last network learns all labels")
     print(f"the page: {link}", flush=True)
 
 

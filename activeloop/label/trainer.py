@@ -16,8 +16,8 @@ from contextlib import suppress
 import numpy as np
 from torch import Tensor
 
-from activeloop.errors import LearnerError, OrderError
-from activeloop.journal import read_labels
+from activeloop.errors import LearnerError, OrderError, StoreError
+from activeloop.journal import indices_of, read_labels
 from activeloop.label.cards import Training
 from activeloop.label.ledger import Ledger
 from activeloop.label.nearest import nearest_labelled
@@ -31,9 +31,15 @@ from activeloop.types import Epoch, Learner, Query, Round
 
 log = logging.getLogger(__name__)
 
-# A round begins when this share of its query is answered: there is something to do meanwhile.
+# A round begins when as many answers came as this share of a query, whatever samples they are for:
+# the rest is there to go on with meanwhile.
 ANSWERED_SHARE = 0.5
+# This share of the query itself must be among them: else those who label faster than the network
+# learns would never meet what it picked, nor the audits, but samples at random all the time.
+PICKED_SHARE = 0.25
 LEAST_CLASSES = 2
+# In the run's file, why it is to end: until that is done, whoever opens the run goes on ending it.
+FINISHING = "finishing"
 
 
 class Stopped(Exception):
@@ -78,9 +84,11 @@ class Trainer(Silent):
         self._longest_fit = longest_fit
         self.query: Query | None = None
         self.near: dict[int, list[int]] = {}
-        self._since: set[int] = set()  # answered since the query was there
+        self._since: set[int] = set()  # answered since the last query was closed
         self._wanted = False
         self._ending: str | None = None
+        if loop.ended is None:
+            self._ending = loop.files.store.meta(FINISHING)
         self._failed: tuple[int, str] | None = None  # after which event, and what
         self._doing: Training | None = None
         self._looks_due = self._predictions_due = False
@@ -176,14 +184,22 @@ class Trainer(Silent):
                     "a network needs labels of at least two classes: label some more samples "
                     "before you finish"
                 )
+            self._loop.files.store.set_meta(FINISHING, reason)
             self._ending = reason
             self._wake.set()
 
     def reopen(self) -> None:
         """Go on with a run that is over."""
-        self._ending = None
+        self._finishing_is_over()
         self._loop.reopen()
         self._wake.set()
+
+    def _finishing_is_over(self) -> None:
+        self._ending = None
+        store = self._loop.files.store
+        with suppress(StoreError):  # a full disk; then whoever opens the run goes on ending it
+            if store.meta(FINISHING) is not None:
+                store.set_meta(FINISHING, None)
 
     @property
     def finishing(self) -> bool:
@@ -195,8 +211,13 @@ class Trainer(Silent):
         """Answers that are missing until the next round begins; None: not known."""
         if self.query is None:
             return None
-        wanted = math.ceil(ANSWERED_SHARE * len(self.query.indices))
-        missing = max(0, wanted - len(self._since))
+        size = len(self.query.indices)
+        picked = sum(index in self._ledger for index in self.query.indices.tolist())
+        missing = max(
+            0,
+            math.ceil(ANSWERED_SHARE * size) - len(self._since),
+            math.ceil(PICKED_SHARE * size) - picked,
+        )
         return None if missing == 0 and self._ledger.n_classes < LEAST_CLASSES else missing
 
     @property
@@ -232,6 +253,7 @@ class Trainer(Silent):
         try:
             self._show(self._asked(ending, again=failed is not None))
         except Stopped:
+            ending = None  # whoever opens the run goes on
             raise
         except Exception as error:
             log.warning("round %d: %s", len(self._loop.rounds), one_line(error))
@@ -241,7 +263,7 @@ class Trainer(Silent):
             with self._lock:
                 self._doing = None
                 if ending is not None:  # else it was asked for meanwhile, and comes next
-                    self._ending = None
+                    self._finishing_is_over()
                 if len(self._loop.rounds) > done:
                     self._doubts_due = self._loop.ended is None
                     self._predictions_due = True  # also where no query could be made
@@ -268,12 +290,19 @@ class Trainer(Silent):
         """Have a new query take the place of the one before."""
         with self._lock:
             self.query, self.near = query, {}
-            self._since = set() if query is None else set(query.answered)
+            self._since = self._answered_since()
             self._turns.replace(np.empty(0, np.int64) if query is None else query.indices)
             self._looks_due = query is not None  # not what was due of the one before
             self._predictions_due = bool(self._loop.rounds)
             if query is not None:
                 self._opinions.expect(query)
+
+    def _answered_since(self) -> set[int]:
+        """Return the samples that were answered since the last query was closed."""
+        store, closed = self._loop.files.store, self._loop.round
+        after = store.horizon(closed - 1)[0] if closed else 0
+        said = indices_of(self._loop.data, (event.key for event in store.events(after)))
+        return {index for index in said.values() if index in self._ledger}
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Say how far training is; end it if the server ends."""

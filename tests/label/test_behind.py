@@ -10,6 +10,7 @@ from fakes import CentroidLearner
 
 from activeloop.errors import ConfigError, LearnerError, OrderError, StrategyError
 from activeloop.label.cards import Conflict, Said
+from activeloop.label.trainer import Stopped
 from activeloop.stopping import load_rule
 
 
@@ -38,6 +39,45 @@ def test_a_round_begins_when_half_of_its_query_is_answered_and_replaces_the_rest
     assert again[0].id == held[0].id
     assert again[0].why.origin == "initial"
     assert again[1].why.round == 1
+
+
+def test_answers_given_while_the_network_learns_count_towards_the_next_round(tmp_path):
+    desks = Desks(tmp_path, initial=12, query_size=12, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    Interrupted.happens = lambda: desks.label("bob", 12)  # the rest, and others at random
+    desks.label("ann", 6)
+    assert desk.step()
+    Interrupted.happens = staticmethod(lambda: None)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [6]
+    # Enough for a round; a quarter of what the network picked is still to be among them.
+    assert desk.status().training.until_next == 3
+    desks.open()
+    desks.work()
+    assert desks.desk.status().training.until_next == 3
+    desks.label("ann", 3)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [6, 21]
+    assert desks.desk.status().training.until_next == 6
+    desks.close()
+
+
+def test_some_answers_given_while_the_network_learns_are_some_fewer_for_the_next_round(tmp_path):
+    desks = Desks(tmp_path, initial=12, query_size=12, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    Interrupted.happens = lambda: (desks.label("bob", 3), desk.undo("bob"))
+    desks.label("ann", 6)
+    desks.work()
+    Interrupted.happens = staticmethod(lambda: None)
+    assert desk.status().training.until_next == 4
+    desk.undo("bob")
+    assert desk.status().training.until_next == 5
+    desks.label("ann", 5)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [6, 12]
+    desks.close()
 
 
 def test_nothing_is_trained_before_two_classes_have_labels(desks):
@@ -271,6 +311,34 @@ def test_audits_come_first_and_give_the_estimate_without_a_test_set(tmp_path):
     desks.work()
     found = desk.status().estimate
     assert (found.samples, found.source, found.rounds) == (4, "audit", (0, 0))
+    assert desk.status().curve[0].accuracy == found.accuracy
+    corrected = desk.history()[0]
+    wrong = next(name for name in "abc" if name != corrected.opinion.predicted)
+    right = corrected.given.label == corrected.opinion.predicted
+    desk.answer("ann", [say(corrected, wrong)])
+    assert desk.status().estimate.accuracy == found.accuracy - 0.25 * right
+    desk.undo("ann")
+    assert desk.status().estimate == found
+    while desk.undo("ann"):
+        pass
+    for opened in (desk, desks.open(tested=False)):
+        assert opened.status().estimate is None
+        assert [point.accuracy for point in opened.status().curve] == [None, None]
+    desks.close()
+
+
+def test_an_audit_that_was_answered_late_as_a_pick_is_not_one_at_random(tmp_path):
+    desks = Desks(tmp_path, audit=0.5, query_size=8)
+    desk = desks.open(tested=False)
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    first, *others = desk.next("ann", 8)
+    desk.answer("ann", [say(card, desks.name(card.id)) for card in others[:4]])
+    desks.work()
+    assert desk.status().estimate.samples == 3
+    desk.answer("ann", [say(first, desks.name(first.id))])
+    assert desk.status().estimate.samples == 3
     desks.close()
 
 
@@ -477,3 +545,43 @@ def test_finishing_just_after_new_samples_came_leaves_nothing_undone(desks, capl
     desks.work()
     assert desk.status().finished == "finished by ann"
     assert caplog.messages == []
+
+
+def test_a_finish_that_was_stopped_goes_on_when_the_run_is_opened_again(tmp_path):
+    desks = Desks(tmp_path, learner=Interrupted)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    desks.label("ann", 1)
+    Interrupted.happens = lambda: desk.stop()
+    desk.finish("ann")
+    with pytest.raises(Stopped):
+        desks.work()
+    Interrupted.happens = staticmethod(lambda: None)
+    desk = desks.open()
+    assert desk.next("bob", 1) == []
+    desks.work()
+    assert desk.status().finished == "finished by ann"
+    assert [round.labels for round in desks.loop.rounds] == [3, 4]
+    desk.reopen("ann")
+    desk = desks.open()  # what was finished is not finished again
+    desks.work()
+    assert desk.status().finished is None
+    desks.close()
+
+
+def test_a_finish_that_failed_is_not_tried_again_at_the_next_opening(tmp_path):
+    desks = Desks(tmp_path, learner=Failing)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 3)
+    desk.finish("ann")
+    desks.work()
+    assert desk.status().training.state == "failed"
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 1)
+    desks.work()
+    assert desk.status().finished is None
+    desks.close()

@@ -20,6 +20,7 @@ from PIL import Image
 from activeloop.app import main
 from activeloop.label import command, session
 from activeloop.label.serving import TOKEN_FILE
+from activeloop.label.trainer import FINISHING
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
 from activeloop.store import Store
@@ -175,6 +176,7 @@ def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
 
     code, out, err = sit([str(RUN)], finish)
     assert (code, err) == (0, "")
+    assert "being finished" not in out
     assert "(10 are there)" in out
     assert re.search(r"round [0-9]+: 14 labels, .*[0-9.]+ s", out)
     assert "finished by ann: 14 labels, files in outputs/label/photos" in out
@@ -191,6 +193,34 @@ def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
     assert code == 0
     assert "stopped: 15 labels are safe" in out
     assert (RUN / TOKEN_FILE).read_text() != token
+
+
+def test_ten_images_need_no_settings(photos, sit, fails):
+    for path in photos.iterdir():
+        if int(path.stem.split("-")[1]) >= 10:
+            path.unlink()
+    some = [*FAST[:3], "data.size=8"]
+
+    def work(person):
+        person.label(10)
+        assert person.wait_for("finished")["curve"][-1]["labels"] == 10
+
+    code, out, err = sit([*PHOTOS, *some], work)
+    assert (code, err) == (0, "")
+    assert "no unlabelled sample left: 10 labels" in out
+    assert sit([*PHOTOS, *some])[0] == 0
+    other = ["hydra.run.dir=other", *PHOTOS, *some]
+    assert "embed.dimensions must be at most 10" in fails(*other, "embed.dimensions=20")
+    assert "initial.size is 11, but the pool has 10" in fails(*other, "initial.size=11")
+
+
+def test_a_finish_that_a_stop_came_before_is_gone_on_with_and_said(photos, sit):
+    sit([*PHOTOS, *FAST], lambda person: person.label(6))
+    with contextlib.closing(Store(RUN / "run.db")) as store:
+        store.set_meta(FINISHING, "finished by ann")
+    _, out, _ = sit([str(RUN)], lambda person: person.wait_for("finished"))
+    assert "it was being finished, and goes on with that" in out
+    assert "6 labels are safe" in out
 
 
 def test_the_same_folder_by_another_path_is_the_same_run(photos, sit, monkeypatch, tmp_path):
