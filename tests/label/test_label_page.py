@@ -354,6 +354,28 @@ def test_an_answer_never_goes_to_another_image_of_the_same_number(at_work):
     assert desk.events == [("Ann", 1, "label", "dog")]
 
 
+def test_another_run_at_the_same_port_gets_no_answer(at_work):
+    person, desk, server = at_work(FakeDesk())
+    person.see(0)
+    server.stop()
+    person.press("1")
+    person.see(1)
+    desk.directory = "/runs/other photos"
+    server.start()
+    person.says("Another run is served here by now", ".notices")
+    person.press("2")
+    person.hear()
+    assert person.text(".saved") == "1 saving…"
+    assert desk.events == []
+    desk.directory = "/runs/my photos"
+    person.hear()
+    person.saved()
+    assert person.text(".notices") == ""
+    person.press("2")
+    person.saved()
+    assert [event[1:] for event in desk.events] == [(0, "label", "cat"), (1, "label", "dog")]
+
+
 def test_who_may_not_label_is_told_to_open_the_link(at_work):
     person, desk, _ = at_work(FakeDesk())
     person.see(0)

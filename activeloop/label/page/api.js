@@ -12,13 +12,19 @@ export class Failure extends Error {
 
   /** Whether the same request may well succeed later. */
   get passing() {
-    return this.status === 0 || this.status === 403 || this.status === 408 || this.status === 429 || this.status >= 500;
+    return this.status === 0 || this.status === 403 || this.status === 408 || this.status === OTHER_RUN || this.status === 429 || this.status >= 500;
   }
 }
 
+const OTHER_RUN = 421;
+let run = null;
+
+/** All that is posted is meant for this run: another one that is served here by now takes none of it. */
+export const postTo = (directory) => (run = directory);
+
 const listeners = [];
 
-/** Be told after each request whether the server is "there", "gone", or says "not allowed". */
+/** Be told after each request whether the server is "there", "gone", says "not allowed", or has "another run". */
 export const onConnection = (listener) => listeners.push(listener);
 const tell = (state, message) => listeners.forEach((listener) => listener(state, message));
 
@@ -41,7 +47,7 @@ async function request(path, options = {}) {
   }
   const message = body?.error ?? `the server answered ${reply.status} ${reply.statusText}`.trim();
   // Too many requests (429): that says nothing about whether they would be allowed.
-  if (reply.status !== 429) tell(reply.status === 403 ? "not allowed" : "there", message);
+  if (reply.status !== 429) tell({ 403: "not allowed", [OTHER_RUN]: "another run" }[reply.status] ?? "there", message);
   throw new Failure(message, { status: reply.ok ? 0 : reply.status, given: body?.given ?? null });
 }
 
@@ -51,6 +57,6 @@ export function get(path, parameters = {}) {
 }
 
 export const post = (path, body) =>
-  request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...body, run }) });
 
 export const imageOf = (id, size = "large") => `/images/${id}?size=${size}`;
