@@ -292,6 +292,7 @@ def test_a_server_that_comes_back_gets_the_answers_without_a_reload(at_work):
     person.type("u")  # never sent, so it needs no server
     person.see(1)
     person.type("1")
+    person.do("localStorage.clear()")  # the page itself still has them
     desk.version = "2"
     server.start()
     person.saved()
@@ -318,6 +319,10 @@ def test_a_full_disk_is_said_and_answers_wait_for_room(at_work):
     person.says("The disk is full. They are kept in this browser", ".notices")
     assert person.text(".saved").startswith("2 saving")
     assert person.texts(".mark") == ["…", "…"]
+    desk.broken = 404  # another program has the port
+    tries = len(desk.requests)
+    person.wait(lambda: len(desk.requests) >= tries + 2, "that it is tried again")
+    assert person.text(".saved") == "2 saving…"
     desk.broken = None
     person.saved()
     assert person.texts(".mark") == ["✓", "✓"]

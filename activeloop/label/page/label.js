@@ -50,7 +50,7 @@ class App {
         break;
       } catch (failure) {
         if (!(failure instanceof Failure)) throw failure;
-        if (!failure.passing) this.complain(`The page cannot start: ${sentence(failure.message)}`);
+        if (!failure.passing || failure.status === 404) this.complain(`The page cannot start: ${sentence(failure.message)}`);
         await pause(POLL);
       }
     }
