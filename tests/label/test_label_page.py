@@ -499,10 +499,11 @@ def test_any_image_can_be_gone_to(at_work):
 
 def test_second_looks_are_kept_or_changed(at_work):
     person, desk, _ = at_work(FakeDesk())
-    desk.given[5], desk.given[8] = [given(5, "cat", event=901)], [given(8, "dog", event=902)]
-    desk.looks = [5, 8]
+    for index, label in ((5, "cat"), (8, "dog"), (11, "dog"), (14, "dog")):
+        desk.given[index] = [given(index, label, event=900 + index)]
+    desk.looks = [5, 8, 11, 14]
     person.hear()
-    person.says("Second looks (2)")
+    person.says("Second looks (4)")
     person.type("l")
     person.see(5)
     person.says("Ben said cat. The network, trained without this label, says dog (80%)", ".asked")
@@ -510,9 +511,18 @@ def test_second_looks_are_kept_or_changed(at_work):
     person.type(Keys.ENTER)
     person.see(8)
     person.click("Change to cat")
+    person.see(11)
+    person.click("1cat", ".classes")
+    person.see(14)
+    person.type(Keys.ENTER)  # keeps this one, and presses no button that was clicked for another
     person.says("No second looks")
     person.saved()
-    assert desk.events == [("Ann", 5, "label", "cat"), ("Ann", 8, "label", "cat")]
+    assert [event[1:] for event in desk.events] == [
+        (5, "label", "cat"),
+        (8, "label", "cat"),
+        (11, "label", "cat"),
+        (14, "label", "dog"),
+    ]
     person.click("Back to one image")
     person.see(0)
 
