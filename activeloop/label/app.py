@@ -67,7 +67,12 @@ def make_app(
     options["pixelated"] = images.pixelated
     calls = _calls(_Calls(desk, images), options)
     routes = [
-        Route(call.path, partial(_answer, call=call), methods=[call.method]) for call in calls
+        Route(
+            call.path,
+            partial(_answer, call=call, directory=desk.directory),
+            methods=[call.method],
+        )
+        for call in calls
     ]
     routes += [
         Route("/", partial(_file, files=files, name="index.html")),
@@ -161,11 +166,15 @@ def _calls(calls: _Calls, options: Mapping[str, Any]) -> list[_Call]:
     ]
 
 
-async def _answer(request: Request, call: _Call) -> Response:
+async def _answer(request: Request, call: _Call, directory: str) -> Response:
     """Answer one call; whatever goes wrong becomes a sentence."""
     try:
         if call.method == "POST":
-            fields = Fields(parsed(await _body(request)), call.fields)
+            values = parsed(await _body(request))
+            # An old page may meet another run at this port, in which its numbers mean other images.
+            if values.pop("run", directory) != directory:
+                return _error(421, f"here is another run by now: {directory}")
+            fields = Fields(values, call.fields)
         else:
             values = of_address(request.query_params.multi_items())
             fields = Fields(values, call.fields, texts=True)

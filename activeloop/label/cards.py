@@ -21,6 +21,7 @@ class Said:
         label: the class's name, for a label.
         seconds: that it took, where known.
         replaces: event of the answer that the person saw on the card; None: there was none.
+        key: of the sample that the person saw; None: whatever has the number.
     """
 
     id: int
@@ -28,6 +29,7 @@ class Said:
     label: str | None = None
     seconds: float | None = None
     replaces: int | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,6 +131,11 @@ class Desk:
         query = self._trainer.query
         return self._loop.round if query is None else query.round
 
+    @property
+    def directory(self) -> str:
+        """Where the run is kept."""
+        return str(self._loop.files.directory or "")
+
     def next(self, who: str, count: int, keep: Sequence[int] = ()) -> list[Card]:
         """Return at most `count` samples that `who` is to answer, which nobody else gets.
 
@@ -208,7 +213,8 @@ class Desk:
         Raises:
             Conflict: one replaces an answer that is not the present one. The same answer by the
                 same person is none: a request that was sent again.
-            OrderError: a sample or a class is unknown, or a sample is there twice.
+            OrderError: a sample or a class is unknown, another sample than the one that was seen
+                has the number, or a sample is there twice.
         """
         with self._lock:
             self._turns.acts(who)
@@ -293,7 +299,7 @@ class Desk:
             queued = [i for i in self._turns.queue if self._waits(i) and self._turns.free(i)]
             return Status(
                 run=self._run,
-                directory=str(loop.files.directory or ""),
+                directory=self.directory,
                 classes=loop.data.classes,
                 counts={name: ledger.labels[name] for name in loop.data.classes},
                 labels=ledger.n_labels,
@@ -407,7 +413,9 @@ class Desk:
 
     def _meant(self, said: Said) -> Answer:
         """Return what `said` means, having checked it."""
-        self._checked(said.id)
+        key = self._loop.data.pool.keys[self._checked(said.id)]
+        if said.key is not None and said.key != key:  # seen before the server was started again
+            raise OrderError(f"image {said.id} is another one by now ({key})")
         if said.kind == "label":
             return self._label(said.label)
         if said.kind not in _KINDS or said.label is not None:

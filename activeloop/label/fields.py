@@ -14,6 +14,7 @@ MOST_CARDS = 200
 _MOST_NAME = 40
 _MOST_CLASS_NAME = 100
 _MOST_TEXT = 1000
+_MOST_PATH = 4096
 _LARGEST = 2**53  # from here on, the page's numbers are no longer exact
 _SHOWN = 60
 
@@ -126,6 +127,13 @@ class Fields:
             raise Malformed("answers has a sample twice: one answer a sample")
         return said
 
+    def key(self) -> str | None:
+        """Return the key of a sample as the page got it, whatever a file may be called, or None."""
+        key = self._values.get("key")
+        if key is not None and (not isinstance(key, str) or len(key) > _MOST_PATH):
+            self._complain("key", f"a text of at most {_MOST_PATH} characters")
+        return key
+
     def kind(self) -> Any:
         """Return the kind of an answer."""
         kind = self._values.get("kind")
@@ -164,7 +172,7 @@ def _said(value: Any, place: str) -> Said:
     """
     if not isinstance(value, dict):
         raise Malformed(f"{place} must be an object, got {_shown(value)}")
-    fields = Fields(value, ("id", "kind", "label", "seconds", "replaces"), f"{place}.")
+    fields = Fields(value, ("id", "kind", "label", "seconds", "replaces", "key"), f"{place}.")
     kind, label = fields.kind(), fields.text("label")
     if (label is None) == (kind == "label"):
         raise Malformed(f"{place}.label must be a class's name for a label, and null for a {kind}")
@@ -174,6 +182,7 @@ def _said(value: Any, place: str) -> Said:
         label=label,
         seconds=fields.seconds(),
         replaces=fields.maybe("replaces"),
+        key=fields.key(),
     )
 
 

@@ -77,6 +77,7 @@ class FakeDesk:
         self.opinions = False
         self.confidence: float | None = 0.8
         self.version = "1"
+        self.directory = "/runs/my photos"
         self.changes: dict[str, Any] = {}
         self.lock = threading.Lock()
         self.event = 0
@@ -107,7 +108,7 @@ class FakeDesk:
         names = {each.who for each in present} | set(self.people)
         status = Status(
             run="photos",
-            directory="/runs/my photos",
+            directory=self.directory,
             classes=self.classes,
             counts={name: labels.count(name) for name in self.classes},
             labels=len(labels),
@@ -169,6 +170,8 @@ class FakeDesk:
             raise Refusal(self.broken, "the disk is full")
         who, result = body["who"], []
         for said in body["answers"]:
+            if said["key"] != self.keys[said["id"]]:
+                raise Refusal(409, f"image {said['id']} is another one by now")
             present = (self.given.get(said["id"]) or [None])[-1]
             same = present and (present.who, present.kind, present.label) == (
                 who,
@@ -227,6 +230,8 @@ class FakeDesk:
         return {"cards": cards[: body["count"]]}
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
+        if body["run"] != self.directory:
+            raise Refusal(421, "here is another run by now")
         match path:
             case "/api/next":
                 return self.next(body)

@@ -81,12 +81,13 @@ class FakeDesk:
         self._called("reopen", who)
 
     round = 3
+    directory = "outputs/label/photos"
 
     def status(self, who=None):
         self.asked = who
         return Status(
             run="photos",
-            directory="outputs/label/photos",
+            directory=self.directory,
             classes=self.classes,
             counts=dict.fromkeys(self.classes, 0),
             labels=0,

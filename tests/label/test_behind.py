@@ -379,6 +379,7 @@ def test_what_somebody_has_who_went_away_goes_to_others(tmp_path):
         (Said(id=90, kind="skip"), "no sample 90"),
         (Said(id=-1, kind="skip"), "no sample -1"),
         (Said(id=1, kind="label"), "no class None"),
+        (Said(id=1, kind="label", label="a", key="joined.png"), "image 1 is another one by now"),
         (Said(id=1, kind="skip", label="a"), "an answer is"),
         (Said(id=1, kind="undo"), "an answer is"),
         (Said(id=0, kind="none"), "two answers"),

@@ -76,15 +76,25 @@ def test_what_is_only_read_is_asked_for_by_address(client, desk, path, call):
     assert desk.calls == [call]
 
 
+def test_what_is_meant_for_another_run_reaches_no_desk(client, desk):
+    body = answer() | {"run": "outputs/label/other"}
+    reply = client.post("/api/answer", json=body)
+    assert reply.status_code == 421
+    assert "another run by now: outputs/label/photos" in reply.json()["error"]
+    assert desk.calls == []
+    assert client.post("/api/answer", json=body | {"run": desk.directory}).status_code == 200
+
+
 def test_answers_reach_the_desk_together_and_come_back_as_they_are_kept(client, desk):
     body = answer()
-    body["answers"] += [{"id": 0, "kind": "none"}, {"id": 4, "kind": "skip", "replaces": 7}]
+    seen = {"replaces": 7, "key": "a\udcff.png"}
+    body["answers"] += [{"id": 0, "kind": "none"}, {"id": 4, "kind": "skip"} | seen]
     reply = client.post("/api/answer", json=body)
     assert reply.json()["given"][0]["label"] == "cat"
     assert reply.json()["status"]["classes"] == ["cat", "dog"]
     cat = Said(id=1, kind="label", label="cat", seconds=1.5, replaces=None)
     none = Said(id=0, kind="none", label=None, seconds=None, replaces=None)
-    skip = Said(id=4, kind="skip", label=None, seconds=None, replaces=7)
+    skip = Said(id=4, kind="skip", label=None, seconds=None, replaces=7, key="a\udcff.png")
     assert desk.calls == [("answer", "ann", [cat, none, skip])]
 
 

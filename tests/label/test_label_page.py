@@ -292,6 +292,7 @@ def test_a_server_that_comes_back_gets_the_answers_without_a_reload(at_work):
     person.type("u")  # never sent, so it needs no server
     person.see(1)
     person.type("1")
+    person.do("localStorage.clear()")  # the page itself still has them
     desk.version = "2"
     server.start()
     person.saved()
@@ -318,6 +319,10 @@ def test_a_full_disk_is_said_and_answers_wait_for_room(at_work):
     person.says("The disk is full. They are kept in this browser", ".notices")
     assert person.text(".saved").startswith("2 saving")
     assert person.texts(".mark") == ["…", "…"]
+    desk.broken = 404  # another program has the port
+    tries = len(desk.requests)
+    person.wait(lambda: len(desk.requests) >= tries + 2, "that it is tried again")
+    assert person.text(".saved") == "2 saving…"
     desk.broken = None
     person.saved()
     assert person.texts(".mark") == ["✓", "✓"]
@@ -352,6 +357,28 @@ def test_an_answer_never_goes_to_another_image_of_the_same_number(at_work):
     person.says("Not saved: “cat” for photo_0000.jpg. Image 0 is another one by now", ".notices")
     person.saved()
     assert desk.events == [("Ann", 1, "label", "dog")]
+
+
+def test_another_run_at_the_same_port_gets_no_answer(at_work):
+    person, desk, server = at_work(FakeDesk())
+    person.see(0)
+    server.stop()
+    person.press("1")
+    person.see(1)
+    desk.directory = "/runs/other photos"
+    server.start()
+    person.says("Another run is served here by now", ".notices")
+    person.press("2")
+    person.hear()
+    assert person.text(".saved") == "1 saving…"
+    assert desk.events == []
+    desk.directory = "/runs/my photos"
+    person.hear()
+    person.saved()
+    assert person.text(".notices") == ""
+    person.press("2")
+    person.saved()
+    assert [event[1:] for event in desk.events] == [(0, "label", "cat"), (1, "label", "dog")]
 
 
 def test_who_may_not_label_is_told_to_open_the_link(at_work):
@@ -472,10 +499,11 @@ def test_any_image_can_be_gone_to(at_work):
 
 def test_second_looks_are_kept_or_changed(at_work):
     person, desk, _ = at_work(FakeDesk())
-    desk.given[5], desk.given[8] = [given(5, "cat", event=901)], [given(8, "dog", event=902)]
-    desk.looks = [5, 8]
+    for index, label in ((5, "cat"), (8, "dog"), (11, "dog"), (14, "dog")):
+        desk.given[index] = [given(index, label, event=900 + index)]
+    desk.looks = [5, 8, 11, 14]
     person.hear()
-    person.says("Second looks (2)")
+    person.says("Second looks (4)")
     person.type("l")
     person.see(5)
     person.says("Ben said cat. The network, trained without this label, says dog (80%)", ".asked")
@@ -483,9 +511,18 @@ def test_second_looks_are_kept_or_changed(at_work):
     person.type(Keys.ENTER)
     person.see(8)
     person.click("Change to cat")
+    person.see(11)
+    person.click("1cat", ".classes")
+    person.see(14)
+    person.type(Keys.ENTER)  # keeps this one, and presses no button that was clicked for another
     person.says("No second looks")
     person.saved()
-    assert desk.events == [("Ann", 5, "label", "cat"), ("Ann", 8, "label", "cat")]
+    assert [event[1:] for event in desk.events] == [
+        (5, "label", "cat"),
+        (8, "label", "cat"),
+        (11, "label", "cat"),
+        (14, "label", "dog"),
+    ]
     person.click("Back to one image")
     person.see(0)
 

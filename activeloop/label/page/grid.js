@@ -152,6 +152,7 @@ export class Grid {
 
   /** Answer the screenful in one request, and show the next. */
   send() {
+    if (this.app.elsewhere) return;
     const said = this.#tiles.filter(({ kind }) => kind !== "out");
     if (said.length) {
       const seconds = Math.round((performance.now() - this.#since) / said.length) / 1000;

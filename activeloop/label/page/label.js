@@ -1,6 +1,6 @@
 // The labelling page: starts, asks for a name, shows one view at a time, and follows the server.
 
-import { Failure, get, onConnection, post } from "./api.js";
+import { Failure, get, onConnection, post, postTo } from "./api.js";
 import { askClass, askedFor, askName, help } from "./dialogs.js";
 import { button, fileName, h, plural, refill, saidOf, sentence } from "./dom.js";
 import { End } from "./end.js";
@@ -20,6 +20,7 @@ const POLL_GONE = 1000;
 const POLL_OUTSIDE = 5000; // strangers may not ask often
 const NOT_ALLOWED = "This browser may not label here. Open the link that the terminal shows, in this browser: it lets you in.";
 const GONE = "The server does not answer. Is it still running in its terminal? Go on: what you answer is kept in this browser, and sent when the server is back.";
+const OTHER_RUN = "Another run is served here by now, and no answer goes into it from this page. What is not saved stays in this browser until the run of this page is served here again.";
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -49,10 +50,11 @@ class App {
         break;
       } catch (failure) {
         if (!(failure instanceof Failure)) throw failure;
-        if (!failure.passing) this.complain(`The page cannot start: ${sentence(failure.message)}`);
+        if (!failure.passing || failure.status === 404) this.complain(`The page cannot start: ${sentence(failure.message)}`);
         await pause(POLL);
       }
     }
+    postTo(this.status.directory);
     document.title = `${this.status.run} · label`;
     const hints = kept("hints");
     this.hints = hints === null ? this.options.opinions : hints === "shown";
@@ -130,6 +132,11 @@ class App {
   scrollTo([inside, page]) {
     this.main.scrollTop = inside;
     window.scrollTo(0, page);
+  }
+
+  /** Whether the server is another run's by now: an answer here would be meant for other images. */
+  get elsewhere() {
+    return this.connection === "another run";
   }
 
   announce(text, how) {
@@ -227,7 +234,7 @@ class App {
       }
       const busy = this.status.training.state === "training" || this.status.training.state === "choosing";
       const usual = document.hidden ? POLL_HIDDEN : busy ? POLL_BUSY : POLL;
-      const wait = { there: usual, gone: POLL_GONE, "not allowed": POLL_OUTSIDE }[this.connection];
+      const wait = { gone: POLL_GONE, "not allowed": POLL_OUTSIDE }[this.connection] ?? usual;
       await new Promise((resolve) => {
         this.#wakePoll = resolve;
         setTimeout(resolve, wait);
@@ -238,6 +245,9 @@ class App {
   /** Take a status in; what was asked for before it and comes later is older, and left. */
   heard(status, turn = ++this.#asked) {
     if (!status) return;
+    const ours = status.directory === this.status.directory;
+    if (!ours || this.elsewhere) this.#connected(ours ? "ours" : "another run");
+    if (!ours) return;
     this.#heard = turn;
     const before = this.status;
     this.status = status;
@@ -258,10 +268,13 @@ class App {
     this.tabs.grid.disabled = this.tabs.looks.disabled = status.finished !== null;
   }
 
-  #connected(state, message) {
+  #connected(heard, message) {
+    if (this.elsewhere && heard === "there") return; // whose server that is, its status says
+    const state = heard === "ours" ? "there" : heard;
     const back = this.connection !== "there" && state === "there";
     this.connection = state;
-    this.notices.banner("connection", { there: null, gone: GONE, "not allowed": NOT_ALLOWED }[state]);
+    const text = { there: null, gone: GONE, "not allowed": NOT_ALLOWED, "another run": OTHER_RUN }[state];
+    this.notices.banner("connection", text, this.elsewhere && button("Load its page", () => location.reload()));
     if (state === "not allowed" && message) this.announce(message);
     if (back && this.outbox) {
       this.outbox.hurry();
@@ -287,7 +300,7 @@ class App {
   }
 
   #delayed(failure) {
-    if (failure.status !== 0 && failure.status !== 403)
+    if (failure.status !== 0 && this.connection === "there")
       this.notices.banner("answers", `Answers cannot be saved at the moment: ${sentence(failure.message)} They are kept in this browser, and tried again.`);
     this.#drawSaved();
   }

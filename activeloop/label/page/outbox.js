@@ -1,10 +1,11 @@
 // Answers on their way: kept in the browser until the server has said that they are on disk.
 
-import { Failure, get, post } from "./api.js";
+import { Failure, post } from "./api.js";
 import { forget, keep, kept, namesOf } from "./storage.js";
 
 const FIRST_WAIT = 500; // ms, doubled with each failure in a row
 const LONGEST_WAIT = 10_000;
+const CANARY = "keeps"; // gone when all that the browser kept was cleared
 
 export class Outbox {
   #entries = [];
@@ -19,6 +20,7 @@ export class Outbox {
   constructor(place, told) {
     this.place = `outbox ${place} `;
     this.told = told;
+    keep(CANARY, "answers");
     for (const name of namesOf(this.place).sort()) {
       try {
         const { who, cards, answers } = JSON.parse(kept(name));
@@ -44,8 +46,7 @@ export class Outbox {
   add(who, cards, answers) {
     this.#last = Math.max(Date.now(), this.#last + 1); // the order of names is the order of answers
     const name = `${this.place}${this.#last} ${Math.random().toString(36).slice(2)}`;
-    const entry = { name, who, cards, answers, tried: false };
-    entry.kept = keep(name, JSON.stringify({ who, cards, answers }));
+    const entry = written({ name, who, cards, answers, tried: false });
     this.#entries.push(entry);
     this.told.changed();
     this.#send();
@@ -83,15 +84,18 @@ export class Outbox {
     let wait = FIRST_WAIT;
     while (this.#entries.length) {
       const [entry] = this.#entries;
-      // Another window has sent it.
+      if (kept(CANARY) === null) this.#keepAgain();
+      // Another window has sent it, or taken it back.
       if (entry.kept && kept(entry.name) === null) {
         this.#drop(entry);
         continue;
       }
       try {
-        if (entry.tried) await sameImages(entry);
         entry.tried = true;
-        const reply = await post("/api/answer", { who: entry.who, answers: entry.answers });
+        // A server that was started again may number other images: a label stays with its image.
+        const answers = entry.answers.map((answer, n) => ({ ...answer, key: entry.cards[n].key }));
+        const reply = await post("/api/answer", { who: entry.who, answers });
+        if (!Array.isArray(reply.given)) throw new Failure("what answers is not the server of this page");
         this.#drop(entry);
         this.told.saved(entry, reply);
         wait = FIRST_WAIT;
@@ -123,9 +127,13 @@ export class Outbox {
 
   #part(entry, answer, n) {
     const name = `${entry.name} ${String(n).padStart(3, "0")}`;
-    const part = { name, who: entry.who, cards: [entry.cards[n]], answers: [answer], tried: false };
-    part.kept = keep(name, JSON.stringify({ who: part.who, cards: part.cards, answers: part.answers }));
-    return part;
+    return written({ name, who: entry.who, cards: [entry.cards[n]], answers: [answer], tried: false });
+  }
+
+  /** The browser's memory was cleared: here is a copy. */
+  #keepAgain() {
+    keep(CANARY, "answers");
+    this.#entries.forEach(written);
   }
 
   #drop(entry) {
@@ -146,11 +154,9 @@ export class Outbox {
   }
 }
 
-/** A server that was started again may number other images: a label stays with its image. */
-async function sameImages(entry) {
-  for (const [n, answer] of entry.answers.entries()) {
-    const card = await get("/api/card", { id: answer.id });
-    if (card.key !== entry.cards[n].key)
-      throw new Failure(`image ${answer.id} is another one by now (${card.key})`, { status: 400 });
-  }
+/** An entry, kept over a reload if the browser can. */
+function written(entry) {
+  const { name, who, cards, answers } = entry;
+  entry.kept = keep(name, JSON.stringify({ who, cards, answers }));
+  return entry;
 }

@@ -7,7 +7,12 @@ const FIELDS = "input, select, textarea";
 const within = (event, selector) => event.target instanceof Element && event.target.closest(selector) !== null;
 const isPlain = (event) => !event.ctrlKey && !event.metaKey && !event.altKey && !within(event, FIELDS);
 
-export const listenToKeys = (app) => document.addEventListener("keydown", (event) => press(app, event));
+export function listenToKeys(app) {
+  document.addEventListener("keydown", (event) => press(app, event));
+  // A button that was clicked by hand lets go of the focus, or Enter would press it again, and not do
+  // what the page says that it does.
+  document.addEventListener("click", (event) => event.detail && within(event, "button:not(.tile)") && event.target.closest("button").blur());
+}
 
 function press(app, event) {
   if (app.dialogOpen()) return;

@@ -25,6 +25,7 @@ export function askedOf({ card, source }, look, work) {
 export function emptyWords(source, { status, connection, finishing }) {
   const { state, detail } = status.training;
   if (connection === "not allowed") return ["Not allowed", "The banner above says how to be let in.", null];
+  if (connection === "another run") return ["Another run", "The banner above says what becomes of your answers.", null];
   if (connection !== "there") return ["The server does not answer", "What you have answered is kept in this browser and sent when it is back.", null];
   if (source === "looks") return ["No second looks", "No label is contradicted strongly by a network that was trained without it. More may come with the next round.", "work"];
   if (finishing) return ["Finishing", detail || "A last network is trained on all labels.", null];

@@ -210,7 +210,7 @@ export class Work {
     }
     const shown = this.#shown;
     const now = performance.now();
-    if (!shown || now < this.#deafUntil || this.app.dialogOpen()) return;
+    if (!shown || now < this.#deafUntil || this.app.dialogOpen() || this.app.elsewhere) return;
     const { card } = shown;
     const seconds = Math.max(0, Math.round(now - this.#since - this.#away) / 1000);
     const said = { id: card.id, kind, label, seconds, replaces: card.given?.event ?? null };
