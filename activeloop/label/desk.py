@@ -332,7 +332,12 @@ class Desk:
             if index not in chosen and self._turns.free(index, who):
                 chosen.append(index)
         self._turns.take(who, chosen)
-        fresh = {index: why(index) for index in chosen if index not in kept}
+        # What is kept may have been let go meanwhile, as for a grid, or by a restart.
+        fresh = {
+            index: self._why_next(index) if index in kept else why(index)
+            for index in chosen
+            if index not in kept or index not in self._why
+        }
         self._why = {i: w for i, w in self._why.items() if not self._turns.free(i)} | fresh
         return [self._card(index) for index in chosen]
 
