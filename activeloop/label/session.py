@@ -26,6 +26,7 @@ from activeloop.label.app import make_app
 from activeloop.label.command import PORT, Wanted
 from activeloop.label.desk import Desk
 from activeloop.label.images import Images
+from activeloop.label.link_file import link_kept
 from activeloop.label.security import Credentials, Guard, hosts_of, is_loopback
 from activeloop.label.serving import (
     kept_token,
@@ -114,7 +115,8 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
         _welcome(wanted, loop, link, port)
         desk.start()
         try:
-            with _opened(directory, link) if wanted.browser else nullcontext():
+            opened = _opened(directory, link) if wanted.browser else nullcontext()
+            with link_kept(directory, link), opened:
                 _wait(loop, stopped, thread, partial(_wrap_up, loop, wanted))
         finally:
             ended = desk.stop(_PATIENCE)

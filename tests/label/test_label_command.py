@@ -19,6 +19,7 @@ from PIL import Image
 
 from activeloop.app import main
 from activeloop.label import command, session
+from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
 from activeloop.label.trainer import FINISHING
 from activeloop.store import Store
@@ -244,6 +245,37 @@ def test_other_settings_and_a_second_server_are_refused(photos, sit, fails):
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "is in use: another process runs it" in fails(*PHOTOS, *FAST)
         assert "is in use: another process runs it" in fails(str(RUN))
+
+
+def test_who_has_lost_the_link_finds_it_by_the_command(photos, sit, fails):
+    pytest.importorskip("fcntl")
+    errors = []
+
+    def lose(person):
+        said = subprocess.run(
+            [sys.executable, "-m", "activeloop", "label", "--no-browser", str(RUN)],
+            capture_output=True,
+            text=True,
+        )
+        errors.append(said.stderr)
+        assert said.returncode == 1
+        assert (RUN / LINK_FILE).stat().st_mode & 0o777 == 0o600
+        status = http.client.HTTPConnection("127.0.0.1", int(LINK.search(said.stderr)[1]))
+        status.request("GET", "/?" + said.stderr.split("/?")[1].strip())
+        assert status.getresponse().status == 200
+
+    sit([*PHOTOS, *FAST], lose)
+    assert "in use: another process runs it; its page is http://127.0.0.1:" in errors[0]
+    assert not (RUN / LINK_FILE).exists()
+    # What a server left that was killed is not the link of who has the run now.
+    (RUN / LINK_FILE).write_text('{"process": 1, "link": "http://old"}')
+    import fcntl
+
+    with (RUN / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(json.dumps({"process": os.getpid()}))
+        lock.flush()
+        assert "http://old" not in fails(str(RUN))
 
 
 def test_images_that_came_since_may_join(photos, sit, fails):
