@@ -18,7 +18,7 @@ from activeloop.arguments import Parser
 from activeloop.changes import NEW_SAMPLES, NewSamples
 from activeloop.checks import whole
 from activeloop.config import config_dir, register, strategy_name
-from activeloop.errors import ConfigError
+from activeloop.errors import IN_USE, ConfigError, StoreError
 from activeloop.resuming import Begun, begun_in, config_of
 from activeloop.run_files import differences, flat, shown
 from activeloop.runner import CONFIG_FILE, check_complete, identity_of
@@ -218,7 +218,14 @@ def _begun(directory: Path) -> Begun:
         ConfigError: it is not labelled by people.
         StoreError: another process has it, or it cannot be read.
     """
-    begun = begun_in(directory)
+    try:
+        begun = begun_in(directory)
+    except StoreError as error:
+        from activeloop.label.link_file import link_in  # needs the packages
+
+        if IN_USE not in str(error) or (link := link_in(directory)) is None:
+            raise
+        raise StoreError(f"{error}; its page is {link}") from error
     if not begun.about["run"].get("labelled_by_people"):
         raise ConfigError(
             f"the run in {shown(directory)} was not labelled by people: python -m activeloop "

@@ -27,6 +27,7 @@ from activeloop.label.app import make_app
 from activeloop.label.command import PORT, Wanted
 from activeloop.label.desk import Desk
 from activeloop.label.images import Images
+from activeloop.label.link_file import link_kept
 from activeloop.label.security import Credentials, Guard, hosts_of, is_loopback
 from activeloop.label.serving import (
     kept_token,
@@ -134,14 +135,17 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
         _welcome(wanted, loop, link, port)
         desk.start()
         try:
-            with _opened(directory, link) if wanted.browser else nullcontext():
+            opened = _opened(directory, link) if wanted.browser else nullcontext()
+            with link_kept(directory, link), opened:
                 _wait(loop, stopped, thread, partial(_wrap_up, loop, wanted))
         finally:
             ended = desk.stop(_PATIENCE)
     if not ended:
         print("a network was being trained: that round is done again when the run goes on")
+    there = loop.pool.n_labelled
     print(
-        f"stopped: {loop.pool.n_labelled} labels are safe in {wanted.typed}; "
+        f"stopped: {_counted(there, 'label')} {'is' if there == 1 else 'are'} safe in "
+        f"{wanted.typed}; "
         f"python -m activeloop label {wanted.typed} goes on"
     )
 
@@ -153,8 +157,13 @@ def _welcome(wanted: Wanted, loop: ActiveLoop, link: str, port: int) -> None:
     if wanted.port is None and port != PORT:
         print(f"port {PORT} is in use: the page is at {port}")
     there = loop.pool.n_labelled
-    going_on = f" ({there} are there)" if there else ""
+    going_on = f" ({there:,} {'is' if there == 1 else 'are'} there)" if there else ""
     print(f"{loop.data.name}: {len(loop.pool):,} images, classes {', '.join(loop.data.classes)}")
+    if loop.data.root is not None and loop.data.test is not None:
+        print(
+            f"{_counted(len(loop.data.test), 'more image')} in class folders: the test set, with "
+            "the folders' names as labels; those of the others are not taken, people label them"
+        )
     print(f"labels are kept in {wanted.typed}{going_on}; Ctrl-C stops, at any time")
     if loop.ended is None and loop.files.store.meta(FINISHING) is not None:
         print("it was being finished, and goes on with that: a last network learns all labels")
@@ -183,7 +192,8 @@ def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
         draw_curve(loop.rounds, directory / "curve.png", title=loop.data.name)
     labels = read(directory)
     write_lines(directory / NAMES["csv"], tables.csv_lines(labels, labels.present, numbered=False))
-    print(f"{loop.ended}: {loop.pool.n_labelled} labels, files in {typed}")
+    there = f"{_counted(loop.pool.n_labelled, 'label')} of {_classes(loop)}"
+    print(f"{loop.ended}: {there}, files in {typed}")
     if (directory / "model.safetensors").exists():
         print(f"label other images: python -m activeloop predict {typed} FOLDER")
     print(
@@ -191,6 +201,18 @@ def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
         f"{typed} --format label-studio|image-folder"
     )
     print("the page stays open; Ctrl-C leaves it", flush=True)
+
+
+def _classes(loop: ActiveLoop) -> str:
+    """Return how many classes have labels, and of how many where some have none."""
+    there, n = loop.pool.n_classes, loop.data.n_classes
+    words = "1 class" if there == 1 else f"{there} classes"
+    return words if there == n else f"{words} ({n - there} without any)"
+
+
+def _counted(n: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 class Lines(Silent):
@@ -202,7 +224,7 @@ class Lines(Silent):
 
 
 def _line(number: int, labels: int, metrics: Mapping[str, float]) -> str:
-    parts = [f"round {number}: {labels} labels"]
+    parts = [f"round {number}: {_counted(labels, 'label')}"]
     if "accuracy" in metrics:
         parts.append(f"accuracy {metrics['accuracy']:.1%}")
     elif "audit_accuracy" in metrics:

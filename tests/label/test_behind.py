@@ -281,6 +281,18 @@ def test_a_grid_has_one_predicted_class_those_of_the_query_first(desks):
     assert desks.events()[-1].seconds == pytest.approx((len(cards) - 1) / 2)
 
 
+def test_what_was_shown_before_a_grid_is_shown_after_it_for_the_same_reason(desks):
+    desk = desks.open()
+    desks.work()
+    (card,) = desk.next("ann", 1)
+    desk.grid("ann", "a", 5)
+    (again,) = desk.next("ann", 1, keep=[card.id])
+    assert (again.id, again.why) == (card.id, card.why)
+    desk = desks.open()
+    desks.work()
+    assert desk.next("ann", 1, keep=[card.id])[0].why == card.why
+
+
 def test_the_nearest_labelled_are_those_that_look_alike(desks):
     desk = desks.open()
     desks.work()

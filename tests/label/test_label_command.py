@@ -19,6 +19,7 @@ from PIL import Image
 
 from activeloop.app import main
 from activeloop.label import command, session
+from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
 from activeloop.label.trainer import FINISHING
 from activeloop.reloading import reload
@@ -158,7 +159,11 @@ def fails(monkeypatch, capfd):
 
 
 def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
-    code, out, err = sit([*PHOTOS, *FAST], lambda person: person.label(10))
+    def begin(person):
+        person.label(10)
+        person.ask("classes", name="grey")
+
+    code, out, err = sit([*PHOTOS, *FAST], begin)
     assert (code, err) == (0, "")
     assert "photos: 40 images, classes dark, light" in out
     assert "stopped: 10 labels are safe in outputs/label/photos" in out
@@ -179,7 +184,10 @@ def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
     assert "being finished" not in out
     assert "(10 are there)" in out
     assert re.search(r"round [0-9]+: 14 labels, .*[0-9.]+ s", out)
-    assert "finished by ann: 14 labels, files in outputs/label/photos" in out
+    assert (
+        "finished by ann: 14 labels of 2 classes (1 without any), files in outputs/label/photos"
+        in out
+    )
     assert "python -m activeloop predict outputs/label/photos FOLDER" in out
     assert (RUN / "model.safetensors").exists()
     assert (RUN / TOKEN_FILE).read_text() == token
@@ -195,6 +203,23 @@ def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
     assert (RUN / TOKEN_FILE).read_text() != token
 
 
+def test_of_class_folders_it_says_what_is_the_test_set_and_what_people_label(tmp_path, sit):
+    for number in range(20):
+        path = tmp_path / "photos" / ("dark" if number % 2 else "light") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 12), (number, 5 * number, 2)).save(path)
+
+    def work(person):
+        (card,) = person.ask("next", count=1)["cards"]
+        person.ask("answer", answers=[{"id": card["id"], "kind": "label", "label": "dark"}])
+
+    _, out, _ = sit(["data=image_folder", "data.root=photos", *FAST], work)
+    assert "photos: 16 images, classes dark, light" in out
+    assert "4 more images in class folders: the test set, with the folders' names" in out
+    assert "those of the others are not taken" in out
+    assert "stopped: 1 label is safe" in out
+
+
 def test_ten_images_need_no_settings(photos, sit, fails):
     for path in photos.iterdir():
         if int(path.stem.split("-")[1]) >= 10:
@@ -207,7 +232,7 @@ def test_ten_images_need_no_settings(photos, sit, fails):
 
     code, out, err = sit([*PHOTOS, *some], work)
     assert (code, err) == (0, "")
-    assert "no unlabelled sample left: 10 labels" in out
+    assert "no unlabelled sample left: 10 labels of 2 classes, files" in out
     assert sit([*PHOTOS, *some])[0] == 0
     other = ["hydra.run.dir=other", *PHOTOS, *some]
     assert "embed.dimensions must be at most 10" in fails(*other, "embed.dimensions=20")
@@ -246,6 +271,37 @@ def test_other_settings_and_a_second_server_are_refused(photos, sit, fails):
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "is in use: another process runs it" in fails(*PHOTOS, *FAST)
         assert "is in use: another process runs it" in fails(str(RUN))
+
+
+def test_who_has_lost_the_link_finds_it_by_the_command(photos, sit, fails):
+    pytest.importorskip("fcntl")
+    errors = []
+
+    def lose(person):
+        said = subprocess.run(
+            [sys.executable, "-m", "activeloop", "label", "--no-browser", str(RUN)],
+            capture_output=True,
+            text=True,
+        )
+        errors.append(said.stderr)
+        assert said.returncode == 1
+        assert (RUN / LINK_FILE).stat().st_mode & 0o777 == 0o600
+        status = http.client.HTTPConnection("127.0.0.1", int(LINK.search(said.stderr)[1]))
+        status.request("GET", "/?" + said.stderr.split("/?")[1].strip())
+        assert status.getresponse().status == 200
+
+    sit([*PHOTOS, *FAST], lose)
+    assert "in use: another process runs it; its page is http://127.0.0.1:" in errors[0]
+    assert not (RUN / LINK_FILE).exists()
+    # What a server left that was killed is not the link of who has the run now.
+    (RUN / LINK_FILE).write_text('{"process": 1, "link": "http://old"}')
+    import fcntl
+
+    with (RUN / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(json.dumps({"process": os.getpid()}))
+        lock.flush()
+        assert "http://old" not in fails(str(RUN))
 
 
 def test_images_that_came_since_may_join(photos, sit, fails):
