@@ -118,8 +118,12 @@ def run_in(
 
 def announce(directory: Path, config: DictConfig, about: Mapping[str, Any]) -> None:
     """Leave what `resume` needs, before the run has a database: it may be killed at any time."""
-    if (directory / "run.db").exists():
-        return
+    if not (directory / "run.db").exists():
+        describe(directory, config, about)
+
+
+def describe(directory: Path, config: DictConfig, about: Mapping[str, Any]) -> None:
+    """Write the config and what else is known of a run of which nothing is done yet."""
     with named_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         write_environment(directory, None, about)
