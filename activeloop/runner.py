@@ -42,6 +42,7 @@ from activeloop.schedule import Schedule
 from activeloop.store import Store
 from activeloop.sweep import check_swept
 from activeloop.trackers import PoolImages, Tracking, checked, tracking_of
+from activeloop.truth import check_truth
 from activeloop.types import Data, HiddenLabels, Oracle, Round, Samples, Tracker
 
 log = logging.getLogger(__name__)
@@ -281,6 +282,11 @@ def build(
         originals=made.originals,
         about=about,
     )
+    try:
+        check_truth(loop.files.store, hidden, directory)
+    except BaseException:
+        loop.files.close()
+        raise
     if tracker is not None:
         # Of a pool in another order than it is read in, the images are held.
         original: Callable[[], Samples] = partial(original_pool, config, loaded or build_data)
