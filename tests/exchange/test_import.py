@@ -107,6 +107,7 @@ def test_csv_of_many_programs(run, text):
         ("key,label\npool,9,c\n", "line 2 has 3 fields, the header 2"),
         ('key,label\n"pool/9"x,c\n', "line 2: "),
         (b"key,label\npool/9,\xe9\n", "no text in UTF-8"),
+        (f"key,label,{'x' * 200_000}\npool/9,c,\n", "line 1: field larger than field limit"),
         ("[{]", "is no JSON"),
         ("[3]", "task 1: expected an object, got 3"),
         ('[{"data": {"image": "x"}, "annotations": 3}]', "task 1: not as Label Studio exports it"),
@@ -330,6 +331,24 @@ def test_several_annotators_and_no_answer(photos, capsys):
     give(photos, json.dumps(tasks[1:]))
     assert answers(photos) == {"cat/2.png": "cat"}
     assert len(events(photos)) == 1
+
+
+def test_a_cancelled_annotation_is_no_label(photos, capsys):
+    cancelled = task("cat/1.png", "cat")
+    cancelled["annotations"][0]["was_cancelled"] = True
+    give(photos, json.dumps([cancelled]))
+    assert events(photos) == []
+    assert "1 skipped or of no class" in capsys.readouterr().out
+
+
+def test_whose_label_it_is_in_label_studio(photos):
+    tasks = []
+    for name, by in (("cat/1.png", 7), ("cat/2.png", {"email": "c@d.org"}), ("dog/1.png", None)):
+        made = task(name, "cat", meta={"who": "ann"})
+        made["annotations"][0]["completed_by"] = by
+        tasks.append(made)
+    give(photos, json.dumps(tasks))
+    assert [event.who for event in events(photos)] == ["import", "c@d.org", "ann"]
 
 
 def test_other_names_in_label_studio(photos):
