@@ -258,12 +258,23 @@ class Store:
             closes=None if closes is None else (round, closes),
         )
 
-    def add_events(self, events: Iterable[Event], *, closes: tuple[int, int] | None = None) -> None:
-        """Append answers with who gave them and when, in order; their `id` is not used.
+    def add_events(
+        self,
+        events: Iterable[Event],
+        *,
+        closes: tuple[int, int] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append answers with who gave them and when, in order, all or nothing.
 
-        `closes` is a round whose query ends with them, and the number of classes that there are.
+        Args:
+            events: the answers; their `id` is not used.
+            closes: a round whose query ends with them, and the number of classes that there are.
+            values: what else to keep with them, as `set_all` does.
         """
         with self._transaction() as execute:
+            for name, value in (values or {}).items():
+                execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
             for event in events:
                 execute(
                     "INSERT INTO events (key, kind, label, who, at, round, seconds, takes_back) "

@@ -80,8 +80,6 @@ def _write(given: Namespace, made: Plan, store: Store) -> list[Event]:
         return []
     classes = classes_of(store)
     added = dict.fromkeys(row.label for row in rows.values() if row.label not in classes)
-    if added:
-        store.set_meta("classes", [*classes, *added])
     round, at = store.closed(), now()
     events = [
         Event(
@@ -97,7 +95,11 @@ def _write(given: Namespace, made: Plan, store: Store) -> list[Event]:
         for key, row in rows.items()
     ]
     closes = _answers_the_query(store, rows)
-    store.add_events(events, closes=(round, len(classes) + len(added)) if closes else None)
+    store.add_events(
+        events,
+        closes=(round, len(classes) + len(added)) if closes else None,
+        values={"classes": [*classes, *added]} if added else {},
+    )
     return events
 
 

@@ -1,5 +1,6 @@
 """`import`: labels made elsewhere, as answers of a run."""
 
+import contextlib
 import csv
 import json
 
@@ -222,8 +223,10 @@ def test_nothing_is_half_written(run, monkeypatch):
 
     monkeypatch.setattr(Store, "add_events", killed)
     with pytest.raises(KeyboardInterrupt):
-        give(run, "key,label\npool/7,c\npool/8,c\npool/9,c\n")
+        give(run, "key,label\npool/7,c\npool/8,c\npool/9,new\n", "--add-classes")
     assert len(events(run)) == 2
+    with contextlib.closing(Store(run / "run.db", read_only=True)) as store:
+        assert "new" not in (store.meta("classes") or [])
 
 
 # -- what export writes --------------------------------------------------------------------------
