@@ -196,7 +196,7 @@ def test_a_dry_run_writes_nothing_and_needs_no_lock(run, capsys):
     before = (run / "run.db").read_bytes()
     give(run, "key,label\npool/9,c\n", "--dry-run")
     assert (run / "run.db").read_bytes() == before
-    assert "1 new labels" in (out := capsys.readouterr().out)
+    assert "1 new label in" in (out := capsys.readouterr().out)
     assert "nothing was written" in out
     loop.ask()  # the run is not taken from who has it
 
