@@ -18,6 +18,7 @@ from activeloop.embed import normalised_by_first
 from activeloop.errors import StoreError
 from activeloop.loop import data_identity
 from activeloop.manifest import Manifest
+from activeloop.messages import counted
 from activeloop.run_files import RunFiles, first_pool_size
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels
@@ -169,5 +170,5 @@ def data_of_run(
         identity = {**kept.identity, "data": data_identity(data)}
         with contextlib.closing(RunFiles(directory)) as files:
             files.join(identity, found.data, len(found.joined))
-        print(f"{len(found.joined)} samples joined the pool of {directory.name}")
+        print(f"{counted(len(found.joined), 'sample')} joined the pool of {directory.name}")
     return replace(loaded, data=data, hidden=found.hidden, originals=found.data)

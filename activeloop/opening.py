@@ -16,6 +16,10 @@ from activeloop.errors import StoreError
 # In the header of the file, for SQLite's `application_id`: "aloo".
 APPLICATION_ID = 0x616C6F6F
 
+# Before a copy is put back: a journal is of the file that it was made beside, and played back on a
+# copy it damages that.
+NO_JOURNAL = "remove run.db-journal first, if it is there"
+
 
 def open_to_write(path: Path, schema: str, version: int) -> sqlite3.Connection:
     """Open `path`, made with `schema` if it is not there.
@@ -38,7 +42,9 @@ def open_to_write(path: Path, schema: str, version: int) -> sqlite3.Connection:
         found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
         if found != ["ok"]:
             said = " ".join(found[0].removeprefix("*** in database main ***").split())
-            raise StoreError(f"{path} is damaged ({said}); it was left untouched")
+            raise StoreError(
+                f"{path} is damaged ({said}); it was left untouched: put a copy back ({NO_JOURNAL})"
+            )
         # PERSIST is the rollback journal too, without making and deleting a file, which costs
         # far more than the writes on many file systems.
         connection.execute("PRAGMA journal_mode = PERSIST")
@@ -84,8 +90,8 @@ def check_ours(path: Path, version: int) -> None:
         raise StoreError(f"{path} is a directory, where a run has its database; remove it")
     if path.exists() and path.stat().st_size == 0:
         raise StoreError(
-            f"{path} is empty, where a run has its database: put a copy back, or remove it to "
-            "start anew; it was left untouched"
+            f"{path} is empty, where a run has its database: put a copy back "
+            f"({NO_JOURNAL}), or remove it to start anew; it was left untouched"
         )
     with contextlib.closing(_connect(path, "mode=ro&immutable=1")) as connection:
         # Or a file that a killed process was extending could not be told from a truncated one.

@@ -42,6 +42,7 @@ from activeloop.schedule import Schedule
 from activeloop.store import Store
 from activeloop.sweep import check_swept
 from activeloop.trackers import PoolImages, Tracking, checked, tracking_of
+from activeloop.truth import check_truth
 from activeloop.types import Data, HiddenLabels, Oracle, Round, Samples, Tracker
 
 log = logging.getLogger(__name__)
@@ -118,8 +119,12 @@ def run_in(
 
 def announce(directory: Path, config: DictConfig, about: Mapping[str, Any]) -> None:
     """Leave what `resume` needs, before the run has a database: it may be killed at any time."""
-    if (directory / "run.db").exists():
-        return
+    if not (directory / "run.db").exists():
+        describe(directory, config, about)
+
+
+def describe(directory: Path, config: DictConfig, about: Mapping[str, Any]) -> None:
+    """Write the config and what else is known of a run of which nothing is done yet."""
     with named_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         write_environment(directory, None, about)
@@ -277,6 +282,11 @@ def build(
         originals=made.originals,
         about=about,
     )
+    try:
+        check_truth(loop.files.store, hidden, directory)
+    except BaseException:
+        loop.files.close()
+        raise
     if tracker is not None:
         # Of a pool in another order than it is read in, the images are held.
         original: Callable[[], Samples] = partial(original_pool, config, loaded or build_data)

@@ -19,7 +19,7 @@ from threading import RLock
 from typing import Any, Literal
 
 from activeloop.errors import StoreError
-from activeloop.opening import open_in_memory, open_to_read, open_to_write
+from activeloop.opening import NO_JOURNAL, open_in_memory, open_to_read, open_to_write
 from activeloop.types import Round, Skip
 
 SCHEMA_VERSION = 3
@@ -258,12 +258,23 @@ class Store:
             closes=None if closes is None else (round, closes),
         )
 
-    def add_events(self, events: Iterable[Event], *, closes: tuple[int, int] | None = None) -> None:
-        """Append answers with who gave them and when, in order; their `id` is not used.
+    def add_events(
+        self,
+        events: Iterable[Event],
+        *,
+        closes: tuple[int, int] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append answers with who gave them and when, in order, all or nothing.
 
-        `closes` is a round whose query ends with them, and the number of classes that there are.
+        Args:
+            events: the answers; their `id` is not used.
+            closes: a round whose query ends with them, and the number of classes that there are.
+            values: what else to keep with them, as `set_all` does.
         """
         with self._transaction() as execute:
+            for name, value in (values or {}).items():
+                execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
             for event in events:
                 execute(
                     "INSERT INTO events (key, kind, label, who, at, round, seconds, takes_back) "
@@ -450,7 +461,8 @@ def _advice(error: sqlite3.DatabaseError) -> str:
         sqlite3.SQLITE_IOERR: "the disk does not read or write (is it full, or failing?); all that "
         "was finished is kept, and the same command goes on from there",
         sqlite3.SQLITE_NOTADB: "is not a run of activeloop; it was left untouched",
-        sqlite3.SQLITE_CORRUPT: "is damaged; it was left untouched",
+        sqlite3.SQLITE_CORRUPT: "is damaged; it was left untouched: put a copy back "
+        f"({NO_JOURNAL})",
         sqlite3.SQLITE_READONLY: "cannot be written: check the permissions",
         sqlite3.SQLITE_CANTOPEN: "cannot be opened: it must be readable, its folder writable",
         sqlite3.SQLITE_BUSY: "is in use by another process",

@@ -526,6 +526,25 @@ def test_vectors_of_a_backbone_stay_what_they_were_when_others_join(
             assert torch.equal(*(each.batch(np.arange(known), device) for each in samples))
 
 
+def test_labels_that_are_others_now_are_noticed(cli, killed, tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 2
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    words = ["data=arrays", "data.x=x.npy", "data.y=y.npy", "strategy=margin", *FAST]
+    assert cli(*words, "hydra.run.dir=whole")[0] == 0
+    killed(*words, "hydra.run.dir=run")
+    before = labels_in(tmp_path / "run")
+    np.save(tmp_path / "y.npy", 1 - y)
+    code, _, err = cli("resume", "run")
+    assert code == 1
+    assert "run: labels of the pool are not what they were when the run began" in err
+    assert labels_in(tmp_path / "run") == before
+    np.save(tmp_path / "y.npy", y)
+    assert cli("resume", "run")[0] == 0
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
 # -- files of others -------------------------------------------------------------------------------
 
 

@@ -154,8 +154,10 @@ def filled(path):
 def test_a_damaged_file_is_refused_and_left_untouched(tmp_path, damage, said):
     path = tmp_path / "run.db"
     path.write_bytes(damaged := damage(filled(path)))
-    with pytest.raises(StoreError, match=said):
+    with pytest.raises(StoreError, match=said) as error:
         Store(path)
+    copied = "put a copy back (remove run.db-journal first, if it is there)"
+    assert (copied in str(error.value)) == ("not a run" not in said)
     assert path.read_bytes() == damaged
     assert [p.name for p in tmp_path.iterdir()] == ["run.db"]
 

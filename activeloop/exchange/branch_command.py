@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from activeloop.arguments import Parser
 from activeloop.checks import whole
@@ -20,9 +20,9 @@ from activeloop.exchange.records import check_run, classes_of, present
 from activeloop.reloading import found
 from activeloop.report.runs import opened, read_run
 from activeloop.resuming import resume_run
-from activeloop.run_files import RunFiles, shown
-from activeloop.runner import about_of, announce, check_complete
-from activeloop.store import Event
+from activeloop.run_files import RunFiles, differences, flat, shown
+from activeloop.runner import about_of, announce, check_complete, describe, identity_of
+from activeloop.store import Event, Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,9 +189,23 @@ def _prepare(directory: Path, origin: Origin, config: DictConfig, about: Mapping
                 f"resume {shlex.quote(shown(directory))}"
             )
         if store.last_event() == 0:
+            describe(directory, config, about)  # it may be there with other settings
             values = {**about, "branched_from": origin.kept}
             store.set_all(values | ({"classes": origin.added} if origin.added else {}))
             store.add_events(replace(event, round=0) for event in origin.answers)
+        elif changed := differences(flat(_begun(directory, store)), flat(identity_of(config))):
+            raise StoreError(
+                f"{shown(directory)} holds a branch with other settings ({changed}): choose "
+                "another directory (hydra.run.dir=...)"
+            )
+
+
+def _begun(directory: Path, store: Store) -> Mapping[str, Any]:
+    """Return the settings of the run that is in `directory` already."""
+    if (identity := store.meta("identity")) is not None:
+        config: Mapping[str, Any] = identity["config"]
+        return config
+    return identity_of(OmegaConf.create(settings_of(directory)))
 
 
 def _parser() -> Parser:

@@ -15,6 +15,7 @@ from activeloop.exchange import folders, label_studio, tables
 from activeloop.exchange.files import check_free, place, write_lines
 from activeloop.exchange.images import copier, data_of, painter
 from activeloop.exchange.records import Labels, read
+from activeloop.messages import counted
 from activeloop.reloading import image_root
 from activeloop.report.runs import read_run
 from activeloop.run_files import shown
@@ -134,23 +135,24 @@ def _export_folder(given: Namespace, labels: Labels, out: Path) -> None:
     paths = folders.files(labelled, by_class, suffix)
     folders.write_folder(out, paths, by_class, write)
     used = {path.partition("/")[0] for path in paths.values()}
-    print(f"{len(paths):,} images in {len(used)} folders: {shown(out)}")
+    print(f"{counted(len(paths), 'image')} in {counted(len(used), 'folder')}: {shown(out)}")
     if left := len(labels.present) - len(labelled):
         print(f"{left:,} without a class were left out (skipped, or none of the classes fits)")
-    _tell_renamed(
-        "classes, whose names are no folders", {n: f for n, f in by_class.items() if n != f}
-    )
+    renamed = {name: folder for name, folder in by_class.items() if name != folder}
+    _tell_renamed(("class", "classes"), "with a name that is no folder's", renamed)
     if root is not None:
         renamed = {k: p for k, p in paths.items() if Path(k).name != Path(p).name}
-        _tell_renamed("images, whose names were taken or are no names of files", renamed)
+        why = "with a name that was taken or is no file's"
+        _tell_renamed(("image", "images"), why, renamed)
 
 
-def _tell_renamed(what: str, renamed: dict[str, str]) -> None:
+def _tell_renamed(what: tuple[str, str], why: str, renamed: dict[str, str]) -> None:
     if not renamed:
         return
     first = [f"{name!r} is {given}" for name, given in list(renamed.items())[:_MOST_SHOWN]]
     more = [f"and {len(renamed) - _MOST_SHOWN} more"] * (len(renamed) > _MOST_SHOWN)
-    print(f"{len(renamed)} {what}, have another: {', '.join([*first, *more])}")
+    have = "has" if len(renamed) == 1 else "have"
+    print(f"{counted(len(renamed), *what)}, {why}, {have} another: {', '.join([*first, *more])}")
 
 
 def _parser() -> Parser:

@@ -14,6 +14,7 @@ from activeloop.exchange.planning import Plan, plan
 from activeloop.exchange.records import check_run, classes_of
 from activeloop.exchange.rows import Columns, Row, read_rows
 from activeloop.manifest import Manifest
+from activeloop.messages import counted
 from activeloop.report.runs import opened
 from activeloop.run_files import RunFiles, shown
 from activeloop.store import Event, Store, now
@@ -80,8 +81,6 @@ def _write(given: Namespace, made: Plan, store: Store) -> list[Event]:
         return []
     classes = classes_of(store)
     added = dict.fromkeys(row.label for row in rows.values() if row.label not in classes)
-    if added:
-        store.set_meta("classes", [*classes, *added])
     round, at = store.closed(), now()
     events = [
         Event(
@@ -97,7 +96,11 @@ def _write(given: Namespace, made: Plan, store: Store) -> list[Event]:
         for key, row in rows.items()
     ]
     closes = _answers_the_query(store, rows)
-    store.add_events(events, closes=(round, len(classes) + len(added)) if closes else None)
+    store.add_events(
+        events,
+        closes=(round, len(classes) + len(added)) if closes else None,
+        values={"classes": [*classes, *added]} if added else {},
+    )
     return events
 
 
@@ -115,7 +118,7 @@ def _answers_the_query(store: Store, told: Container[str]) -> bool:
 def _tell(given: Namespace, made: Plan) -> None:
     if made.left_out:
         print(f"images are known by what comes after {made.left_out!r}")
-    print(f"{len(made.new):,} new labels in {given.file}")
+    print(f"{counted(len(made.new), 'new label')} in {given.file}")
     if made.same:
         print(f"{made.same:,} there already")
     if made.skipped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,9 +93,11 @@ def _of_csv(path: Path, text: str, columns: Columns) -> list[Row]:
     position = lines.tell()
     header = lines.readline()
     lines.seek(position)
-    separator = max(",;\t", key=lambda each: len(next(csv.reader([header], delimiter=each), [])))
+    # What is in double quotes separates nothing.
+    bare = re.sub('"[^"]*"', "", header)
+    separator = max(",;\t", key=bare.count)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
-        reader = csv.reader(lines, delimiter=separator, strict=True)
         names = [name.strip() for name in next(reader, [])]
         of_key = _chosen(path, names, columns.key, KEY_COLUMNS, "--key-column")
         of_label = _chosen(path, names, columns.label, LABEL_COLUMNS, "--label-column")
@@ -183,7 +186,8 @@ def _of_task(place: str, task: dict[str, Any], columns: Columns) -> Iterable[Row
             if result.get("type") == "choices" and columns.label in (None, result.get("from_name"))
             for choice in result["value"]["choices"]
         ]
-        by = annotation.get("completed_by")
+        if annotation.get("was_cancelled"):
+            choices = []  # what was chosen before it was skipped
         for label in choices or [""]:
             yield Row(
                 place=place,
@@ -191,9 +195,19 @@ def _of_task(place: str, task: dict[str, Any], columns: Columns) -> Iterable[Row
                 label=str(label),
                 exact=field == "key",
                 skipped=not choices,
-                who=by.get("email") if isinstance(by, dict) else meta.get("who"),
+                who=_annotator(annotation.get("completed_by"), meta.get("who")),
                 seconds=_number(annotation.get("lead_time")),
             )
+
+
+def _annotator(by: object, ours: str | None) -> str | None:
+    """Return who gave an annotation, if that is known: `ours` only where Label Studio says nobody.
+
+    A number is a user of a server that cannot be asked.
+    """
+    if by is None:
+        return ours
+    return by.get("email") if isinstance(by, dict) else None
 
 
 def _of_minimal_task(place: str, task: dict[str, Any], columns: Columns) -> Iterable[Row]:

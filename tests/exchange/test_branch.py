@@ -14,6 +14,7 @@ import activeloop.loop
 from activeloop import NONE_OF_THESE, SKIP, ActiveLoop
 from activeloop.app import dispatch
 from activeloop.errors import ConfigError, StoreError
+from activeloop.exchange import branch_command
 from activeloop.exchange.branch_command import branch
 from activeloop.exchange.composing import composed, settings_of
 from activeloop.manifest import Manifest
@@ -206,7 +207,29 @@ def test_the_same_command_again_and_another_run(source, capsys):
         branch(["source", "round=1", "rounds=0", "hydra.run.dir=new"])
     with pytest.raises(StoreError, match="source holds another run"):
         branch(["source", "round=1", "rounds=0", "hydra.run.dir=source"])
+    with pytest.raises(StoreError, match=r"new holds a branch with other .*\(seed was 0, is 5\)"):
+        branch(["source", "round=0", "rounds=0", "seed=5", "hydra.run.dir=new"])
     assert Path("new/run.db").read_bytes() == before
+
+
+def test_other_settings_where_a_branch_was_stopped(source, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    places = {"labelled": branch_command.resume_run, "set_all": Store.set_all}
+    places |= {"add_events": Store.add_events}
+    for directory, where in places.items():
+        owner = branch_command if directory == "labelled" else Store
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, where.__name__, killed)
+            with pytest.raises(KeyboardInterrupt):
+                branch(["source", "round=0", "rounds=0", f"hydra.run.dir={directory}"])
+    with pytest.raises(StoreError, match=r"\(rounds was 0, is 1; seed was 0, is 5\)"):
+        branch(["source", "round=0", "rounds=1", "seed=5", "hydra.run.dir=labelled"])
+    for directory in ("set_all", "add_events"):  # without labels it is not begun
+        branch(["source", "round=0", "rounds=1", "seed=5", f"hydra.run.dir={directory}"])
+        assert OmegaConf.load(f"{directory}/config.yaml").seed == 5
+        assert stored(directory).meta("identity")["config"]["seed"] == 5
 
 
 # -- its config ------------------------------------------------------------------------------------

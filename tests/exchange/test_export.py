@@ -229,7 +229,7 @@ def test_images_of_one_name_in_one_class(tmp_path, capsys):
     write(tmp_path / "run", "--format", "image-folder", "--out", tmp_path / "out")
     content = {p.read_bytes() for p in (tmp_path / "out/x").iterdir()}
     assert content == {(root / name).read_bytes() for name in names}
-    assert "1 images, whose names were taken" in capsys.readouterr().out
+    assert "1 image, with a name that was taken" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`import`: labels made elsewhere, as answers of a run."""
 
+import contextlib
 import csv
 import json
 
@@ -107,6 +108,7 @@ def test_csv_of_many_programs(run, text):
         ("key,label\npool,9,c\n", "line 2 has 3 fields, the header 2"),
         ('key,label\n"pool/9"x,c\n', "line 2: "),
         (b"key,label\npool/9,\xe9\n", "no text in UTF-8"),
+        (f"key,label,{'x' * 200_000}\npool/9,c,\n", "line 1: field larger than field limit"),
         ("[{]", "is no JSON"),
         ("[3]", "task 1: expected an object, got 3"),
         ('[{"data": {"image": "x"}, "annotations": 3}]', "task 1: not as Label Studio exports it"),
@@ -194,7 +196,7 @@ def test_a_dry_run_writes_nothing_and_needs_no_lock(run, capsys):
     before = (run / "run.db").read_bytes()
     give(run, "key,label\npool/9,c\n", "--dry-run")
     assert (run / "run.db").read_bytes() == before
-    assert "1 new labels" in (out := capsys.readouterr().out)
+    assert "1 new label in" in (out := capsys.readouterr().out)
     assert "nothing was written" in out
     loop.ask()  # the run is not taken from who has it
 
@@ -221,8 +223,10 @@ def test_nothing_is_half_written(run, monkeypatch):
 
     monkeypatch.setattr(Store, "add_events", killed)
     with pytest.raises(KeyboardInterrupt):
-        give(run, "key,label\npool/7,c\npool/8,c\npool/9,c\n")
+        give(run, "key,label\npool/7,c\npool/8,c\npool/9,new\n", "--add-classes")
     assert len(events(run)) == 2
+    with contextlib.closing(Store(run / "run.db", read_only=True)) as store:
+        assert "new" not in (store.meta("classes") or [])
 
 
 # -- what export writes --------------------------------------------------------------------------
@@ -330,6 +334,24 @@ def test_several_annotators_and_no_answer(photos, capsys):
     give(photos, json.dumps(tasks[1:]))
     assert answers(photos) == {"cat/2.png": "cat"}
     assert len(events(photos)) == 1
+
+
+def test_a_cancelled_annotation_is_no_label(photos, capsys):
+    cancelled = task("cat/1.png", "cat")
+    cancelled["annotations"][0]["was_cancelled"] = True
+    give(photos, json.dumps([cancelled]))
+    assert events(photos) == []
+    assert "1 skipped or of no class" in capsys.readouterr().out
+
+
+def test_whose_label_it_is_in_label_studio(photos):
+    tasks = []
+    for name, by in (("cat/1.png", 7), ("cat/2.png", {"email": "c@d.org"}), ("dog/1.png", None)):
+        made = task(name, "cat", meta={"who": "ann"})
+        made["annotations"][0]["completed_by"] = by
+        tasks.append(made)
+    give(photos, json.dumps(tasks))
+    assert [event.who for event in events(photos)] == ["import", "c@d.org", "ann"]
 
 
 def test_other_names_in_label_studio(photos):

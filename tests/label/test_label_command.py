@@ -329,6 +329,7 @@ def test_a_run_that_images_joined_goes_on_whatever_their_names(photos, sit, fail
         images += 1
         for option in (["--new-samples", "join"], [], ["--new-samples", "ignore"]):
             code, out, err = sit([str(RUN), *option])
+            assert ("1 sample joined the pool" in out) == (option[-1:] == ["join"])
             assert (code, err) == (0, "")
             assert f"{images} images" in out
     assert sit(words, lambda person: person.label(9))[0] == 0  # as it began
