@@ -127,6 +127,21 @@ def test_five_images_ahead_are_decoded_before_they_are_needed(at_work):
     assert person.do("return window.late") == 0
 
 
+def test_an_image_that_is_not_there_yet_cannot_be_answered(at_work):
+    desk = FakeDesk()
+    desk.pictures.clear()
+    person, _, _ = at_work(desk)
+    person.wait(lambda: person.shown(".stage img"), "the place of an image")
+    person.type("1", "s", "n")
+    assert person.image() is None
+    desk.pictures.set()
+    person.see(0)
+    person.type("2")
+    person.see(1)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "dog")]
+
+
 def test_keys_are_not_taken_from_fields(at_work):
     person, desk, _ = at_work(FakeDesk())
     person.see(0)

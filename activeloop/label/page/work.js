@@ -127,11 +127,17 @@ export class Work {
 
   async #display(shown) {
     this.#shown = shown;
+    this.#begin();
+    shown.broken = !(await shown.ready);
+    shown.seen = true; // or known to be broken
+    if (this.#shown === shown) this.#begin();
+  }
+
+  /** From now on the person looks at it. */
+  #begin() {
     this.#since = performance.now();
     this.#away = 0;
     this.#draw();
-    shown.broken = !(await shown.ready);
-    if (shown.broken && this.#shown === shown) this.#draw();
   }
 
   #reload() {
@@ -167,6 +173,7 @@ export class Work {
     const { status, hints } = this.app;
     const card = shown?.card;
     this.element.classList.toggle("nothing", !shown);
+    this.stage.element.setAttribute("aria-busy", String(Boolean(shown && !shown.seen)));
     if (!shown) this.#drawEmpty();
     else if (shown.broken) this.stage.say(`broken ${card.key}`, () => this.#brokenWords(card));
     else if (this.stage.image !== shown.image) this.stage.show(shown.image);
@@ -210,7 +217,7 @@ export class Work {
     }
     const shown = this.#shown;
     const now = performance.now();
-    if (!shown || now < this.#deafUntil || this.app.dialogOpen() || this.app.elsewhere) return;
+    if (!shown?.seen || now < this.#deafUntil || this.app.dialogOpen() || this.app.elsewhere) return;
     const { card } = shown;
     const seconds = Math.max(0, Math.round(now - this.#since - this.#away) / 1000);
     const said = { id: card.id, kind, label, seconds, replaces: card.given?.event ?? null };
