@@ -613,13 +613,19 @@ def test_a_new_round_replaces_what_is_ahead_but_not_what_is_shown(at_work):
 
 
 def test_an_image_that_went_to_somebody_else_is_not_asked_of_both(at_work):
-    person, desk, _ = at_work(FakeDesk())
+    person, desk, server = at_work(FakeDesk())
     person.see(0)
     person.type("h")
     person.says("No answers yet")
     desk.leased = {0: "Ben", 1: "Ben"}
     person.type(Keys.ESCAPE)
     person.see(2)
+    server.stop()
+    person.hear()
+    person.says("The server does not answer", ".notices")
+    desk.leased = {2: "Ben"}  # who was faster when it was started again
+    server.start()
+    person.see(3)
 
 
 def test_when_no_images_are_left_that_is_said(at_work):

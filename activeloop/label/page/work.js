@@ -10,6 +10,7 @@ import { Recent } from "./recent.js";
 import { askedOf, emptyWords } from "./words.js";
 import { Stage } from "./zoom.js";
 
+const LENT = 240_000; // ms: what is left alone for longer may have gone to others
 const GUARD = 400; // ms without keys after an image was replaced by no one's doing
 
 export class Work {
@@ -144,10 +145,15 @@ export class Work {
     if (this.#shown) this.#display({ ...loaded(this.#shown.card), source: this.#shown.source });
   }
 
-  /** An image may have failed to load while the server was gone. */
+  /** While the server was gone, an image may have failed to load; one started anew gives all to anybody. */
   back() {
     if (this.#shown && !this.#shown.image.naturalWidth) this.#reload();
-    return this.#fill();
+    this.#stillOurs();
+  }
+
+  /** Another view asks when it is left: what it holds itself, this would give back. */
+  #stillOurs() {
+    if (this.app.view === this) this.#fill({ check: true });
   }
 
   async #fill(how) {
@@ -363,6 +369,7 @@ export class Work {
     if (document.hidden) this.#hiddenAt = performance.now();
     else if (this.#hiddenAt !== null) {
       this.#away += performance.now() - Math.max(this.#hiddenAt, this.#since);
+      if (performance.now() - this.#hiddenAt > LENT) this.#stillOurs();
       this.#hiddenAt = null;
     }
   }
