@@ -39,6 +39,7 @@ from activeloop.listeners import Silent
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
+from activeloop.messages import one_line
 from activeloop.report.curves import draw_curve
 from activeloop.resuming import working_in
 from activeloop.run_files import named_errors
@@ -156,10 +157,9 @@ def _wait(
 def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
     """Leave the curve and the labels of a run that is over, and say what can be done with it."""
     directory, typed = wanted.directory, wanted.typed
-    with named_errors(directory):
-        draw_curve(loop.rounds, directory / "curve.png", title=loop.data.name)
-    labels = read(directory)
-    write_lines(directory / NAMES["csv"], tables.csv_lines(labels, labels.present, numbered=False))
+    curve = directory / "curve.png"
+    _tried(curve, lambda: draw_curve(loop.rounds, curve, title=loop.data.name))
+    _tried(directory / NAMES["csv"], partial(_write_labels, directory))
     print(f"{loop.ended}: {loop.pool.n_labelled} labels, files in {typed}")
     if (directory / "model.safetensors").exists():
         print(f"label other images: python -m activeloop predict {typed} FOLDER")
@@ -168,6 +168,21 @@ def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
         f"{typed} --format label-studio|image-folder"
     )
     print("the page stays open; Ctrl-C leaves it", flush=True)
+
+
+def _write_labels(directory: Path) -> None:
+    labels = read(directory)
+    write_lines(directory / NAMES["csv"], tables.csv_lines(labels, labels.present, numbered=False))
+
+
+def _tried(path: Path, write: Callable[[], None]) -> None:
+    """Write a file; without it, people can go on all the same."""
+    try:
+        write()
+    except (ActiveLoopError, OSError) as error:
+        print(
+            f"warning: {path.name} was not written: {one_line(error)}", file=sys.stderr, flush=True
+        )
 
 
 class Lines(Silent):
