@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from activeloop.errors import ConfigError
+from activeloop.label.connections import Connection
 from activeloop.label.security import is_loopback
 
 TOKEN_FILE = "label.token"
@@ -101,16 +102,16 @@ def serving(app: ASGIApp, listening: socket.socket) -> Iterator[Thread]:
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
-        log_level="warning",
+        log_level="error",  # what strangers send must not fill the disk
         server_header=False,
         proxy_headers=False,  # anybody on this machine could say to come from elsewhere
         h11_max_incomplete_event_size=16 * 1024,  # of address and headers
-        limit_concurrency=512,
+        backlog=64,  # taken in at once, before any is looked at
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,
     )

@@ -42,6 +42,7 @@ from activeloop.listeners import Silent
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
+from activeloop.messages import one_line
 from activeloop.report.curves import draw_curve
 from activeloop.resuming import working_in
 from activeloop.run_files import named_errors
@@ -188,10 +189,9 @@ def _wait(
 def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
     """Leave the curve and the labels of a run that is over, and say what can be done with it."""
     directory, typed = wanted.directory, wanted.typed
-    with named_errors(directory):
-        draw_curve(loop.rounds, directory / "curve.png", title=loop.data.name)
-    labels = read(directory)
-    write_lines(directory / NAMES["csv"], tables.csv_lines(labels, labels.present, numbered=False))
+    curve = directory / "curve.png"
+    _tried(curve, lambda: draw_curve(loop.rounds, curve, title=loop.data.name))
+    _tried(directory / NAMES["csv"], partial(_write_labels, directory))
     there = f"{_counted(loop.pool.n_labelled, 'label')} of {_classes(loop)}"
     print(f"{loop.ended}: {there}, files in {typed}")
     if (directory / "model.safetensors").exists():
@@ -213,6 +213,21 @@ def _classes(loop: ActiveLoop) -> str:
 def _counted(n: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _write_labels(directory: Path) -> None:
+    labels = read(directory)
+    write_lines(directory / NAMES["csv"], tables.csv_lines(labels, labels.present, numbered=False))
+
+
+def _tried(path: Path, write: Callable[[], None]) -> None:
+    """Write a file; without it, people can go on all the same."""
+    try:
+        write()
+    except (ActiveLoopError, OSError) as error:
+        print(
+            f"warning: {path.name} was not written: {one_line(error)}", file=sys.stderr, flush=True
+        )
 
 
 class Lines(Silent):

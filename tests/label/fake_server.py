@@ -56,6 +56,7 @@ class FakeDesk:
         lose: so many replies to answers are lost after they were taken in.
         broken: the status that every answer gets, or None.
         forbidden: whether nothing is allowed.
+        pictures: images are sent while it is set.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class FakeDesk:
         self.confidence: float | None = 0.8
         self.version = "1"
         self.directory = "/runs/my photos"
+        self.pictures = threading.Event()
+        self.pictures.set()
         self.changes: dict[str, Any] = {}
         self.lock = threading.Lock()
         self.event = 0
@@ -273,6 +276,7 @@ class FakeDesk:
         raise Refusal(404, "no such call")
 
     def picture(self, index: int) -> bytes:
+        self.pictures.wait(20)
         colour = (60 + 37 * index % 180, 60 + 91 * index % 180, 60 + 53 * index % 180)
         image = Image.new("RGB", (self.pixels, self.pixels), colour)
         ImageDraw.Draw(image).text((self.pixels // 3, self.pixels // 3), str(index), fill="white")

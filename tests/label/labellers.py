@@ -88,7 +88,8 @@ class Labeller:
 
     def image(self) -> int | None:
         """Return the number of the image that is shown large, if one is."""
-        source = self.do("return document.querySelector('.stage img')?.getAttribute('src')")
+        drawn = ".stage:not([aria-busy=true]) img"
+        source = self.do(f"return document.querySelector('{drawn}')?.getAttribute('src')")
         return int(source.split("/")[2].split("?")[0]) if source else None
 
     def see(self, index: int) -> None:

@@ -175,12 +175,16 @@ def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
         assert person.status()["people"][0]["name"] == "ann"
         person.label(4)
         person.wait_for("idle")
+        (RUN / "labels.csv").mkdir()
         person.ask("finish")
         assert person.wait_for("finished")["curve"][-1]["labels"] == 14
         time.sleep(3 * session._TICK)
+        assert person.status()["finished"]  # a file that cannot be written keeps nobody from it
 
     code, out, err = sit([str(RUN)], finish)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.splitlines() == [err.strip()]
+    assert err.startswith("warning: labels.csv was not written: ")
     assert "being finished" not in out
     assert "(10 are there)" in out
     assert re.search(r"round [0-9]+: 14 labels, .*[0-9.]+ s", out)

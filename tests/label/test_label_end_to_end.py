@@ -68,7 +68,7 @@ class Person:
 
     def look(self) -> str:
         """Return the file name of the image that is shown, once it is another one."""
-        script = "return document.querySelector('.stage img')?.alt"
+        script = "return document.querySelector('.stage:not([aria-busy=true]) img')?.alt"
         last = self.seen[-1] if self.seen else ""
 
         def key() -> str | None:

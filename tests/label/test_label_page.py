@@ -127,6 +127,21 @@ def test_five_images_ahead_are_decoded_before_they_are_needed(at_work):
     assert person.do("return window.late") == 0
 
 
+def test_an_image_that_is_not_there_yet_cannot_be_answered(at_work):
+    desk = FakeDesk()
+    desk.pictures.clear()
+    person, _, _ = at_work(desk)
+    person.wait(lambda: person.shown(".stage img"), "the place of an image")
+    person.type("1", "s", "n")
+    assert person.image() is None
+    desk.pictures.set()
+    person.see(0)
+    person.type("2")
+    person.see(1)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "dog")]
+
+
 def test_keys_are_not_taken_from_fields(at_work):
     person, desk, _ = at_work(FakeDesk())
     person.see(0)
@@ -598,13 +613,19 @@ def test_a_new_round_replaces_what_is_ahead_but_not_what_is_shown(at_work):
 
 
 def test_an_image_that_went_to_somebody_else_is_not_asked_of_both(at_work):
-    person, desk, _ = at_work(FakeDesk())
+    person, desk, server = at_work(FakeDesk())
     person.see(0)
     person.type("h")
     person.says("No answers yet")
     desk.leased = {0: "Ben", 1: "Ben"}
     person.type(Keys.ESCAPE)
     person.see(2)
+    server.stop()
+    person.hear()
+    person.says("The server does not answer", ".notices")
+    desk.leased = {2: "Ben"}  # who was faster when it was started again
+    server.start()
+    person.see(3)
 
 
 def test_when_no_images_are_left_that_is_said(at_work):
@@ -713,6 +734,7 @@ def test_the_name_is_asked_once_and_a_name_in_use_is_pointed_out(at_work):
     person.says("Ben is labelling in another window right now", "dialog")
     person.type(Keys.BACKSPACE * 3, "Eve", Keys.ENTER)
     person.see(0)
+    person.do("localStorage['activeloop label name'] = 'Zoe'")  # in another window of this browser
     person.open(server.url)
     person.see(0)
     assert person.text(".name") == "Eve"

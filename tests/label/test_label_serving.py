@@ -1,5 +1,6 @@
 """The server as it is reached by the network: what a client library would not even send."""
 
+import contextlib
 import http.client
 import logging
 import socket
@@ -10,6 +11,7 @@ from label_fakes import TOKEN, FakeDesk, dumps
 
 from activeloop.errors import ConfigError
 from activeloop.label import app as app_module
+from activeloop.label import connections
 from activeloop.label.app import make_app
 from activeloop.label.images import Picture
 from activeloop.label.security import Credentials, Guard, hosts_of
@@ -131,6 +133,36 @@ def test_addresses_and_headers_that_do_not_end_are_not_kept(port, begins):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as open_socket:
         open_socket.sendall(begins.encode() + b"x" * 50_000)
         assert open_socket.recv(100).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("begins", [b"", b"GET / HT", b"whole, then "])
+def test_requests_that_do_not_come_are_not_waited_for(port, monkeypatch, begins):
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as open_socket:
+        if begins.startswith(b"whole"):
+            open_socket.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\nGET" % port)
+            assert open_socket.recv(65536).startswith(b"HTTP/1.1 403")
+        open_socket.sendall(begins)
+        try:
+            while open_socket.recv(65536):
+                pass
+        except ConnectionResetError:
+            pass
+
+
+def test_strangers_who_open_many_connections_keep_nobody_out(port, connection):
+    silent = []
+    try:
+        for _ in range(2 * connections.MOST_CONNECTIONS):
+            silent.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+        connection.request("GET", "/api/status", headers=BEARER)
+        assert connection.getresponse().status == 200
+        for each in silent[: connections.MOST_CONNECTIONS]:
+            with contextlib.suppress(ConnectionResetError):
+                assert each.recv(1) == b""
+    finally:
+        for each in silent:
+            each.close()
 
 
 def test_two_hosts_and_none_are_refused(port):

@@ -10,7 +10,7 @@ import { Notices } from "./notices.js";
 import { Outbox } from "./outbox.js";
 import { Panel } from "./panel.js";
 import { listenToKeys } from "./shortcuts.js";
-import { keep, kept } from "./storage.js";
+import { keep, keepHere, kept, keptHere } from "./storage.js";
 import { Work } from "./work.js";
 
 const POLL = 2000; // ms
@@ -58,8 +58,9 @@ class App {
     document.title = `${this.status.run} · label`;
     const hints = kept("hints");
     this.hints = hints === null ? this.options.opinions : hints === "shown";
-    this.who = kept("name");
-    if (!this.who) await this.changeName(true);
+    this.who = keptHere("name");
+    if (this.who) keepHere("name", this.who);
+    else await this.changeName(true);
     this.outbox = new Outbox(this.status.directory, {
       changed: () => this.#drawSaved(),
       saved: (entry, reply) => this.#saved(entry, reply),
@@ -206,7 +207,7 @@ class App {
     if (name === null || name === this.who) return;
     const first = this.who === null;
     this.who = name;
-    keep("name", name);
+    keepHere("name", name);
     // What is ahead was lent to another name.
     if (!first) location.reload();
   }

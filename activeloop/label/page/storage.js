@@ -20,6 +20,25 @@ export function keep(name, text) {
   }
 }
 
+/** What this window keeps, or else what the browser's last one kept. */
+export function keptHere(name) {
+  try {
+    return sessionStorage.getItem(PREFIX + name) ?? kept(name);
+  } catch {
+    return kept(name);
+  }
+}
+
+/** Keep a text for this window, and for those that are opened from now on. */
+export function keepHere(name, text) {
+  keep(name, text);
+  try {
+    sessionStorage.setItem(PREFIX + name, text);
+  } catch {
+    // Then it is the browser's.
+  }
+}
+
 export function forget(name) {
   try {
     localStorage.removeItem(PREFIX + name);

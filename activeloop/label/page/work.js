@@ -10,6 +10,7 @@ import { Recent } from "./recent.js";
 import { askedOf, emptyWords } from "./words.js";
 import { Stage } from "./zoom.js";
 
+const LENT = 240_000; // ms: what is left alone for longer may have gone to others
 const GUARD = 400; // ms without keys after an image was replaced by no one's doing
 
 export class Work {
@@ -127,21 +128,32 @@ export class Work {
 
   async #display(shown) {
     this.#shown = shown;
+    this.#begin();
+    shown.broken = !(await shown.ready);
+    shown.seen = true; // or known to be broken
+    if (this.#shown === shown) this.#begin();
+  }
+
+  /** From now on the person looks at it. */
+  #begin() {
     this.#since = performance.now();
     this.#away = 0;
     this.#draw();
-    shown.broken = !(await shown.ready);
-    if (shown.broken && this.#shown === shown) this.#draw();
   }
 
   #reload() {
     if (this.#shown) this.#display({ ...loaded(this.#shown.card), source: this.#shown.source });
   }
 
-  /** An image may have failed to load while the server was gone. */
+  /** While the server was gone, an image may have failed to load; one started anew gives all to anybody. */
   back() {
     if (this.#shown && !this.#shown.image.naturalWidth) this.#reload();
-    return this.#fill();
+    this.#stillOurs();
+  }
+
+  /** Another view asks when it is left: what it holds itself, this would give back. */
+  #stillOurs() {
+    if (this.app.view === this) this.#fill({ check: true });
   }
 
   async #fill(how) {
@@ -167,6 +179,7 @@ export class Work {
     const { status, hints } = this.app;
     const card = shown?.card;
     this.element.classList.toggle("nothing", !shown);
+    this.stage.element.setAttribute("aria-busy", String(Boolean(shown && !shown.seen)));
     if (!shown) this.#drawEmpty();
     else if (shown.broken) this.stage.say(`broken ${card.key}`, () => this.#brokenWords(card));
     else if (this.stage.image !== shown.image) this.stage.show(shown.image);
@@ -210,7 +223,7 @@ export class Work {
     }
     const shown = this.#shown;
     const now = performance.now();
-    if (!shown || now < this.#deafUntil || this.app.dialogOpen() || this.app.elsewhere) return;
+    if (!shown?.seen || now < this.#deafUntil || this.app.dialogOpen() || this.app.elsewhere) return;
     const { card } = shown;
     const seconds = Math.max(0, Math.round(now - this.#since - this.#away) / 1000);
     const said = { id: card.id, kind, label, seconds, replaces: card.given?.event ?? null };
@@ -356,6 +369,7 @@ export class Work {
     if (document.hidden) this.#hiddenAt = performance.now();
     else if (this.#hiddenAt !== null) {
       this.#away += performance.now() - Math.max(this.#hiddenAt, this.#since);
+      if (performance.now() - this.#hiddenAt > LENT) this.#stillOurs();
       this.#hiddenAt = null;
     }
   }
