@@ -573,7 +573,7 @@ class ActiveLoop:
         initial = self._closed == 0
         strategy = self.initial.strategy if initial else self.strategy
         context = self._context(k)
-        if context.k == 0:  # all was answered since it was counted
+        if (k := context.k) == 0:  # all was answered since it was counted
             return
         audit = np.empty(0, np.int64)
         if self.audit.share and not initial:
@@ -632,7 +632,7 @@ class ActiveLoop:
         """Return the context with indices and labels only."""
         with self._lock:
             labelled, labels = self.pool.labelled, self.pool.labels
-            unlabelled = self.pool.unlabelled
+            unlabelled = self._unseen(self.pool.unlabelled)
         known = labels < self._classes  # the learner does not know those that were added since
         return Context(
             k=min(k, len(unlabelled)),
@@ -645,6 +645,14 @@ class ActiveLoop:
             embeddings=cast(Tensor, self.data.embeddings),
             memory_limit=self.memory_limit or default_limit(),
         )
+
+    def _unseen(self, unlabelled: Indices) -> Indices:
+        """Leave out what the network was trained on and was taken back since, if more is left."""
+        if self._closed == 0 or not self._answers_since():
+            return unlabelled
+        trained_on = self._due(self._closed - 1).indices
+        rest = np.setdiff1d(unlabelled, trained_on, assume_unique=True)
+        return rest if len(rest) else unlabelled
 
     def _query_of(self, audit: Indices, picked: Indices, scores: Scores | None) -> Query:
         """Return the query of what was drawn for the audit, and then what the strategy picked."""

@@ -409,3 +409,14 @@ def test_a_pool_that_is_answered_as_the_next_query_begins_ends_the_run(monkeypat
     monkeypatch.setattr(ActiveLoop, "_next_size", answered_since)
     assert loop.ask() is None
     assert loop.rounds[-1].labels == 90
+
+
+def test_what_a_network_was_trained_on_and_was_taken_back_is_not_asked_of_that_network():
+    loop, truth = make(learner=(learner := Waiting()), audit=0.5, query_size=84)
+    first = told(loop, truth)
+    back = first.indices[:3].tolist()
+    thread, asked = in_background(loop, learner)
+    loop.record(dict.fromkeys(back))
+    go_on(thread, learner)
+    assert not set(back) & set(asked[0].indices.tolist())
+    assert len(asked[0].indices) == 84

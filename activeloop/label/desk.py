@@ -164,8 +164,10 @@ class Desk:
                 return []
             unlabelled = np.zeros(len(self._loop.pool), np.bool_)
             unlabelled[self._loop.pool.unlabelled] = True
+            unlabelled[self._drawn_at_random] = False  # or the hard ones would be left out
             others = self._opinions.of_class(number, unlabelled).tolist()
-            queued = [i for i in self._turns.queue if self._waits(i) and self._predicts(i, label)]
+            queue = [i for i in self._turns.queue if unlabelled[i]]
+            queued = [i for i in queue if self._predicts(i, label)]
             why = partial(Why, origin="grid")
             return self._hand_out(who, count, [], chain(queued, others), lambda i: self._made(why))
 
@@ -350,6 +352,15 @@ class Desk:
         some = min(len(unlabelled), 4096)
         yield from self._rng.choice(unlabelled, some, replace=False).tolist()
 
+    @property
+    def _drawn_at_random(self) -> list[int]:
+        """Those of the query that tell the accuracy: one by one, whatever they look like."""
+        query = self._trainer.query
+        if query is None or query.audit is None:
+            return []
+        drawn: list[int] = query.indices[query.audit].tolist()
+        return drawn
+
     def _waits(self, index: int) -> bool:
         """Return whether a sample of the pool has no answer."""
         return 0 <= index < len(self._loop.pool) and index not in self._ledger
@@ -449,16 +460,17 @@ class Desk:
         takes_back: int | None = None,
     ) -> None:
         """Put answers on disk, then on the ledger."""
+        before = {index: self._loop.pool.answer(index) for index in answers}
         self._loop.record(answers, who, seconds, takes_back)
         for index in answers:
             self._index[self._loop.data.pool.keys[index]] = index
         self._ledger.add(self._loop.files.store.events(self._ledger.last), self._index)
         self._turns.drop(answers)
-        for index in answers:
-            if index in self._ledger:
-                self._trainer.answered(index)
-            else:
+        for index, answer in answers.items():
+            if answer is None:
                 self._trainer.taken_back(index)
+            elif answer != before[index]:  # else it was confirmed, and there is nothing to learn
+                self._trainer.answered(index)
 
     # -- how it goes ------------------------------------------------------------------------
 

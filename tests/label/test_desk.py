@@ -56,3 +56,30 @@ def test_a_reply_that_was_lost_may_be_sent_for_again(desks):
     assert refused.value.given == first[0]
     with pytest.raises(OrderError, match="no class 'z'"):
         desk.answer("bob", [say(card, "z")])
+
+
+def test_the_grid_leaves_out_what_tells_the_accuracy():
+    desks = Desks(audit=0.5)
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 6)
+    desks.work()
+    query = desks.loop.query
+    drawn = set(query.indices[query.audit].tolist())
+    shown = {card.id for name in "abc" for card in desk.grid("ann", name, 90)}
+    assert drawn
+    assert not drawn & shown
+    assert drawn <= {card.id for card in desk.next("ann", 6)}
+
+
+def test_confirming_a_label_is_nothing_new_to_learn():
+    desks = Desks()
+    desk = desks.open()
+    desks.work()
+    done = desks.label("ann", 6)
+    desks.work()
+    rounds = len(desks.loop.rounds)
+    for index in done:
+        desk.answer("bob", [say(desk.card(index), desks.name(index))])
+    desks.work()
+    assert len(desks.loop.rounds) == rounds
