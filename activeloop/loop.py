@@ -217,8 +217,8 @@ class ActiveLoop:
         # Of the learner as it is: classes may be added after it was fitted.
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
         self._fitted = False
-        if state.whole and self.ended is None:  # answered while it was made, and then stopped
-            self._settle()
+        # Answered as it was made, and then stopped, or by an import: the next `ask` closes it.
+        self._whole = state.whole and self.ended is None
         self.files.write_tables()
 
     def _check_strategy(self) -> None:
@@ -269,6 +269,8 @@ class ActiveLoop:
         while self._query is None and self.ended is None:  # again, if all was answered meanwhile
             if self._closed == 0 and self.initial.given:
                 self._take_given_labels()
+            elif self._whole:
+                self._settle()
             if len(self.rounds) < self._closed:
                 self._train()
             k, reason = self._next_size()
@@ -393,8 +395,7 @@ class ActiveLoop:
             self.ended = None
             state = read_state(self.files.store, self.data)
             self._query = state.query
-            if state.whole:  # answered after the end
-                self._settle()
+            self._whole = state.whole  # answered after the end
 
     def add_class(self, name: str) -> int:
         """Add a class, known to the learner from the next fit on, and return its label.
@@ -626,7 +627,7 @@ class ActiveLoop:
                 query = self._query_of(np.empty(0, np.int64), labelled, None)
                 write_query(self.files.store, query, self.data.classes, 0.0, 0.0)
             write_answers(self.files.store, self.data, 0, {}, "", closes=True)
-            self._closed = 1
+            self._closed, self._whole = 1, False
 
     def _context(self, k: int) -> Context:
         """Return the context with indices and labels only."""
@@ -691,12 +692,13 @@ class ActiveLoop:
 
         A first one that leaves nothing to train on is asked for again, of other samples.
         """
-        self._query = None
-        if self.pool.n_classes >= self.least_classes:
-            write_answers(self.files.store, self.data, self._closed, {}, "", closes=True)
-            self._closed += 1
-        else:
-            skip_query(self.files.store)
+        with self._lock:
+            self._query, self._whole = None, False
+            if self.pool.n_classes >= self.least_classes:
+                write_answers(self.files.store, self.data, self._closed, {}, "", closes=True)
+                self._closed += 1
+            else:
+                skip_query(self.files.store)
 
     def _next_size(self) -> tuple[int, str]:
         """Return the size of the next query, or 0 and why there is none."""

@@ -420,3 +420,20 @@ def test_what_a_network_was_trained_on_and_was_taken_back_is_not_asked_of_that_n
     go_on(thread, learner)
     assert not set(back) & set(asked[0].indices.tolist())
     assert len(asked[0].indices) == 84
+
+
+def test_an_imported_first_query_of_one_class_is_not_enough_where_two_are_needed(
+    tmp_path,
+):
+    before, _ = make(tmp_path)
+    query = before.ask()
+    keys = {before.data.pool.keys[i]: "a" for i in query.indices.tolist()}
+    before.files.store.add_labels(0, keys, "import")
+    before.files.close()
+    loop, truth = make(tmp_path)
+    loop.least_classes = 2
+    assert not set(loop.ask().indices.tolist()) & set(query.indices.tolist())
+    assert loop.rounds == []
+    told(loop, truth)
+    loop.ask()
+    assert [round.labels for round in loop.rounds] == [12]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from argparse import Namespace
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from activeloop.arguments import Parser
@@ -95,21 +95,9 @@ def _write(given: Namespace, made: Plan, store: Store) -> list[Event]:
         )
         for key, row in rows.items()
     ]
-    closes = _answers_the_query(store, rows)
-    store.add_events(
-        events,
-        closes=(round, len(classes) + len(added)) if closes else None,
-        values={"classes": [*classes, *added]} if added else {},
-    )
+    # A query of which that answers all is closed by the run, which knows when that is enough.
+    store.add_events(events, values={"classes": [*classes, *added]} if added else {})
     return events
-
-
-def _answers_the_query(store: Store, told: Container[str]) -> bool:
-    """Return whether nothing of the open query is without an answer once `told` have theirs."""
-    round, skipped = store.closed(), store.meta("skipped_first") or 0
-    open = [asked for asked in store.queries(round) if round or asked.position >= skipped]
-    answers = store.answers()
-    return bool(open) and all(asked.key in answers or asked.key in told for asked in open)
 
 
 # -- what was done ----------------------------------------------------------------------
