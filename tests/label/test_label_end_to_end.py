@@ -66,14 +66,19 @@ class Person:
         self.said: dict[str, str | None] = {}
         self.seen: list[str] = []
 
+    def sees(self) -> str:
+        """Return the file name of the image that is shown; nothing while it is loaded."""
+        script = "return document.querySelector('.stage:not([aria-busy=true]) img')?.alt"
+        alt = self.page.do(script)
+        return alt.split(", ")[1] if alt else ""
+
     def look(self) -> str:
         """Return the file name of the image that is shown, once it is another one."""
-        script = "return document.querySelector('.stage:not([aria-busy=true]) img')?.alt"
         last = self.seen[-1] if self.seen else ""
 
         def key() -> str | None:
-            alt = self.page.do(script)
-            return alt.split(", ")[1] if alt and not alt.endswith(last or "nothing") else None
+            name = self.sees()
+            return name if name != last else None
 
         self.seen.append(self.page.wait(key, "the next image"))
         return self.seen[-1]
@@ -148,6 +153,13 @@ def test_from_200_images_to_a_model(photos, browser, tmp_path):
     window.saved()
     page.wait(lambda: page.text(".notices") == "", "the end of the banner")
     assert not set(ann.said) & set(ben.said)
+    # What they see is theirs again once their pages have asked; until then another may get it.
+    keys = list(sitting.desk._loop.data.pool.keys)
+    for one in (ann, ben):
+        page.wait(
+            lambda one=one: (key := one.sees()) and not sitting.desk._turns.free(keys.index(key)),
+            "a holder",
+        )
 
     # A class's screenful at once.
     ben.answer(4)
