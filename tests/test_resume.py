@@ -180,6 +180,57 @@ def test_a_run_that_was_killed_as_it_began_goes_on(cli, whole, tmp_path, monkeyp
     assert labels == {"strategy": "margin", "variant": "", "seed": 1, "data": "digits"}
 
 
+FOREIGN = {
+    "config.yaml": "defaults: [mine]\n",
+    "environment.json": '{"versions": {"node": 20}}\n',
+    "error.txt": "Traceback of mine\n",
+    "queries.csv": "key,label\na.png,cat\n",
+    "weights_of_mine.safetensors": "not ours",
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [*(("run", name) for name in FOREIGN)]
+    + [(way, "config.yaml") for way in ("sweep", "seeds", "branch")],
+)
+def test_nobodys_file_is_written_over_where_a_run_begins(cli, tmp_path, way, name):
+    directory = tmp_path / {"run": "mine", "branch": "mine"}.get(way, "mine/margin-seed1")
+    directory.mkdir(parents=True)
+    (directory / name).write_text(FOREIGN[name])
+    (directory / "notes.txt").write_text("mine too")
+    before = state(directory)
+    words = {
+        "run": [*DIGITS, "hydra.run.dir=mine"],
+        "sweep": ["-m", *DIGITS, "hydra.sweep.dir=mine"],
+        "seeds": [*DIGITS, "seeds=1", "hydra.run.dir=mine"],
+        "branch": ["branch", "other", "hydra.run.dir=mine"],
+    }[way]
+    if way == "branch":
+        assert cli(*DIGITS, "rounds=1", "hydra.run.dir=other")[0] == 0
+    code, _, err = cli(*words)
+    assert code == 1
+    (line,) = {line.partition(": ")[2] for line in err.splitlines() if name in line}
+    for part in (f"a {name} that is not a run's", "an empty directory", "hydra.run.dir="):
+        assert part in line
+    assert state(directory) == before
+    (directory / name).rename(tmp_path / name)
+    assert cli(*words)[0] == 0
+    assert (directory / "notes.txt").read_text() == "mine too"
+    assert (tmp_path / name).read_text() == FOREIGN[name]
+
+
+def test_where_a_run_failed_before_it_began_one_with_other_settings_begins(
+    cli, tmp_path, monkeypatch
+):
+    assert cli(*DIGITS, "data.pool_size=5000", "hydra.run.dir=part")[0] == 1
+    assert {"config.yaml", "environment.json", "error.txt"} <= set(state(tmp_path / "part"))
+    for name in ("config.yaml", "environment.json"):
+        (tmp_path / "part" / name).unlink()  # as a run of a sweep that failed as another did
+    assert cli(*DIGITS, "hydra.run.dir=part")[0] == 0
+    assert "error.txt" not in state(tmp_path / "part")
+
+
 def test_a_sweep_goes_on_run_by_run(cli, killed, tmp_path):
     sweep = ["-m", "strategy=random,margin", "seed=0,1", "hydra.sweep.dir=sweep", *FAST]
     killed(*sweep, fit=6)  # the first is over, the second under way
