@@ -20,6 +20,10 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(shown).split())
     if isinstance(shown, ActiveLoopError):
         return text
+    from activeloop.misspelt import told  # where something went wrong only
+
+    if (sentence := told(shown)) is not None:
+        return sentence
     if isinstance(shown, HydraException | OmegaConfBaseException):
         inner = shown.__cause__ or shown.__context__
         detail = " ".join(str(inner).split()) if isinstance(inner, OmegaConfBaseException) else ""

@@ -101,6 +101,11 @@ def runs_in(directory: Path) -> list[Path]:
     """
     if directory.is_file():
         raise ConfigError(f"{directory} is a file: give a run's directory, or one above it")
+    if "=" in directory.name and not directory.exists():
+        raise ConfigError(
+            f"resume goes on with a run's own settings: leave out {directory}; python -m "
+            "activeloop branch begins a run with others from its labels"
+        )
     if not directory.is_dir():
         beside = [path.name for path in directory.parent.glob("*/")]
         close = difflib.get_close_matches(directory.name, beside, 1)
