@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,6 +122,22 @@ def whole_settings(settings: Mapping[Any, Any], classes: Sequence[str]) -> dict[
     """Return what of a data set's `settings` is otherwise where nothing is split or left out."""
     whole = {**_SPLITS, **_CUTS, "classes": list(classes)}
     return {name: value for name, value in whole.items() if name in settings}
+
+
+def check_as_read(directory: Path, kept: Kept, loaded: Loaded) -> None:
+    """See that several processes may go on with a run: each reads its data as they lie.
+
+    Raises:
+        StoreError: samples joined its pool, which are in another place there.
+    """
+    joined = len(kept.manifest.parts["pool"].keys) - kept.first
+    as_kept = kept.manifest.same_keys(loaded.originals)
+    if joined and not (as_kept and kept.manifest.same_moments(loaded.originals)):
+        raise StoreError(
+            f"{counted(joined, 'sample')} joined the pool of {directory} since it began, and "
+            "several processes cannot read them in that order: without torchrun, python -m "
+            f"activeloop resume {shlex.quote(str(directory))} goes on in one"
+        )
 
 
 def data_of_run(

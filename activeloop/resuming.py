@@ -52,6 +52,12 @@ def resume(arguments: Sequence[str]) -> int:
     runs = list(dict.fromkeys(runs))
     if len(runs) > 1 and torchrun.place().size > 1:
         raise ConfigError(f"torchrun goes on with one run at a time; there are {len(runs)}")
+    if given.new_samples != "refuse" and torchrun.place().size > 1:
+        raise ConfigError(
+            f"--new-samples {given.new_samples} is for one process, and torchrun started several: "
+            f"without torchrun, python -m activeloop resume {shlex.quote(shown(runs[0]))} "
+            f"--new-samples {given.new_samples} goes on in one"
+        )
     failed = 0
     for run in runs:
         try:

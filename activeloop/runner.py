@@ -31,7 +31,7 @@ from activeloop.finished import finished
 from activeloop.foreign import check_nobodys
 from activeloop.initial import Initial
 from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
-from activeloop.loading import Loaded, build_data, data_of_run, kept_of
+from activeloop.loading import Loaded, build_data, check_as_read, data_of_run, kept_of
 from activeloop.lock import LOCK_FILE, Lock
 from activeloop.loop import ActiveLoop
 from activeloop.messages import ERROR_FILE, one_line
@@ -263,6 +263,8 @@ def build(
         made = data_of_run(config, directory, kept, there, new_samples)
     else:
         made = there
+        if kept is not None:
+            check_as_read(directory, kept, there)
     data, hidden = made.data, made.hidden
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)

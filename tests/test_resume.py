@@ -18,17 +18,20 @@ from PIL import Image
 
 from activeloop import run_files, runner
 from activeloop.app import main
-from activeloop.errors import StoreError
+from activeloop.distributed import Ranks
+from activeloop.errors import ConfigError, StoreError
 from activeloop.learners import TorchLearner
 from activeloop.logs import LogFile
 from activeloop.loop import ActiveLoop
 from activeloop.oracle import SimulatedOracle
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
+from activeloop.resuming import begun_in, config_of, resume
 from activeloop.run_files import RunFiles
 from activeloop.scratch import Scratch
 from activeloop.store import Store
 from activeloop.strategies import margin
+from activeloop.torchrun import Place
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=5", "initial.size=6"]
 FAST += ["query_size=3", "rounds=3", "stop_set=20"]
@@ -489,6 +492,36 @@ def test_a_run_that_others_joined_goes_on_to_the_same_end(cli, killed, stopped, 
     code, _, err = cli("resume", "other", "--new-samples", "ignore")
     assert (code, err) == (0, "")
     assert outcome(tmp_path / "other") == outcome(run)
+
+
+def test_under_torchrun_what_is_said_can_be_followed(cli, killed, stopped, tmp_path, monkeypatch):
+    run, _ = stopped
+    photos(tmp_path / "photos", ["a1", "a2"])
+
+    class Two(Ranks):
+        size = 2
+
+    def said():
+        before = state(run)
+        config = config_of(run, begun_in(run))
+        with monkeypatch.context() as patch:
+            patch.setattr("activeloop.torchrun.place", lambda: Place(rank=0, size=2))
+            with pytest.raises(StoreError) as raised:
+                runner.build(config, run, ranks=Two())
+        assert state(run) == before
+        return str(raised.value)
+
+    typed = f"python -m activeloop resume {run}"
+    assert f"To go on: without torchrun, in one process: {typed} --new-samples join" in said()
+    with monkeypatch.context() as patch:
+        patch.setattr("activeloop.torchrun.place", lambda: Place(rank=0, size=2))
+        with pytest.raises(ConfigError, match="without torchrun, python -m activeloop resume run"):
+            resume(["run", "--new-samples", "join"])
+    killed("resume", "run", "--new-samples", "join", fit=2)
+    assert "2 samples joined the pool" in said()
+    assert f"without torchrun, {typed} goes on in one" in said()
+    code, _, err = cli("resume", "run")
+    assert (code, err) == (0, "")
 
 
 def test_images_that_are_gone_or_changed_are_named(cli, stopped, tmp_path):
