@@ -19,10 +19,10 @@ from activeloop.embed import normalised_by_first
 from activeloop.errors import StoreError
 from activeloop.loop import data_identity
 from activeloop.manifest import Manifest
-from activeloop.messages import counted
 from activeloop.run_files import RunFiles, first_pool_size
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels
+from activeloop.words import counted
 
 # Settings by which a data set splits samples, or leaves some out, and what they are without.
 _SPLITS = {"validation": 0, "test_fraction": 0.0}

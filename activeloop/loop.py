@@ -64,6 +64,7 @@ from activeloop.types import (
     StoppingRule,
     Strategy,
 )
+from activeloop.words import counted
 
 
 class ActiveLoop:
@@ -248,7 +249,8 @@ class ActiveLoop:
         who = type(oracle).__name__
         answers = oracle.label(query.open)
         if len(answers) != len(query.open):
-            raise OrderError(f"{who} gave {len(answers)} answers to {len(query.open)} samples")
+            samples = counted(len(query.open), "sample")
+            raise OrderError(f"{who} gave {counted(len(answers), 'answer')} to {samples}")
         self.tell(query, dict(zip(query.open.tolist(), answers, strict=True)), who)
         return True
 
@@ -620,7 +622,7 @@ class ActiveLoop:
             labelled = self.pool.labelled
             if len(labelled) < self.initial.size:  # more may have come since
                 raise StoreError(
-                    f"the initial set is of {self.initial.size} labels, and there are "
+                    f"the initial set is of {counted(self.initial.size, 'label')}, and there are "
                     f"{len(labelled)}: start the run anew with python -m activeloop branch"
                 )
             if not self.files.store.queries(0):  # else the run was stopped just after it was kept

@@ -1,4 +1,4 @@
-"""Errors in one line, and numbers of things."""
+"""Errors in one line."""
 
 from __future__ import annotations
 
@@ -29,8 +29,3 @@ def one_line(error: BaseException) -> str:
         detail = " ".join(str(inner).split()) if isinstance(inner, OmegaConfBaseException) else ""
         return f"{text} {detail}" if detail and detail not in text else text
     return f"{type(shown).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)"
-
-
-def counted(number: int, one: str, several: str = "") -> str:
-    """Return so many of a thing in words; `several` where more than one is not `one` with an s."""
-    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
