@@ -9,7 +9,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -137,8 +137,7 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
         _welcome(wanted, loop, link, port)
         desk.start()
         try:
-            opened = _opened(directory, link) if wanted.browser else nullcontext()
-            with link_kept(directory, link), opened:
+            with link_kept(directory, link), _opened(directory, link, browser=wanted.browser):
                 _wait(loop, stopped, thread, partial(_wrap_up, loop, wanted))
         finally:
             ended = desk.stop(_PATIENCE)
@@ -268,15 +267,18 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _opened(directory: Path, link: str) -> Iterator[None]:
-    """Open the page in a browser.
+def _opened(directory: Path, link: str, *, browser: bool) -> Iterator[None]:
+    """Open the page in a browser, where one is wanted and there is a screen.
 
     By a file that nobody else may read: other users of this machine see the words of each
     command, and the link would be one.
     """
     path = directory / OPENING_FILE
+    # A server that was killed left its own, with the token and a port that may be another's now.
+    with named_errors(directory):
+        path.unlink(missing_ok=True)
     try:
-        if _has_display():
+        if browser and _has_display():
             with named_errors(directory):
                 write_private(
                     path,

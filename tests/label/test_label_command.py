@@ -438,10 +438,14 @@ def test_the_browser_is_led_to_the_link_by_a_file_that_nobody_else_reads(tmp_pat
     )
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    with session._opened(tmp_path, "http://x/?token=secret", browser=True):
         assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("DISPLAY", ":0")
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    (tmp_path / session.OPENING_FILE).write_text("url=http://x:1/?token=old")  # it was killed
+    with session._opened(tmp_path, "http://x/?token=secret", browser=False):
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / session.OPENING_FILE).write_text("url=http://x:1/?token=old")
+    with session._opened(tmp_path, "http://x/?token=secret", browser=True):
         assert told.wait(10)
         (file,) = tmp_path.iterdir()
         assert file.stat().st_mode & 0o777 == 0o600
