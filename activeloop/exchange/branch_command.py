@@ -23,6 +23,7 @@ from activeloop.resuming import resume_run
 from activeloop.run_files import RunFiles, differences, flat, shown
 from activeloop.runner import about_of, announce, check_complete, describe, identity_of
 from activeloop.store import Event, Store
+from activeloop.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Origin:
         after = "" if self.round is None else f" after round {self.round}"
         skipped = len(self.answers) - self.labels
         more = f", and {skipped:,} that are of no class or skipped" if skipped else ""
-        return f"{shown(self.directory)}{after}: {self.labels:,} labels{more}"
+        return f"{shown(self.directory)}{after}: {counted(self.labels, 'label')}{more}"
 
 
 def branch(arguments: Sequence[str]) -> None:

@@ -14,10 +14,10 @@ from activeloop.exchange.planning import Plan, plan
 from activeloop.exchange.records import check_run, classes_of
 from activeloop.exchange.rows import Columns, Row, read_rows
 from activeloop.manifest import Manifest
-from activeloop.messages import counted
 from activeloop.report.runs import opened
 from activeloop.run_files import RunFiles, shown
 from activeloop.store import Event, Store, now
+from activeloop.words import counted
 
 _WHO = "import"
 

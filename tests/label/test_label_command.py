@@ -382,6 +382,16 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_
     assert (tmp_path / "outputs" / "label" / "photoz").is_dir()
 
 
+def test_labels_that_were_there_before_a_run_are_not_written_over(photos, fails, tmp_path):
+    (tmp_path / "mine").mkdir()
+    kept = tmp_path / "mine" / "labels.csv"
+    kept.write_text("key,label\n")
+    words = [*PHOTOS, *FAST, "hydra.run.dir=mine"]
+    assert "holds no run, and a labels.csv that is not a run's" in fails(*words)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["labels.csv"]
+    assert kept.read_text() == "key,label\n"
+
+
 def test_samples_that_are_no_images_are_refused(tmp_path, fails, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("vectors.npz", x=np.random.default_rng(0).random((30, 4)), y=np.arange(30) % 2)
