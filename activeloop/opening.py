@@ -39,7 +39,9 @@ def open_to_write(path: Path, schema: str, version: int) -> sqlite3.Connection:
         raise StoreError(f"{path} cannot be written: check the permissions")
     connection = _connect(path, "mode=rw")
     try:
-        found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+        # Of 100,000 answers a seventh of a second; `quick_check` passes over an index that does not
+        # agree with its table, by which answers would not be found.
+        found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
         if found != ["ok"]:
             said = " ".join(found[0].removeprefix("*** in database main ***").split())
             raise StoreError(
