@@ -19,7 +19,7 @@ from threading import RLock
 from typing import Any, Literal
 
 from activeloop.errors import StoreError
-from activeloop.opening import NO_JOURNAL, open_in_memory, open_to_read, open_to_write
+from activeloop.opening import NO_JOURNAL, begin, open_in_memory, open_to_read, open_to_write
 from activeloop.types import Round, Skip
 
 SCHEMA_VERSION = 3
@@ -424,7 +424,7 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         with self._lock, self._errors_named():
-            self._connection.execute("BEGIN IMMEDIATE")
+            begin(self._connection, SCHEMA_VERSION)
             try:
                 yield self._connection.execute
                 self._connection.execute("COMMIT")
