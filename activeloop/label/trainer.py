@@ -96,7 +96,7 @@ class Trainer(Silent):
         self._stopping = False
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        loop.least_classes = max(loop.least_classes, LEAST_CLASSES)
+        loop.answers.least_classes = max(loop.answers.least_classes, LEAST_CLASSES)
         loop.listeners.append(self)
 
     # -- the thread -------------------------------------------------------------------------
