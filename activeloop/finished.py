@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from activeloop.run_files import flat
+from activeloop.flat_settings import flat
 from activeloop.store import SCHEMA_VERSION
 
 # What is written anew from the store when a run is built, should somebody have removed it.

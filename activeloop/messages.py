@@ -1,6 +1,8 @@
-"""Errors in one line, and numbers of things."""
+"""Errors in one line, numbers of things, and directories as they are typed."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -30,3 +32,9 @@ def one_line(error: BaseException) -> str:
 def counted(number: int, one: str, several: str = "") -> str:
     """Return so many of a thing in words; `several` where more than one is not `one` with an s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
+def shown(directory: Path) -> str:
+    """Return a directory as the user would type it."""
+    here = Path.cwd()
+    return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)

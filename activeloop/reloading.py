@@ -20,11 +20,11 @@ from activeloop import embed
 from activeloop.changes import settled
 from activeloop.config import STORAGE, cache_dir
 from activeloop.errors import ActiveLoopError, DataError, StoreError
+from activeloop.flat_settings import short_digest
 from activeloop.loading import build_data, data_of_run, kept_in, whole_settings
 from activeloop.manifest import Manifest
 from activeloop.report.runs import Run, opened
 from activeloop.report.samples import DataSet, Part, Vectors
-from activeloop.run_files import short_digest
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, Indices, Samples
 

@@ -99,6 +99,10 @@ class Asked:
 
 # As `Asked`: round, position, index, key, score, predicted, confidence, audit (0 or 1).
 QueryRow = tuple[int, int, int, str, float | None, str | None, float | None, int]
+# The same with the label that the sample has now, if any, before the score.
+LabelledQueryRow = tuple[
+    int, int, int, str, str | None, float | None, str | None, float | None, int
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,6 +318,35 @@ class Store:
             f"FROM queries {where}ORDER BY round, position",
             values,
         )
+
+    def labelled_query_rows(self, after: tuple[int, int]) -> Iterator[LabelledQueryRow]:
+        """Yield what was asked after the round and position `after`, with the present labels."""
+        while True:
+            rows = self._all(
+                "SELECT round, position, sample, key, (SELECT label FROM events "
+                "WHERE events.key = queries.key ORDER BY id DESC LIMIT 1), "
+                "score, predicted, confidence, audit FROM queries "
+                "WHERE (round, position) > (?, ?) ORDER BY round, position LIMIT ?",
+                (*after, _ROWS_AT_A_TIME),
+            )
+            if not rows:
+                return
+            yield from rows
+            after = rows[-1][:2]
+
+    def changed_since(self, event: int, until: tuple[int, int]) -> bool:
+        """Return whether an answer after event `event` is of what was asked by then.
+
+        Args:
+            event: number of the event.
+            until: round and position of the last line of a query that counts.
+        """
+        rows = self._all(
+            "SELECT EXISTS (SELECT 1 FROM queries WHERE (round, position) <= (?, ?) "
+            "AND key IN (SELECT key FROM events WHERE id > ?))",
+            (*until, event),
+        )
+        return bool(rows[0][0])
 
     def closed(self) -> int:
         """Return how many rounds' queries are over."""

@@ -218,7 +218,7 @@ def test_runs_of_several_seeds_go_on_each_by_itself(cli, tmp_path, monkeypatch):
 
 
 def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "teller.py").write_text(
         "from activeloop.listeners import Silent\n"
         "homes = []\n"
         "class Tracker(Silent):\n"
@@ -229,9 +229,9 @@ def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_
     )
     monkeypatch.syspath_prepend(tmp_path)
     words = ["-m", "strategy=random", "seed=3", "hydra.sweep.dir=sweep", *FAST]
-    killed(*words, "+tracker._target_=mine.Tracker", "tracker=none")
+    killed(*words, "+tracker._target_=teller.Tracker", "tracker=none")
     assert cli("resume", "sweep")[0] == 0
-    assert sys.modules["mine"].homes == [(str(tmp_path / "sweep"), "random-seed3")] * 2
+    assert sys.modules["teller"].homes == [(str(tmp_path / "sweep"), "random-seed3")] * 2
 
 
 def test_what_resume_cannot_go_on_with_is_said(cli, killed, tmp_path):

@@ -17,10 +17,12 @@ from activeloop.checks import whole
 from activeloop.errors import ConfigError, StoreError
 from activeloop.exchange.composing import composed, place, settings_of
 from activeloop.exchange.records import check_run, classes_of, present
+from activeloop.flat_settings import differences, flat
+from activeloop.messages import shown
 from activeloop.reloading import found
 from activeloop.report.runs import opened, read_run
 from activeloop.resuming import resume_run
-from activeloop.run_files import RunFiles, differences, flat, shown
+from activeloop.run_files import RunFiles
 from activeloop.runner import about_of, announce, check_complete, describe, identity_of
 from activeloop.store import Event, Store
 

@@ -14,9 +14,9 @@ from activeloop.exchange.planning import Plan, plan
 from activeloop.exchange.records import check_run, classes_of
 from activeloop.exchange.rows import Columns, Row, read_rows
 from activeloop.manifest import Manifest
-from activeloop.messages import counted
+from activeloop.messages import counted, shown
 from activeloop.report.runs import opened
-from activeloop.run_files import RunFiles, shown
+from activeloop.run_files import RunFiles
 from activeloop.store import Event, Store, now
 
 _WHO = "import"
