@@ -31,7 +31,7 @@ from activeloop.types import Data, HiddenLabels, Indices, Samples
 # Settings of data sets that name a file or folder.
 _PATHS = ("root", "path", "x", "y", "test_x", "test_y")
 # The data set whose samples are files.
-_IMAGE_FOLDER = "activeloop.data.image_folder"
+IMAGE_FOLDER = "activeloop.data.image_folder"
 # Settings of a backbone that its vectors depend on.
 _BACKBONE = ("name", "library", "weights", "size", "seed", "mixed_precision")
 # Above so many bytes, samples are not all read to see whether they are still the same.
@@ -66,7 +66,7 @@ def image_root(run: Run) -> Path | None:
         DataError: the run kept no config of its data.
     """
     settings = _settings(run)
-    if settings["_target_"] != _IMAGE_FOLDER or settings.get("repeat", 1) != 1:
+    if settings["_target_"] != IMAGE_FOLDER or settings.get("repeat", 1) != 1:
         return None
     return Path(found(settings, run)["root"]).expanduser()
 
