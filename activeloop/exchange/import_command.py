@@ -11,8 +11,9 @@ from pathlib import Path
 from activeloop.arguments import Parser
 from activeloop.errors import ConfigError, DataError, StoreError
 from activeloop.exchange.planning import Plan, plan
+from activeloop.exchange.reading import read_rows
 from activeloop.exchange.records import check_run, classes_of
-from activeloop.exchange.rows import Columns, Row, read_rows
+from activeloop.exchange.rows import Columns, Row
 from activeloop.manifest import Manifest
 from activeloop.messages import counted, shown
 from activeloop.report.runs import opened
