@@ -80,10 +80,12 @@ def open_to_read(path: Path, version: int) -> sqlite3.Connection:
     return connection
 
 
-def begin(connection: sqlite3.Connection, version: int) -> None:
-    """Begin a transaction that writes, in whose journal the first page is the first."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA user_version = {version}")  # as it is: `check_journal` needs it
+def put_first_page_first(connection: sqlite3.Connection, version: int) -> None:
+    """Have the first page be the first in the journal of a transaction that has just begun.
+
+    `check_journal` needs it. Nothing is changed: the page has the version that it has already.
+    """
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def open_in_memory(schema: str) -> sqlite3.Connection:
