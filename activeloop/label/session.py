@@ -45,10 +45,10 @@ from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.report.curves import draw_curve
 from activeloop.resuming import working_in
-from activeloop.run_files import named_errors
 from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
 from activeloop.stopping import Never
 from activeloop.types import Data, Round, Samples, StoppingRule
+from activeloop.whole_files import named_errors
 from activeloop.words import counted
 
 # In the directory of the run while the page is served: it leads the browser to the link.
