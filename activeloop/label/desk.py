@@ -281,7 +281,11 @@ class Desk:
             self._trainer.finish(f"finished by {who}")
 
     def reopen(self, who: str) -> None:
-        """Go on with a run that is over."""
+        """Go on with a run that is over.
+
+        Raises:
+            OrderError: it would be over again at once; why, and what to do.
+        """
         with self._lock:
             self._turns.acts(who)
             self._trainer.reopen()
@@ -319,6 +323,7 @@ class Desk:
                 people=self._people(),
                 second_looks=len(self._second_looks.open),
                 finished=loop.ended,
+                cannot_reopen=trainer.cannot_reopen,
             )
 
     # -- handing out ------------------------------------------------------------------------
