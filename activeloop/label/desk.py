@@ -31,6 +31,7 @@ from activeloop.label.cards import (
     Why,
 )
 from activeloop.label.estimates import by_present, curve, estimate
+from activeloop.label.leases import Leases
 from activeloop.label.ledger import Ledger
 from activeloop.label.opinions import Opinions
 from activeloop.label.second_looks import SecondLooks
@@ -86,6 +87,8 @@ class Desk:
         self._ledger = Ledger()
         self._ledger.add(events, self._index)
         self._turns = Turns(clock, patience)
+        self._leases = Leases(loop.files.directory)
+        self._restore_holders()
         self._opinions = Opinions(len(pool), asked, self._index)
         self._second_looks = SecondLooks(store, self._ledger, pool.keys, self._index)
         self._trainer = Trainer(
@@ -245,6 +248,7 @@ class Desk:
             before = None if beneath is None else self._answer_in(beneath.kind, beneath.label)
             self._record({index: before}, who, None, takes_back=event.id)
             self._turns.take(who, [index])
+            self._keep_holders()
             self._why.setdefault(index, self._why_next(index))
             return self._card(index)
 
@@ -345,11 +349,28 @@ class Desk:
             if index not in chosen and self._turns.free(index, who):
                 chosen.append(index)
         self._turns.take(who, chosen)
+        self._keep_holders()
         # What is kept keeps its reason too, unless it went back for another view meanwhile.
         known = {i for i in kept if i in self._why and self._why[i].origin != "grid"}
         fresh = {index: why(index) for index in chosen if index not in known}
         self._why = {i: w for i, w in self._why.items() if not self._turns.free(i)} | fresh
         return [self._card(index) for index in chosen]
+
+    def _keep_holders(self) -> None:
+        """Have it on file who has what, before anybody is shown it."""
+        keys = self._loop.data.pool.keys
+        holders = self._turns.holders.items()
+        self._leases.keep({who: [keys[index] for index in held] for who, held in holders})
+
+    def _restore_holders(self) -> None:
+        """Give back what people had when the server ended; of another pool, what is still there."""
+        if kept := self._leases.read():
+            wanted = {key for held in kept.values() for key in held}
+            keys = self._loop.data.pool.keys
+            index = {key: number for number, key in enumerate(keys) if key in wanted}
+            self._turns.restore(
+                {who: [index[key] for key in held if key in index] for who, held in kept.items()}
+            )
 
     def _at_random(self) -> Iterator[int]:
         """Yield unlabelled samples at random: all there are, or more than people hold."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from activeloop.types import Indices
 
@@ -56,6 +56,17 @@ class Turns:
     def held(self, who: str) -> list[int]:
         """Return what `who` has."""
         return list(self._held.get(who, ()))
+
+    @property
+    def holders(self) -> dict[str, list[int]]:
+        """What each person has who has anything."""
+        return {who: list(held) for who, held in self._held.items() if held}
+
+    def restore(self, holders: Mapping[str, Iterable[int]]) -> None:
+        """Give back what people had before the server was started again, as if they just acted."""
+        for who, held in holders.items():
+            self._acted[who] = self._clock()
+            self.take(who, held)
 
     def free(self, index: int, who: str | None = None) -> bool:
         """Return whether nobody else than `who` has a sample."""
