@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -46,7 +45,7 @@ class Leases:
         beside = self._path.with_name(self._path.name + ".new")
         try:
             beside.write_text(json.dumps(held), "utf-8")  # in ASCII: a key may be half a character
-            os.replace(beside, self._path)
+            beside.replace(self._path)
         except OSError as error:
             # People can go on: at worst two get one image, and the second is told so.
             log.warning("%s was not written: %s", self._path.name, one_line(error))

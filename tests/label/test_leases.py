@@ -1,6 +1,5 @@
 """Who has what when the server was killed, and when somebody was away for long."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -63,7 +62,7 @@ def test_it_is_there_when_the_program_is_killed(tmp_path):
     said = subprocess.run([sys.executable, "-c", program, tmp_path])
     assert said.returncode == -signal.SIGKILL
     assert Leases(tmp_path).read() == {"ann": ["é\udcff.png"]}
-    assert os.listdir(tmp_path) == [LEASES_FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [LEASES_FILE]
 
 
 @pytest.mark.parametrize("first", ["ann", "bob"])
