@@ -11,10 +11,9 @@ import logging
 import math
 import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-import numpy as np
 from torch import Tensor
 
 from activeloop.errors import LearnerError, OrderError, StoreError
@@ -62,8 +61,10 @@ class Trainer(Silent):
         make_learner: returns a learner for second looks; None: there are none.
         threshold: of second looks: least probability of another class.
         longest_fit: seconds of a round's fit, beyond which there are no second looks after it.
+        drawn: samples that were drawn for the audit of a query, with its round.
 
     Attributes:
+        drawn: the same, with those drawn since.
         query: whose samples are shown; None before there is one, and when the run is over.
         near: labelled samples that are like those of the query.
     """
@@ -80,6 +81,7 @@ class Trainer(Silent):
         make_learner: Callable[[], Learner] | None,
         threshold: float,
         longest_fit: float,
+        drawn: Mapping[int, int],
     ) -> None:
         self._loop, self._lock, self._ledger, self._turns = loop, lock, ledger, turns
         self._opinions, self._second_looks = opinions, second_looks
@@ -87,6 +89,7 @@ class Trainer(Silent):
         self._longest_fit = longest_fit
         self.query: Query | None = None
         self.near: dict[int, list[int]] = {}
+        self.drawn = dict(drawn)
         self._since: set[int] = set()  # answered since the last query was closed
         self._wanted = False
         self._ending: str | None = None
@@ -339,7 +342,13 @@ class Trainer(Silent):
             self._keep_open(False)
             self.query, self.near = query, {}
             self._since = self._answered_since()
-            self._turns.replace(np.empty(0, np.int64) if query is None else query.indices)
+            if query is not None and query.audit is not None:
+                self.drawn |= dict.fromkeys(query.indices[query.audit].tolist(), query.round)
+            # What was drawn before comes first: left over, as the hard ones are, it would be
+            # missing in the estimate, and the network seem better than it is.
+            waiting = [index for index in self.drawn if index not in self._ledger]
+            picked = [] if query is None else query.indices.tolist()
+            self._turns.replace(list(dict.fromkeys(waiting + picked)))
             self._looks_due = query is not None  # not what was due of the one before
             self._predictions_due = bool(self._loop.rounds)
             if query is not None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from activeloop.types import Indices
-
 # Heard of within so many seconds, somebody is here.
 HERE_SECONDS = 60.0
 
@@ -89,6 +87,6 @@ class Turns:
         """Take back what `who` has, but for some."""
         self.drop(set(self.held(who)) - set(but))
 
-    def replace(self, queue: Indices) -> None:
+    def replace(self, queue: list[int]) -> None:
         """Have the picks of a new query take the place of what is left of the one before."""
-        self.queue = queue.tolist()
+        self.queue = queue
