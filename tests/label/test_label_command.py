@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from activeloop.app import main
-from activeloop.label import command, session
+from activeloop.label import browser, command, session
 from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
 from activeloop.label.trainer import FINISHING
@@ -454,14 +454,14 @@ def test_the_browser_is_led_to_the_link_by_a_file_that_nobody_else_reads(tmp_pat
     opened = []
     told = threading.Event()
     monkeypatch.setattr(
-        session.webbrowser, "open", lambda address: opened.append(address) or told.set()
+        browser.webbrowser, "open", lambda address: opened.append(address) or told.set()
     )
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    with browser.opened(tmp_path, "http://x/?token=secret"):
         assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("DISPLAY", ":0")
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    with browser.opened(tmp_path, "http://x/?token=secret"):
         assert told.wait(10)
         (file,) = tmp_path.iterdir()
         assert file.stat().st_mode & 0o777 == 0o600
