@@ -252,6 +252,11 @@ class Trainer(Silent):
         return self._ending is not None or self._loop.ended is not None
 
     @property
+    def round(self) -> int:
+        """Number of the query that is shown, or of the one that comes next."""
+        return self._loop.round if self.query is None else self.query.round
+
+    @property
     def until_next(self) -> int | None:
         """Answers that are missing until the next round begins; None: not known."""
         if self.query is None:
