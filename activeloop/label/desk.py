@@ -13,6 +13,7 @@ from itertools import islice
 
 from activeloop.errors import OrderError
 from activeloop.journal import indices_of
+from activeloop.label.background import Background
 from activeloop.label.cards import (
     Card,
     Conflict,
@@ -22,6 +23,7 @@ from activeloop.label.cards import (
 )
 from activeloop.label.figures import Figures
 from activeloop.label.handing_out import HandingOut
+from activeloop.label.insights import Insights
 from activeloop.label.intake import Intake
 from activeloop.label.ledger import Ledger
 from activeloop.label.opinions import Opinions
@@ -76,31 +78,33 @@ class Desk:
         opinions = Opinions(len(pool), asked, index)
         looks = self._second_looks = SecondLooks(store, ledger, pool.keys, index)
         self._figures = Figures(loop, ledger, turns, rule)
-        self._trainer = Trainer(
+        self._background = Background()
+        insights = Insights(
             loop,
             self._lock,
             ledger,
-            turns,
             opinions,
             looks,
+            self._background,
             make_learner=make_learner,
             threshold=threshold,
             longest_fit=longest_fit,
-            drawn={index[each.key]: each.round for each in asked if each.audit},
         )
-        self._out = HandingOut(loop, ledger, turns, opinions, looks, self._trainer)
+        drawn = {index[each.key]: each.round for each in asked if each.audit}
+        self._trainer = Trainer(loop, self._lock, ledger, turns, insights, self._background, drawn)
+        self._out = HandingOut(loop, ledger, turns, opinions, looks, insights, self._trainer)
         self._in = Intake(loop, ledger, index, turns, self._trainer)
 
     def start(self) -> None:
         """Begin to train and choose in the background."""
-        self._trainer.start()
+        self._background.start(self._trainer.step)
 
     def stop(self, timeout: float | None = None) -> bool:
         """End what goes on in the background; return whether it has ended within `timeout`.
 
         A round that is being trained is done again when the run goes on. Answers are on disk.
         """
-        return self._trainer.stop(timeout)
+        return self._background.stop(timeout)
 
     def step(self) -> bool:
         """Do one thing that `start` has done in the background; False: there is nothing to do."""

@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 
 from activeloop.label.cards import Card, Near, Why
+from activeloop.label.insights import Insights
 from activeloop.label.leases import Leases
 from activeloop.label.ledger import Ledger
 from activeloop.label.opinions import Opinions
@@ -30,6 +31,7 @@ class HandingOut:
         turns: who has what.
         opinions: of the network.
         second_looks: the labels that are doubted.
+        insights: knows the nearest labelled samples.
         trainer: makes the queries.
     """
 
@@ -40,10 +42,12 @@ class HandingOut:
         turns: Turns,
         opinions: Opinions,
         second_looks: SecondLooks,
+        insights: Insights,
         trainer: Trainer,
     ) -> None:
         self._loop, self._ledger, self._turns = loop, ledger, turns
-        self._opinions, self._second_looks, self._trainer = opinions, second_looks, trainer
+        self._opinions, self._second_looks = opinions, second_looks
+        self._insights, self._trainer = insights, trainer
         self._rng = loop.streams.rng("waiting", ledger.last)
         self._why: dict[int, Why] = {}  # of what people have
         self._leases = Leases(loop.files.directory)
@@ -154,7 +158,7 @@ class HandingOut:
     def card(self, index: int) -> Card:
         """Return any sample."""
         classes, nearest = self._loop.data.classes, []
-        for near in self._trainer.near.get(index, ()):
+        for near in self._insights.near.get(index, ()):
             given = self._ledger.given(near)
             if given is not None and given.label is not None:
                 nearest.append(Near(id=near, label=given.label))
