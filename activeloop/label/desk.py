@@ -286,5 +286,5 @@ class Desk:
                 people=self._figures.people(),
                 second_looks=len(self._second_looks.open),
                 finished=loop.ended,
-                cannot_reopen=trainer.cannot_reopen,
+                cannot_reopen=trainer.ending.cannot_reopen,
             )

@@ -94,9 +94,9 @@ class HandingOut:
 
     def _over(self, who: str) -> bool:
         """Return whether nothing more is asked for; what `who` has goes back then."""
-        if self._trainer.finishing:
+        if self._trainer.ending.near:
             self._turns.release(who)
-        return self._trainer.finishing
+        return self._trainer.ending.near
 
     def _hand_out(
         self,

@@ -15,8 +15,8 @@ from activeloop.exchange.export_command import NAMES
 from activeloop.exchange.files import write_lines
 from activeloop.exchange.records import read
 from activeloop.label.command import PORT, Wanted
+from activeloop.label.ending import FINISHING
 from activeloop.label.serving import warning_of
-from activeloop.label.trainer import FINISHING
 from activeloop.listeners import Silent
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line

@@ -9,17 +9,16 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import shlex
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 
 from torch import Tensor
 
-from activeloop.errors import OrderError, StoreError
+from activeloop.errors import OrderError
 from activeloop.journal import indices_of
 from activeloop.label.background import Background, Stopped
 from activeloop.label.cards import Training
+from activeloop.label.ending import LEAST_CLASSES, Ending
 from activeloop.label.insights import Insights
 from activeloop.label.ledger import Ledger
 from activeloop.label.turns import Turns
@@ -36,11 +35,6 @@ ANSWERED_SHARE = 0.5
 # This share of the query itself must be among them: else those who label faster than the network
 # learns would never meet what it picked, nor the audits, but samples at random all the time.
 PICKED_SHARE = 0.25
-LEAST_CLASSES = 2
-# In the run's file, why it is to end: until that is done, whoever opens the run goes on ending it.
-FINISHING = "finishing"
-# There too: that it was reopened when all samples had answers, and is over when somebody says so.
-KEPT_OPEN = "kept_open"
 
 
 class Trainer(Silent):
@@ -57,6 +51,7 @@ class Trainer(Silent):
 
     Attributes:
         drawn: the same, with those drawn since.
+        ending: whether the run is to end.
         query: whose samples are shown; None before there is one, and when the run is over.
     """
 
@@ -76,10 +71,7 @@ class Trainer(Silent):
         self.drawn = dict(drawn)
         self._since: set[int] = set()  # answered since the last query was closed
         self._wanted = False
-        self._ending: str | None = None
-        if loop.ended is None:
-            self._ending = loop.files.store.meta(FINISHING)
-        self._kept_open = bool(loop.files.store.meta(KEPT_OPEN))
+        self.ending = Ending(loop, ledger)
         self._failed: tuple[int, str] | None = None  # after which event, and what
         self._doing: Training | None = None
         loop.least_classes = max(loop.least_classes, LEAST_CLASSES)
@@ -113,7 +105,7 @@ class Trainer(Silent):
             raise OrderError("training needs labels of at least two classes")
         if self._doing is not None and self._doing.state in ("training", "choosing"):
             return
-        there = self.query is not None or self._kept_open
+        there = self.query is not None or self.ending.kept_open
         if self._failed is None and there and not self._since:
             raise OrderError("nothing was answered since the last round: label some samples first")
         self._wanted = True
@@ -126,69 +118,17 @@ class Trainer(Silent):
             OrderError: there are too few labels for a network.
         """
         if self._loop.ended is None:
-            if self._ledger.n_classes < LEAST_CLASSES:
-                raise OrderError(
-                    "a network needs labels of at least two classes: label some more samples "
-                    "before you finish"
-                )
-            self._loop.files.store.set_meta(FINISHING, reason)
-            self._ending = reason
+            self.ending.ask_for(reason)
             self._background.wake()
 
     def reopen(self) -> None:
         """Go on with a run that is over.
 
-        One without a sample left stays open until somebody finishes it: labels may be corrected.
-
         Raises:
             OrderError: it would be over again at once.
         """
-        if (reason := self.cannot_reopen) is not None:
-            raise OrderError(reason)
-        self._finishing_is_over()
-        self._keep_open(self._loop.ended is not None and self._all_answered)
-        self._loop.reopen()
+        self.ending.reopen()
         self._background.wake()
-
-    @property
-    def cannot_reopen(self) -> str | None:
-        """Why a run that is over would be so again at once, and what to do; None: it would not."""
-        loop = self._loop
-        if loop.ended is None or loop.round == 0 or self._all_answered:
-            return None
-        if self._ledger.last > loop.files.store.horizon(loop.round - 1)[0]:
-            return None  # a last network would learn what was corrected
-        left = len(loop.pool) - len(self._ledger)
-        _, reason = loop.schedule.next(loop.round, self._ledger.n_labels, left)
-        if not reason:
-            return None
-        directory = shlex.quote(str(loop.files.directory or "DIR"))
-        return (
-            f"{reason}; for more from these labels: python -m activeloop branch {directory} "
-            f"{loop.schedule.more(loop.round)}. Labels may still be corrected in the history: go "
-            "on after that, and a last network learns it"
-        )
-
-    def _keep_open(self, kept: bool) -> None:
-        if kept != self._kept_open:
-            self._loop.files.store.set_meta(KEPT_OPEN, kept)
-            self._kept_open = kept
-
-    @property
-    def _all_answered(self) -> bool:
-        return len(self._ledger) == len(self._loop.pool)
-
-    def _finishing_is_over(self) -> None:
-        self._ending = None
-        store = self._loop.files.store
-        with suppress(StoreError):  # a full disk; then whoever opens the run goes on ending it
-            if store.meta(FINISHING) is not None:
-                store.set_meta(FINISHING, None)
-
-    @property
-    def finishing(self) -> bool:
-        """Whether the run is over, or about to be."""
-        return self._ending is not None or self._loop.ended is not None
 
     @property
     def round(self) -> int:
@@ -218,7 +158,7 @@ class Trainer(Silent):
             return Training(state="finished", detail=self._loop.ended, until_next=None)
         if self._failed is not None:
             return Training(state="failed", detail=self._failed[1], until_next=None)
-        if self._kept_open and self._all_answered:
+        if self.ending.kept_open:
             detail = "all have answers: correct what is wrong, and finish"
         else:
             few = self._ledger.n_classes < LEAST_CLASSES
@@ -231,9 +171,9 @@ class Trainer(Silent):
         with self._lock:
             if self._loop.ended is not None:
                 return False
-            if self._ending is not None or self._wanted:
+            if self.ending.reason is not None or self._wanted:
                 return True
-            if self._kept_open and self._all_answered:
+            if self.ending.kept_open:
                 return False
             if self._failed is not None and self._failed[0] == self._ledger.last:
                 return False
@@ -242,7 +182,7 @@ class Trainer(Silent):
     def _make_round(self) -> None:
         done = len(self._loop.rounds)
         with self._lock:
-            ending, failed = self._ending, self._failed
+            ending, failed = self.ending.reason, self._failed
             self._wanted, self._failed = False, None
         try:
             self._show(self._asked(ending, again=failed is not None))
@@ -257,7 +197,7 @@ class Trainer(Silent):
             with self._lock:
                 self._doing = None
                 if ending is not None:  # else it was asked for meanwhile, and comes next
-                    self._finishing_is_over()
+                    self.ending.drop()
                 if len(self._loop.rounds) > done:
                     self._insights.learnt()
 
@@ -282,7 +222,7 @@ class Trainer(Silent):
     def _show(self, query: Query | None) -> None:
         """Have a new query take the place of the one before."""
         with self._lock:
-            self._keep_open(False)
+            self.ending.settle()
             self.query = query
             self._since = self._answered_since()
             if query is not None and query.audit is not None:

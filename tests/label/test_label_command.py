@@ -20,9 +20,9 @@ from PIL import Image
 
 from activeloop.app import main
 from activeloop.label import browser, command, session
+from activeloop.label.ending import FINISHING
 from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
-from activeloop.label.trainer import FINISHING
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
 from activeloop.store import Store
