@@ -15,7 +15,7 @@ export class End {
       { class: "end", "aria-label": "Summary" },
       h("h1", { tabindex: -1 }, "Finished"),
       this.words,
-      h("div", { class: "actions" }, button("Go on labelling", () => app.reopen(), { class: "main" }), button("History", () => app.go({ view: "history" }), { key: "h" })),
+      h("div", { class: "actions" }, button("Go on labelling", () => app.orders.reopen(), { class: "main" }), button("History", () => app.go({ view: "history" }), { key: "h" })),
     );
   }
 
