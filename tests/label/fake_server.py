@@ -55,6 +55,7 @@ class FakeDesk:
         confidence: of the network in what it thinks; None: it thinks nothing yet.
         lose: so many replies to answers are lost after they were taken in.
         broken: the status that every answer gets, or None.
+        malformed: answers to this image are refused as such.
         forbidden: whether nothing is allowed.
         pictures: images are sent while it is set.
     """
@@ -74,6 +75,7 @@ class FakeDesk:
         self.people: dict[str, int] = {}
         self.lose = 0
         self.broken: int | None = None
+        self.malformed: int | None = None
         self.forbidden = False
         self.opinions = False
         self.confidence: float | None = 0.8
@@ -173,6 +175,8 @@ class FakeDesk:
             raise Refusal(self.broken, "the disk is full")
         who, result = body["who"], []
         for said in body["answers"]:
+            if said["id"] == self.malformed:
+                raise Refusal(400, "that is no answer")
             if said["key"] != self.keys[said["id"]]:
                 raise Refusal(409, f"image {said['id']} is another one by now")
             present = (self.given.get(said["id"]) or [None])[-1]

@@ -106,7 +106,7 @@ def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_
     assert all(each["replaces"] is None and 0 <= each["seconds"] < 20 for each in said)
     assert person.text(".totals b") == "3"
     live = "return document.querySelector('[aria-live=polite]').textContent"
-    assert person.do(live) == "Image 5, photo_0005.jpg"
+    person.wait(lambda: person.do(live) == "Image 5, photo_0005.jpg", "the image's name")
     assert [text.split("\n")[0] for text in person.texts(".recent li")][:2] == [
         "cat",
         "none of these",
@@ -345,6 +345,21 @@ def test_a_full_disk_is_said_and_answers_wait_for_room(at_work):
     assert len(desk.events) == 2
 
 
+def test_what_cannot_be_drawn_keeps_no_answer_from_being_sent_once(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    desk.changes["counts"] = None  # which no status has
+    person.press("1", "2")
+    person.wait(lambda: len(desk.events) == 2, "two answers")
+    person.saved()
+    person.hear()
+    desk.changes.clear()
+    person.hear()
+    person.wait(lambda: person.text(".totals b") == "2", "two labels")
+    assert [path for path, _ in desk.requests].count("/api/answer") == 2
+    assert any("TypeError" in line for line in person.complaints())
+
+
 def test_a_conflict_is_said_with_what_the_other_said(at_work):
     person, desk, _ = at_work(FakeDesk())
     person.see(0)
@@ -456,16 +471,18 @@ def test_the_grid_answers_a_screenful_in_one_request(at_work):
     person.wait(lambda: person.image() is not None, "one image")
 
 
-def test_a_conflict_in_the_grid_costs_no_other_answer(at_work):
+def test_an_answer_of_the_grid_that_is_refused_costs_no_other(at_work):
     person, desk, _ = at_work(FakeDesk(size=10))
     person.see(0)
     person.type("g")
     person.wait(lambda: len(person.texts(".tile")) == 5, "the grid")
     desk.given[4] = [given(4, "dog")]
+    desk.malformed = 6
     person.type(Keys.ENTER)
-    person.says("Ben has said “dog” meanwhile", ".notices")
+    person.says("“cat” for photo_0004.jpg. Ben has said “dog” meanwhile", ".notices")
+    person.says("Not saved: “cat” for photo_0006.jpg. That is no answer.", ".notices")
     person.saved()
-    assert sorted(event[1] for event in desk.events) == [0, 2, 6, 8]
+    assert sorted(event[1] for event in desk.events) == [0, 2, 8]
 
 
 def test_the_history_finds_and_corrects_answers(at_work):
@@ -626,6 +643,38 @@ def test_an_image_that_went_to_somebody_else_is_not_asked_of_both(at_work):
     desk.leased = {2: "Ben"}  # who was faster when it was started again
     server.start()
     person.see(3)
+
+
+LATER = "const now = Date.now; Date.now = () => now() + 300_000"
+
+
+def test_what_was_left_alone_for_minutes_is_asked_for_again_before_it_is_answered(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    person.do(LATER)
+    person.type("1")  # nobody else has it
+    person.see(1)
+    person.do(LATER)
+    desk.leased = {1: "Ben"}
+    person.type("1")
+    person.see(2)
+    live = "return document.querySelector('[aria-live=polite]').textContent"
+    expected = "That image went to somebody else. Image 2, photo_0002.jpg"
+    person.wait(lambda: person.do(live) == expected, "both")
+    person.do(LATER)
+    desk.leased = {2: "Ben"}
+    person.do("document.dispatchEvent(new Event('pointermove'))")  # somebody is back
+    person.see(3)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "cat")]
+    # The grid's images would be given back by that.
+    person.type("g")
+    person.wait(lambda: len(person.texts(".tile")) == 24, "the grid")
+    person.do(LATER)
+    asked = len(desk.requests)
+    person.type(Keys.ARROW_RIGHT, "2", Keys.ENTER)
+    person.saved()
+    assert [path for path, _ in desk.requests[asked:]][:1] == ["/api/answer"]
 
 
 def test_when_no_images_are_left_that_is_said(at_work):

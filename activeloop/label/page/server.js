@@ -51,7 +51,7 @@ export class Server {
         if (turn > this.#heard) this.heard(status, turn);
         this.app.outbox.hurry();
       } catch (failure) {
-        if (!(failure instanceof Failure)) throw failure;
+        if (!(failure instanceof Failure)) reportError(failure); // the next may be shown all the same
       }
       await new Promise((resolve) => {
         this.#wake = resolve;

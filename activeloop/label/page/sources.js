@@ -4,11 +4,15 @@ import { post } from "./api.js";
 import { Ahead, loaded } from "./ahead.js";
 
 export class Sources {
-  /** `current()`: `{card, source}` that is shown, or null. */
-  constructor(app, current) {
+  /** `current()`: `{card, source}` that is shown, or null. `asked()`: the server has lent more. */
+  constructor(app, { current, asked }) {
     const of = (name, ask) =>
       new Ahead({
-        ask: async (count, keep) => (await ask({ who: app.who, count, keep })).cards,
+        ask: async (count, keep) => {
+          const { cards } = await ask({ who: app.who, count, keep });
+          asked();
+          return cards;
+        },
         pending: () => app.outbox.ids,
         current: () => (current()?.source === name ? current().card.id : null),
       });

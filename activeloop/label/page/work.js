@@ -14,15 +14,16 @@ const GUARD = 400; // ms without keys after an image was replaced by no one's do
 
 export class Work {
   #shown = null; // {card, image, ready, source}
+  #checking = null;
   #deafUntil = 0;
   #source = "queue"; // or "looks"
   #back = null; // where to go after an image that was asked for
 
   constructor(app) {
     this.app = app;
-    this.sources = new Sources(app, () => this.#shown);
+    this.attention = new Attention(() => this.#check());
+    this.sources = new Sources(app, { current: () => this.#shown, asked: () => this.attention.lent() });
     this.opinions = new Opinions();
-    this.attention = new Attention();
     this.undo = new Undo(app, (cards) => this.#again(cards));
     this.screen = new Screen(app, this);
     this.element = this.screen.element;
@@ -117,12 +118,14 @@ export class Work {
   /** While the server was gone, an image may have failed to load; one started anew gives all to anybody. */
   back() {
     if (this.#shown && !this.#shown.image.naturalWidth) this.reload();
-    this.#stillOurs();
+    this.#check();
   }
 
-  /** Another view asks when it is left: what it holds itself, this would give back. */
-  #stillOurs() {
-    if (this.app.view === this) this.#fill({ check: true });
+  /** Ask whether what is shown is this person's still. Another view asks when it is left: what it holds
+   * itself, this would give back. */
+  #check() {
+    if (this.app.view !== this) return null;
+    return (this.#checking ??= this.#fill({ check: true }).finally(() => (this.#checking = null)));
   }
 
   async #fill(how) {
@@ -131,7 +134,7 @@ export class Work {
     try {
       const ours = await ahead.fill(how);
       if (!ours && source === "queue" && this.#shown?.source === source) {
-        this.app.announce("That image went to somebody else");
+        this.app.announce("That image went to somebody else", { seen: true });
         this.#deafUntil = performance.now() + GUARD;
         this.#next();
       } else if (!this.#shown && this.#source === source && this.app.view === this && ahead.length) {
@@ -159,7 +162,10 @@ export class Work {
     const shown = this.#shown;
     if (!shown?.seen || performance.now() < this.#deafUntil || this.app.dialogOpen() || this.app.server.elsewhere) return;
     const { card } = shown;
-    const said = { id: card.id, kind, label, seconds: this.attention.seconds, replaces: card.given?.event ?? null };
+    const { seconds } = this.attention;
+    if (this.attention.lapsed && this.app.server.connection === "there") await this.#check();
+    if (this.#shown !== shown) return; // it went to somebody else
+    const said = { id: card.id, kind, label, seconds, replaces: card.given?.event ?? null };
     this.sources.answered([card.id]);
     const entry = this.app.outbox.add(this.app.who, [card], [said]);
     this.screen.recent.add(entry, card, said);
@@ -235,6 +241,7 @@ export class Work {
   }
 
   saved(entry, reply) {
+    this.attention.worked();
     this.screen.recent.saved(entry, reply.given);
   }
 
