@@ -31,6 +31,7 @@ from activeloop.label.cards import (
     Why,
 )
 from activeloop.label.estimates import by_present, curve, estimate
+from activeloop.label.leases import Leases
 from activeloop.label.ledger import Ledger
 from activeloop.label.opinions import Opinions
 from activeloop.label.second_looks import SecondLooks
@@ -86,6 +87,8 @@ class Desk:
         self._ledger = Ledger()
         self._ledger.add(events, self._index)
         self._turns = Turns(clock, patience)
+        self._leases = Leases(loop.files.directory)
+        self._restore_holders()
         self._opinions = Opinions(len(pool), asked, self._index)
         self._second_looks = SecondLooks(store, self._ledger, pool.keys, self._index)
         self._trainer = Trainer(
@@ -98,11 +101,11 @@ class Desk:
             make_learner=make_learner,
             threshold=threshold,
             longest_fit=longest_fit,
+            drawn={self._index[each.key]: each.round for each in asked if each.audit},
         )
         self._rng = loop.streams.rng("waiting", self._ledger.last)
         self._why: dict[int, Why] = {}  # of what people have
-        self._audits: dict[int, list[Asked]] = {}  # by round, with the horizons of these
-        self._horizons: dict[int, int] = {}
+        self._audits: dict[int, list[Asked]] = {}  # by round
         self._advised: tuple[int, str | None] = 0, None
         self._said: dict[int, dict[str, str | None]] = {}  # of the audits
         self._measured: tuple[list[Point], Estimate | None] = [], None
@@ -164,7 +167,8 @@ class Desk:
                 return []
             unlabelled = np.zeros(len(self._loop.pool), np.bool_)
             unlabelled[self._loop.pool.unlabelled] = True
-            unlabelled[self._drawn_at_random] = False  # or the hard ones would be left out
+            # They are asked for one by one: here people would leave out the hard ones.
+            unlabelled[list(self._trainer.drawn)] = False
             others = self._opinions.of_class(number, unlabelled).tolist()
             queue = [i for i in self._turns.queue if unlabelled[i]]
             queued = [i for i in queue if self._predicts(i, label)]
@@ -245,6 +249,7 @@ class Desk:
             before = None if beneath is None else self._answer_in(beneath.kind, beneath.label)
             self._record({index: before}, who, None, takes_back=event.id)
             self._turns.take(who, [index])
+            self._keep_holders()
             self._why.setdefault(index, self._why_next(index))
             return self._card(index)
 
@@ -281,7 +286,11 @@ class Desk:
             self._trainer.finish(f"finished by {who}")
 
     def reopen(self, who: str) -> None:
-        """Go on with a run that is over."""
+        """Go on with a run that is over.
+
+        Raises:
+            OrderError: it would be over again at once; why, and what to do.
+        """
         with self._lock:
             self._turns.acts(who)
             self._trainer.reopen()
@@ -319,6 +328,7 @@ class Desk:
                 people=self._people(),
                 second_looks=len(self._second_looks.open),
                 finished=loop.ended,
+                cannot_reopen=trainer.cannot_reopen,
             )
 
     # -- handing out ------------------------------------------------------------------------
@@ -340,26 +350,34 @@ class Desk:
             if index not in chosen and self._turns.free(index, who):
                 chosen.append(index)
         self._turns.take(who, chosen)
+        self._keep_holders()
         # What is kept keeps its reason too, unless it went back for another view meanwhile.
         known = {i for i in kept if i in self._why and self._why[i].origin != "grid"}
         fresh = {index: why(index) for index in chosen if index not in known}
         self._why = {i: w for i, w in self._why.items() if not self._turns.free(i)} | fresh
         return [self._card(index) for index in chosen]
 
+    def _keep_holders(self) -> None:
+        """Have it on file who has what, before anybody is shown it."""
+        keys = self._loop.data.pool.keys
+        holders = self._turns.holders.items()
+        self._leases.keep({who: [keys[index] for index in held] for who, held in holders})
+
+    def _restore_holders(self) -> None:
+        """Give back what people had when the server ended; of another pool, what is still there."""
+        if kept := self._leases.read():
+            wanted = {key for held in kept.values() for key in held}
+            keys = self._loop.data.pool.keys
+            index = {key: number for number, key in enumerate(keys) if key in wanted}
+            self._turns.restore(
+                {who: [index[key] for key in held if key in index] for who, held in kept.items()}
+            )
+
     def _at_random(self) -> Iterator[int]:
         """Yield unlabelled samples at random: all there are, or more than people hold."""
         unlabelled = self._loop.pool.unlabelled
         some = min(len(unlabelled), 4096)
         yield from self._rng.choice(unlabelled, some, replace=False).tolist()
-
-    @property
-    def _drawn_at_random(self) -> list[int]:
-        """Those of the query that tell the accuracy: one by one, whatever they look like."""
-        query = self._trainer.query
-        if query is None or query.audit is None:
-            return []
-        drawn: list[int] = query.indices[query.audit].tolist()
-        return drawn
 
     def _waits(self, index: int) -> bool:
         """Return whether a sample of the pool has no answer."""
@@ -374,6 +392,8 @@ class Desk:
 
     def _why_next(self, index: int) -> Why:
         """Return why a sample is shown to somebody who asks for the next."""
+        if index in self._trainer.drawn:
+            return Why(origin="audit", round=self._trainer.drawn[index])
         query = self._trainer.query
         found = None if query is None else np.flatnonzero(query.indices == index)
         if query is None or found is None or not len(found):
@@ -381,8 +401,6 @@ class Desk:
         position = int(found[0])
         if query.round == 0:
             return Why(origin="initial", round=0)
-        if query.audit is not None and query.audit[position]:
-            return Why(origin="audit", round=query.round)
         score = math.nan if query.scores is None else float(query.scores[position])
         return Why(
             origin="strategy",
@@ -488,9 +506,8 @@ class Desk:
         store = self._loop.files.store
         for each in rounds[len(self._audits) :]:
             self._audits[each.round] = [a for a in store.queries(each.round) if a.audit]
-            self._horizons[each.round] = store.horizon(each.round)[0]
         said = {
-            round: {a.key: self._standing(a.index, self._horizons[round]) for a in asked}
+            round: {a.key: self._standing(a.index) for a in asked}
             for round, asked in self._audits.items()
         }
         if said != self._said:
@@ -499,13 +516,10 @@ class Desk:
             self._measured = curve(rounds, self._tested), estimate(rounds, self._tested)
         return self._measured
 
-    def _standing(self, index: int, until: int) -> str | None:
-        """Return a sample's label, if it has had an answer since before event `until`.
-
-        One that was given later may be to a sample that a strategy picked: no random one.
-        """
-        given, since = self._ledger.given(index), self._ledger.since(index)
-        return None if given is None or since is None or since > until else given.label
+    def _standing(self, index: int) -> str | None:
+        """Return a sample's label, whenever it was given; None: it has none."""
+        given = self._ledger.given(index)
+        return None if given is None else given.label
 
     def _advice(self) -> str | None:
         """Return what the rule says, worked out once a round."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-import numpy as np
 from torch import Tensor
 
 from activeloop.errors import LearnerError, OrderError, StoreError
@@ -40,6 +40,8 @@ PICKED_SHARE = 0.25
 LEAST_CLASSES = 2
 # In the run's file, why it is to end: until that is done, whoever opens the run goes on ending it.
 FINISHING = "finishing"
+# There too: that it was reopened when all samples had answers, and is over when somebody says so.
+KEPT_OPEN = "kept_open"
 
 
 class Stopped(Exception):
@@ -59,8 +61,10 @@ class Trainer(Silent):
         make_learner: returns a learner for second looks; None: there are none.
         threshold: of second looks: least probability of another class.
         longest_fit: seconds of a round's fit, beyond which there are no second looks after it.
+        drawn: samples that were drawn for the audit of a query, with its round.
 
     Attributes:
+        drawn: the same, with those drawn since.
         query: whose samples are shown; None before there is one, and when the run is over.
         near: labelled samples that are like those of the query.
     """
@@ -77,6 +81,7 @@ class Trainer(Silent):
         make_learner: Callable[[], Learner] | None,
         threshold: float,
         longest_fit: float,
+        drawn: Mapping[int, int],
     ) -> None:
         self._loop, self._lock, self._ledger, self._turns = loop, lock, ledger, turns
         self._opinions, self._second_looks = opinions, second_looks
@@ -84,11 +89,13 @@ class Trainer(Silent):
         self._longest_fit = longest_fit
         self.query: Query | None = None
         self.near: dict[int, list[int]] = {}
+        self.drawn = dict(drawn)
         self._since: set[int] = set()  # answered since the last query was closed
         self._wanted = False
         self._ending: str | None = None
         if loop.ended is None:
             self._ending = loop.files.store.meta(FINISHING)
+        self._kept_open = bool(loop.files.store.meta(KEPT_OPEN))
         self._failed: tuple[int, str] | None = None  # after which event, and what
         self._doing: Training | None = None
         self._looks_due = self._predictions_due = False
@@ -167,7 +174,8 @@ class Trainer(Silent):
             raise OrderError("training needs labels of at least two classes")
         if self._doing is not None and self._doing.state in ("training", "choosing"):
             return
-        if self._failed is None and self.query is not None and not self._since:
+        there = self.query is not None or self._kept_open
+        if self._failed is None and there and not self._since:
             raise OrderError("nothing was answered since the last round: label some samples first")
         self._wanted = True
         self._wake.set()
@@ -189,10 +197,47 @@ class Trainer(Silent):
             self._wake.set()
 
     def reopen(self) -> None:
-        """Go on with a run that is over."""
+        """Go on with a run that is over.
+
+        One without a sample left stays open until somebody finishes it: labels may be corrected.
+
+        Raises:
+            OrderError: it would be over again at once.
+        """
+        if (reason := self.cannot_reopen) is not None:
+            raise OrderError(reason)
         self._finishing_is_over()
+        self._keep_open(self._loop.ended is not None and self._all_answered)
         self._loop.reopen()
         self._wake.set()
+
+    @property
+    def cannot_reopen(self) -> str | None:
+        """Why a run that is over would be so again at once, and what to do; None: it would not."""
+        loop = self._loop
+        if loop.ended is None or loop.round == 0 or self._all_answered:
+            return None
+        if self._ledger.last > loop.files.store.horizon(loop.round - 1)[0]:
+            return None  # a last network would learn what was corrected
+        left = len(loop.pool) - len(self._ledger)
+        _, reason = loop.schedule.next(loop.round, self._ledger.n_labels, left)
+        if not reason:
+            return None
+        directory = shlex.quote(str(loop.files.directory or "DIR"))
+        return (
+            f"{reason}; for more from these labels: python -m activeloop branch {directory} "
+            f"{loop.schedule.more(loop.round)}. Labels may still be corrected in the history: go "
+            "on after that, and a last network learns it"
+        )
+
+    def _keep_open(self, kept: bool) -> None:
+        if kept != self._kept_open:
+            self._loop.files.store.set_meta(KEPT_OPEN, kept)
+            self._kept_open = kept
+
+    @property
+    def _all_answered(self) -> bool:
+        return len(self._ledger) == len(self._loop.pool)
 
     def _finishing_is_over(self) -> None:
         self._ending = None
@@ -229,8 +274,11 @@ class Trainer(Silent):
             return Training(state="finished", detail=self._loop.ended, until_next=None)
         if self._failed is not None:
             return Training(state="failed", detail=self._failed[1], until_next=None)
-        few = self._ledger.n_classes < LEAST_CLASSES
-        detail = "training begins when two classes have labels" if few else ""
+        if self._kept_open and self._all_answered:
+            detail = "all have answers: correct what is wrong, and finish"
+        else:
+            few = self._ledger.n_classes < LEAST_CLASSES
+            detail = "training begins when two classes have labels" if few else ""
         return Training(state="idle", detail=detail, until_next=self.until_next)
 
     # -- rounds -----------------------------------------------------------------------------
@@ -241,6 +289,8 @@ class Trainer(Silent):
                 return False
             if self._ending is not None or self._wanted:
                 return True
+            if self._kept_open and self._all_answered:
+                return False
             if self._failed is not None and self._failed[0] == self._ledger.last:
                 return False
             return self.query is None or self._loop.query is None or self.until_next == 0
@@ -289,9 +339,16 @@ class Trainer(Silent):
     def _show(self, query: Query | None) -> None:
         """Have a new query take the place of the one before."""
         with self._lock:
+            self._keep_open(False)
             self.query, self.near = query, {}
             self._since = self._answered_since()
-            self._turns.replace(np.empty(0, np.int64) if query is None else query.indices)
+            if query is not None and query.audit is not None:
+                self.drawn |= dict.fromkeys(query.indices[query.audit].tolist(), query.round)
+            # What was drawn before comes first: left over, as the hard ones are, it would be
+            # missing in the estimate, and the network seem better than it is.
+            waiting = [index for index in self.drawn if index not in self._ledger]
+            picked = [] if query is None else query.indices.tolist()
+            self._turns.replace(list(dict.fromkeys(waiting + picked)))
             self._looks_due = query is not None  # not what was due of the one before
             self._predictions_due = bool(self._loop.rounds)
             if query is not None:

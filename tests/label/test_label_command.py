@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -359,6 +360,35 @@ def test_a_run_with_other_settings_starts_from_its_labels(photos, sit, monkeypat
     code, out, err = sit(["other"], look)
     assert (code, err) == (0, "")
     assert "stopped: 8 labels are safe" in out
+
+
+def test_a_spent_budget_is_said_with_the_command_for_a_larger_one(photos, sit, monkeypatch, capfd):
+    said = []
+
+    def spend(person):
+        person.label(6)
+        person.wait_for("idle")
+        person.label(6)
+        said.append(person.wait_for("finished")["cannot_reopen"])
+        person.wait_for("finished")
+        with pytest.raises(AssertionError, match="budget of 12 labels spent; for more"):
+            person.ask("reopen")
+
+    code, _, err = sit([*PHOTOS, *FAST, "budget=12"], spend)
+    assert (code, err) == (0, "")
+    words = shlex.split(re.search("python -m activeloop (branch .*=24)", said[0])[1])
+    monkeypatch.setattr(sys, "argv", ["activeloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    directory = re.search("to go on: python -m activeloop label (.*)", capfd.readouterr()[0])[1]
+
+    def go_on(person):
+        assert person.status()["labels"] == 12
+        person.label(6)
+        assert person.status()["finished"] is None
+
+    assert "stopped: 18 labels are safe" in sit([directory], go_on)[1]
 
 
 def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_path):
