@@ -55,6 +55,7 @@ class FakeDesk:
         confidence: of the network in what it thinks; None: it thinks nothing yet.
         lose: so many replies to answers are lost after they were taken in.
         broken: the status that every answer gets, or None.
+        spent: why the run cannot be opened again, or None.
         malformed: answers to this image are refused as such.
         forbidden: whether nothing is allowed.
         pictures: images are sent while it is set.
@@ -75,6 +76,7 @@ class FakeDesk:
         self.people: dict[str, int] = {}
         self.lose = 0
         self.broken: int | None = None
+        self.spent: str | None = None
         self.malformed: int | None = None
         self.forbidden = False
         self.opinions = False
@@ -260,6 +262,8 @@ class FakeDesk:
             case "/api/finish":
                 self.changes["finished"] = "finished by hand"
             case "/api/reopen":
+                if self.spent is not None:
+                    raise Refusal(409, self.spent)
                 self.changes["finished"] = None
             case _:
                 raise Refusal(404, "no such call")

@@ -613,6 +613,16 @@ def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
     assert "python -m activeloop predict '/runs/my photos' FOLDER --out predictions.csv" in commands
     assert "/runs/my photos/labels.csv" in person.texts(".end code")
     assert "1 label of 1 of 2 classes" in person.text(".summary")
+    desk.spent = "the budget of 1 label is spent; give a larger one"
+    person.click("Go on labelling", ".end")
+    person.says("The budget of 1 label is spent; give a larger one.", ".notices")
+    person.click("Dismiss", ".notices")
+    desk.changes["cannot_reopen"] = desk.spent  # as the server says it beforehand
+    person.hear()
+    person.says("The budget of 1 label is spent; give a larger one.", ".why")
+    assert "Go on labelling" not in person.text("body")
+    desk.spent = desk.changes["cannot_reopen"] = None
+    person.hear()
     person.click("Go on labelling", ".end")
     person.see(1)
     for said, seen in (("finished by Ben", ".end"), (None, ".stage img")):  # somebody else's doing

@@ -40,6 +40,7 @@ export class Panel {
     fill("people", status.people, () => people(status.people, this.app.who));
     this.train.disabled = finished !== null || training.state === "training" || training.state === "choosing";
     this.train.firstChild.textContent = training.state === "failed" ? "Try again" : "Train now";
+    this.finish.hidden = finished !== null && status.cannot_reopen !== null; // the summary says why
     this.finish.firstChild.textContent = finished === null ? "Finish" : "Go on labelling";
   }
 }
