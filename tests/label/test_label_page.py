@@ -78,6 +78,16 @@ def test_the_page_makes_no_markup_of_texts_and_names_no_other_place():
         )
 
 
+# Text for screen readers: what is there, and what comes from now on.
+LIVE = "return document.querySelector('[aria-live=polite]').textContent"
+READ_OUT = """
+    window.spoken = [];
+    const hear = ([{ target }]) => window.spoken.push(target.textContent);
+    for (const live of document.querySelectorAll("[aria-live], [role=status], [role=alert]"))
+      new MutationObserver(hear).observe(live, { childList: true });
+"""
+
+
 # -- one image -------------------------------------------------------------------------------------
 
 
@@ -90,9 +100,14 @@ def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_
         " document.body.dispatchEvent("
         "new KeyboardEvent('keydown', {key: '1', bubbles: true, ...how}))"
     )
+    person.wait(lambda: person.do(LIVE) == "Image 0, photo_0000.jpg", "its name")
+    person.do(READ_OUT)
     person.press("1", "2", "s", "n", "1")
     person.see(5)
     person.saved()
+    person.wait(lambda: person.do(LIVE) == "Image 5, photo_0005.jpg", "its name")
+    spoken = person.do("return window.spoken")
+    assert spoken == [f"Image {n}, photo_{n:04d}.jpg" for n in range(1, 6)]
     assert desk.events == [
         ("Ann", 0, "label", "cat"),
         ("Ann", 1, "label", "dog"),
@@ -105,8 +120,6 @@ def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_
     ]
     assert all(each["replaces"] is None and 0 <= each["seconds"] < 20 for each in said)
     assert person.text(".totals b") == "3"
-    live = "return document.querySelector('[aria-live=polite]').textContent"
-    person.wait(lambda: person.do(live) == "Image 5, photo_0005.jpg", "the image's name")
     assert [text.split("\n")[0] for text in person.texts(".recent li")][:2] == [
         "cat",
         "none of these",
@@ -674,9 +687,8 @@ def test_what_was_left_alone_for_minutes_is_asked_for_again_before_it_is_answere
     desk.leased = {1: "Ben"}
     person.type("1")
     person.see(2)
-    live = "return document.querySelector('[aria-live=polite]').textContent"
     expected = "That image went to somebody else. Image 2, photo_0002.jpg"
-    person.wait(lambda: person.do(live) == expected, "both")
+    person.wait(lambda: person.do(LIVE) == expected, "both")
     person.do(LATER)
     desk.leased = {2: "Ben"}
     person.do("document.dispatchEvent(new Event('pointermove'))")  # somebody is back

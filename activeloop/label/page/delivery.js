@@ -6,7 +6,9 @@ import { Outbox } from "./outbox.js";
 export class Delivery {
   constructor(app) {
     this.app = app;
-    this.element = h("p", { class: "saved", role: "status" });
+    this.waited = false; // for a server that was away
+    // Not read out: it changes twice with each answer.
+    this.element = h("p", { class: "saved" });
     this.outbox = new Outbox(app.status.directory, {
       changed: () => this.draw(),
       saved: (entry, reply) => this.#saved(entry, reply),
@@ -47,6 +49,8 @@ export class Delivery {
     if (!this.outbox) return;
     const { size } = this.outbox;
     const trouble = size > 0 && this.app.server.connection !== "there";
+    if (!size && this.waited) this.app.announce("All answers are saved");
+    this.waited = size > 0 && (this.waited || trouble);
     this.element.className = `saved ${trouble ? "trouble" : size ? "busy" : "all"}`;
     refill(this.element, size, () => (size ? `${size} saving…` : "all saved"));
   }

@@ -134,7 +134,8 @@ export class Work {
     try {
       const ours = await ahead.fill(how);
       if (!ours && source === "queue" && this.#shown?.source === source) {
-        this.app.announce("That image went to somebody else", { seen: true });
+        // Without another one it is said why there is none.
+        if (ahead.length) this.app.announce("That image went to somebody else", { seen: true });
         this.#deafUntil = performance.now() + GUARD;
         this.#next();
       } else if (!this.#shown && this.#source === source && this.app.view === this && ahead.length) {
