@@ -31,9 +31,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     running.quit()
 
 
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Return one port for all desks: the browser keeps the page's files."""
+    with serving(FakeDesk()) as server:
+        return server.port
+
+
 @pytest.fixture
-def at_work(browser: Any) -> Iterator[Callable[..., tuple[Labeller, FakeDesk, FakeServer]]]:
-    """Return what opens the page of a desk, each at an address, and so with a storage, of its own.
+def at_work(
+    browser: Any, port: int
+) -> Iterator[Callable[..., tuple[Labeller, FakeDesk, FakeServer]]]:
+    """Return what opens the page of a desk, in a browser that keeps nothing of the one before.
 
     In the end the console must be empty, but for requests that a test means to fail.
     """
@@ -43,13 +52,13 @@ def at_work(browser: Any) -> Iterator[Callable[..., tuple[Labeller, FakeDesk, Fa
         def opened(
             desk: FakeDesk, name: str | None = "Ann"
         ) -> tuple[Labeller, FakeDesk, FakeServer]:
-            server = used.enter_context(serving(desk))
+            server = used.enter_context(serving(desk, port))
             person = Labeller(browser)
-            if name is not None:
-                used.enter_context(person.known_as(name))
+            used.enter_context(person.known_as(name))
             return person.open(server.url), desk, server
 
         yield opened
+        Labeller(browser).leave()
         left = Labeller(browser).complaints()
     assert [line for line in left if "Failed to load resource" not in line] == []
 
