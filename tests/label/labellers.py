@@ -37,7 +37,7 @@ class Labeller:
         return self
 
     def leave(self) -> None:
-        """Have the page do nothing any more by itself: another server may take the place of its own."""
+        """Have the page do nothing more by itself: another server may take its own's place."""
         self.do("for (let timer = setTimeout(() => {}); timer > 0; timer--) clearTimeout(timer)")
 
     @contextmanager
