@@ -1052,7 +1052,7 @@ def test_test_labels_and_answers_that_do_not_fit():
         def label(self, indices):
             return [0]
 
-    with pytest.raises(OrderError, match="Lazy gave 1 answers to 6 samples"):
+    with pytest.raises(OrderError, match="Lazy gave 1 answer to 6 samples"):
         make()[0].run(Lazy())
     with pytest.raises(OrderError, match="a class needs a name"):
         make()[0].add_class("")
