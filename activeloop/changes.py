@@ -190,7 +190,13 @@ def changed_text(directory: Path, changes: Changes, command: str | None) -> str:
     """Return what changed, and what to do about it where the run began on the command line."""
     said = f"the data are not those of the run in {directory}: {changes}; nothing was changed. "
     if changes.vanished or changes.changed:
-        return said + "Put back what the run had, for labels stay with their samples"
+        said += "Put back what the run had, for labels stay with their samples"
+        if changes.changed or command is None:
+            return said
+        return said + (
+            "; or, if they are to be gone, begin a run from the labels of those that are left: "
+            f"python -m activeloop branch {shlex.quote(str(directory))}"
+        )
     if command is None:
         return said + "Take them out, or begin another run"
     return said + (

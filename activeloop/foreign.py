@@ -8,8 +8,7 @@ from pathlib import Path
 
 from activeloop.environment import ENVIRONMENT_FILE
 from activeloop.errors import StoreError
-from activeloop.messages import ERROR_FILE
-from activeloop.run_files import shown
+from activeloop.messages import ERROR_FILE, shown
 
 # What a run writes, or deletes, by these names.
 _OF_RUNS = (

@@ -1,6 +1,8 @@
-"""Errors in one line."""
+"""Errors in one line, and directories as they are typed."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -29,3 +31,9 @@ def one_line(error: BaseException) -> str:
         detail = " ".join(str(inner).split()) if isinstance(inner, OmegaConfBaseException) else ""
         return f"{text} {detail}" if detail and detail not in text else text
     return f"{type(shown).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def shown(directory: Path) -> str:
+    """Return a directory as the user would type it."""
+    here = Path.cwd()
+    return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)

@@ -15,10 +15,11 @@ from activeloop.arguments import Parser
 from activeloop.checks import whole
 from activeloop.data.reading import worker_count
 from activeloop.errors import ConfigError, StoreError
+from activeloop.messages import shown
 from activeloop.predicting import Predicted, find_images, predictions
 from activeloop.prediction_summary import Summary
-from activeloop.run_files import replacing, shown
 from activeloop.trained import Trained, check_run, load_trained
+from activeloop.whole_files import replacing
 from activeloop.words import counted
 
 

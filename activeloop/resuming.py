@@ -23,10 +23,11 @@ from activeloop.changes import NEW_SAMPLES, NewSamples
 from activeloop.config import Config, register
 from activeloop.environment import ENVIRONMENT_FILE
 from activeloop.errors import ConfigError, StoreError
+from activeloop.flat_settings import differences, flat
 from activeloop.logs import logging_to
-from activeloop.messages import ERROR_FILE, one_line
+from activeloop.messages import ERROR_FILE, one_line, shown
 from activeloop.report.runs import opened
-from activeloop.run_files import RunFiles, differences, flat, shown
+from activeloop.run_files import RunFiles
 from activeloop.runner import (
     CONFIG_FILE,
     check_complete,

@@ -104,6 +104,12 @@ class Schedule:
         left = unlabelled if budget is None else min(unlabelled, budget - labelled)
         return min(self.wanted(round), left), ""
 
+    def more(self, round: int) -> str:
+        """Return the setting of a run that goes on where this one is over in round `round`."""
+        if self.last_round is not None and round > self.last_round:
+            return f"rounds={2 * max(1, self.last_round)}"
+        return f"budget={min(2 * (self._limit or self.pool), self.pool)}"
+
     @property
     def planned(self) -> list[int]:
         """Labels after each round if every query is answered, `[rounds + 1]`."""

@@ -2,9 +2,12 @@
 
 import csv
 import errno
+import json
 import logging
 import os
 import pickle
+import re
+import shlex
 import shutil
 import sys
 from contextlib import closing
@@ -23,6 +26,7 @@ from activeloop.errors import ConfigError, StoreError
 from activeloop.learners import TorchLearner
 from activeloop.logs import LogFile
 from activeloop.loop import ActiveLoop
+from activeloop.manifest import Manifest
 from activeloop.oracle import SimulatedOracle
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
@@ -272,7 +276,7 @@ def test_runs_of_several_seeds_go_on_each_by_itself(cli, tmp_path, monkeypatch):
 
 
 def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "teller.py").write_text(
         "from activeloop.listeners import Silent\n"
         "homes = []\n"
         "class Tracker(Silent):\n"
@@ -283,9 +287,9 @@ def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_
     )
     monkeypatch.syspath_prepend(tmp_path)
     words = ["-m", "strategy=random", "seed=3", "hydra.sweep.dir=sweep", *FAST]
-    killed(*words, "+tracker._target_=mine.Tracker", "tracker=none")
+    killed(*words, "+tracker._target_=teller.Tracker", "tracker=none")
     assert cli("resume", "sweep")[0] == 0
-    assert sys.modules["mine"].homes == [(str(tmp_path / "sweep"), "random-seed3")] * 2
+    assert sys.modules["teller"].homes == [(str(tmp_path / "sweep"), "random-seed3")] * 2
 
 
 def test_what_resume_cannot_go_on_with_is_said(cli, killed, tmp_path):
@@ -408,6 +412,8 @@ def stopped(made, killed, tmp_path, tmp_path_factory):
         with closing(Store(tmp_path / "run" / "run.db")) as store:
             environment = store.meta("environment") | {"working_directory": str(tmp_path)}
             store.set_meta("environment", environment)
+        path = tmp_path / "run" / "environment.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | environment))
     return tmp_path / "run", words
 
 
@@ -545,6 +551,40 @@ def test_images_that_are_gone_or_changed_are_named(cli, stopped, tmp_path):
     assert "1 sample has another content (dog/p31.png)" in err
     photos(tmp_path / "photos", ["p31"])
     assert cli("resume", "run")[0] == 0
+
+
+def test_a_branch_goes_on_without_images_that_were_removed(cli, stopped, tmp_path):
+    run, _ = stopped
+    labels = labels_in(run)
+    removed = sorted(labels)[0]
+    (tmp_path / "photos" / removed).unlink()
+    err = cli("resume", "run")[2]
+    assert f"1 sample is gone ({removed})" in err
+    advised = re.search(r"those that are left: python -m activeloop (.+)", err)[1]
+    code, out, err = cli(*shlex.split(advised), "hydra.run.dir=new")
+    assert (code, err) == (0, "")
+    (said,) = re.findall(r"left out: \d+ answers? to .* not in the pool now \((.+)\); in run", out)
+    left_out = said.split(", ")
+    assert removed in left_out
+    there = Path("photos")
+    with closing(Store(tmp_path / "new" / "run.db", read_only=True)) as store:
+        pool = Manifest.read(store).parts["pool"].keys
+        given = {each.key: each.label for each in store.events() if each.round == 0}
+    # Of a new split: what is tested on now is not learned from.
+    assert given == {key: name for key, name in labels.items() if key in pool}
+    assert set(left_out) == labels.keys() - given.keys()
+    assert all((there / key).is_file() for key in given)
+    assert labels_in(run) == labels
+
+
+def test_without_a_label_that_is_left_there_is_nothing_to_branch_from(cli, stopped, tmp_path):
+    run, _ = stopped
+    for key in labels_in(run):
+        (tmp_path / "photos" / key).unlink()
+    code, _, err = cli("branch", "run", "hydra.run.dir=new")
+    assert code == 1
+    assert "none of the images that have a label in run is in photos now" in err
+    assert not (tmp_path / "new").exists()
 
 
 def test_where_settings_leave_samples_out_nothing_joins(cli, killed, tmp_path):

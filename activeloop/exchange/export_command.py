@@ -15,9 +15,9 @@ from activeloop.exchange import folders, label_studio, tables
 from activeloop.exchange.files import check_free, place, write_lines
 from activeloop.exchange.images import copier, data_of, painter
 from activeloop.exchange.records import Labels, read
+from activeloop.messages import shown
 from activeloop.reloading import image_root
 from activeloop.report.runs import read_run
-from activeloop.run_files import shown
 from activeloop.store import Event
 from activeloop.words import counted
 

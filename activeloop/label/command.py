@@ -20,9 +20,10 @@ from activeloop.checks import whole
 from activeloop.config import config_dir, register, strategy_name
 from activeloop.errors import IN_USE, ConfigError, StoreError
 from activeloop.experiments import check_experiments
+from activeloop.flat_settings import differences, flat
+from activeloop.messages import shown
 from activeloop.overrides import one_value
 from activeloop.resuming import Begun, begun_in, config_of
-from activeloop.run_files import differences, flat, shown
 from activeloop.runner import CONFIG_FILE, check_complete, identity_of
 
 PORT = 8765

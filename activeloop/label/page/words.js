@@ -22,7 +22,7 @@ export function askedOf({ card, source }, look, work) {
 }
 
 /** Why there is no image, and what to do: `[heading, text, action]`. */
-export function emptyWords(source, { status, connection, finishing }) {
+export function emptyWords(source, { status, server: { connection }, finishing }) {
   const { state, detail } = status.training;
   if (connection === "not allowed") return ["Not allowed", "The banner above says how to be let in.", null];
   if (connection === "another run") return ["Another run", "The banner above says what becomes of your answers.", null];
