@@ -127,6 +127,23 @@ def test_a_loop_names_the_samples_that_changed(tmp_path):
         assert list(Manifest.read(store).parts["pool"].keys) == names
 
 
+def test_data_in_another_order_are_the_same_and_those_of_other_keys_are_not(tmp_path):
+    data, _ = images(["p1", "p2", "p3"])
+    kept = Manifest.of(data)
+
+    def go_on(names, cut=""):
+        now = images(names)
+        return settled(kept, now, lambda: now, tmp_path, "refuse", cut)
+
+    assert list(go_on(["p3", "p1", "p2"]).data.pool.keys) == ["p1", "p2", "p3"]
+    with pytest.raises(StoreError, match=r"1 sample is gone \(p3\); 1 sample is new \(p9\)"):
+        go_on(["p1", "p2", "p9"])
+    with pytest.raises(StoreError, match=r"1 sample is gone \(p3\); .* activeloop branch"):
+        go_on(["p1", "p2", "p9"], cut="data.pool_size")  # to ignore the new would not help
+    with pytest.raises(StoreError, match=r"data.pool_size chooses .* resume .* ignore goes on"):
+        go_on(["p1", "p2", "p3", "p9"], cut="data.pool_size")
+
+
 def test_other_samples_of_the_same_keys_are_refused_where_there_are_no_checksums(tmp_path):
     data, _hidden = images(["p1", "p2", "p3"])
     kept = Manifest.of(dataclasses.replace(data, root=None))
