@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from activeloop import torchrun
 from activeloop.data.joining import in_order
 from activeloop.errors import StoreError
 from activeloop.manifest import Manifest, fingerprints_of, parts_of
@@ -214,4 +215,5 @@ def cut_text(directory: Path, cut: str, command: str | None) -> str:
 
 
 def _going_on(directory: Path, command: str) -> str:
-    return f"python -m activeloop {command} {shlex.quote(str(directory))} --new-samples"
+    alone = "" if torchrun.place().size == 1 else "without torchrun, in one process: "
+    return f"{alone}python -m activeloop {command} {shlex.quote(str(directory))} --new-samples"

@@ -1,4 +1,4 @@
-"""Errors in one line, numbers of things, and directories as they are typed."""
+"""Errors in one line, and directories as they are typed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(shown).split())
     if isinstance(shown, ActiveLoopError):
         return text
+    from activeloop.misspelt import told  # where something went wrong only
+
+    if (sentence := told(shown)) is not None:
+        return sentence
     if isinstance(shown, HydraException | OmegaConfBaseException):
         inner = shown.__cause__ or shown.__context__
         detail = " ".join(str(inner).split()) if isinstance(inner, OmegaConfBaseException) else ""
         return f"{text} {detail}" if detail and detail not in text else text
     return f"{type(shown).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)"
-
-
-def counted(number: int, one: str, several: str = "") -> str:
-    """Return so many of a thing in words; `several` where more than one is not `one` with an s."""
-    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def shown(directory: Path) -> str:

@@ -21,7 +21,8 @@ from PIL import Image
 
 from activeloop import run_files, runner
 from activeloop.app import main
-from activeloop.errors import StoreError
+from activeloop.distributed import Ranks
+from activeloop.errors import ConfigError, StoreError
 from activeloop.learners import TorchLearner
 from activeloop.logs import LogFile
 from activeloop.loop import ActiveLoop
@@ -29,10 +30,12 @@ from activeloop.manifest import Manifest
 from activeloop.oracle import SimulatedOracle
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
+from activeloop.resuming import begun_in, config_of, resume
 from activeloop.run_files import RunFiles
 from activeloop.scratch import Scratch
 from activeloop.store import Store
 from activeloop.strategies import margin
+from activeloop.torchrun import Place
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=5", "initial.size=6"]
 FAST += ["query_size=3", "rounds=3", "stop_set=20"]
@@ -182,6 +185,57 @@ def test_a_run_that_was_killed_as_it_began_goes_on(cli, whole, tmp_path, monkeyp
     with closing(Store(tmp_path / "part" / "run.db", read_only=True)) as store:
         labels = store.meta("run")
     assert labels == {"strategy": "margin", "variant": "", "seed": 1, "data": "digits"}
+
+
+FOREIGN = {
+    "config.yaml": "defaults: [mine]\n",
+    "environment.json": '{"versions": {"node": 20}}\n',
+    "error.txt": "Traceback of mine\n",
+    "queries.csv": "key,label\na.png,cat\n",
+    "weights_of_mine.safetensors": "not ours",
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [*(("run", name) for name in FOREIGN)]
+    + [(way, "config.yaml") for way in ("sweep", "seeds", "branch")],
+)
+def test_nobodys_file_is_written_over_where_a_run_begins(cli, tmp_path, way, name):
+    directory = tmp_path / {"run": "mine", "branch": "mine"}.get(way, "mine/margin-seed1")
+    directory.mkdir(parents=True)
+    (directory / name).write_text(FOREIGN[name])
+    (directory / "notes.txt").write_text("mine too")
+    before = state(directory)
+    words = {
+        "run": [*DIGITS, "hydra.run.dir=mine"],
+        "sweep": ["-m", *DIGITS, "hydra.sweep.dir=mine"],
+        "seeds": [*DIGITS, "seeds=1", "hydra.run.dir=mine"],
+        "branch": ["branch", "other", "hydra.run.dir=mine"],
+    }[way]
+    if way == "branch":
+        assert cli(*DIGITS, "rounds=1", "hydra.run.dir=other")[0] == 0
+    code, _, err = cli(*words)
+    assert code == 1
+    (line,) = {line.partition(": ")[2] for line in err.splitlines() if name in line}
+    for part in (f"a {name} that is not a run's", "an empty directory", "hydra.run.dir="):
+        assert part in line
+    assert state(directory) == before
+    (directory / name).rename(tmp_path / name)
+    assert cli(*words)[0] == 0
+    assert (directory / "notes.txt").read_text() == "mine too"
+    assert (tmp_path / name).read_text() == FOREIGN[name]
+
+
+def test_where_a_run_failed_before_it_began_one_with_other_settings_begins(
+    cli, tmp_path, monkeypatch
+):
+    assert cli(*DIGITS, "data.pool_size=5000", "hydra.run.dir=part")[0] == 1
+    assert {"config.yaml", "environment.json", "error.txt"} <= set(state(tmp_path / "part"))
+    for name in ("config.yaml", "environment.json"):
+        (tmp_path / "part" / name).unlink()  # as a run of a sweep that failed as another did
+    assert cli(*DIGITS, "hydra.run.dir=part")[0] == 0
+    assert "error.txt" not in state(tmp_path / "part")
 
 
 def test_a_sweep_goes_on_run_by_run(cli, killed, tmp_path):
@@ -444,6 +498,36 @@ def test_a_run_that_others_joined_goes_on_to_the_same_end(cli, killed, stopped, 
     code, _, err = cli("resume", "other", "--new-samples", "ignore")
     assert (code, err) == (0, "")
     assert outcome(tmp_path / "other") == outcome(run)
+
+
+def test_under_torchrun_what_is_said_can_be_followed(cli, killed, stopped, tmp_path, monkeypatch):
+    run, _ = stopped
+    photos(tmp_path / "photos", ["a1", "a2"])
+
+    class Two(Ranks):
+        size = 2
+
+    def said():
+        before = state(run)
+        config = config_of(run, begun_in(run))
+        with monkeypatch.context() as patch:
+            patch.setattr("activeloop.torchrun.place", lambda: Place(rank=0, size=2))
+            with pytest.raises(StoreError) as raised:
+                runner.build(config, run, ranks=Two())
+        assert state(run) == before
+        return str(raised.value)
+
+    typed = f"python -m activeloop resume {run}"
+    assert f"To go on: without torchrun, in one process: {typed} --new-samples join" in said()
+    with monkeypatch.context() as patch:
+        patch.setattr("activeloop.torchrun.place", lambda: Place(rank=0, size=2))
+        with pytest.raises(ConfigError, match="without torchrun, python -m activeloop resume run"):
+            resume(["run", "--new-samples", "join"])
+    killed("resume", "run", "--new-samples", "join", fit=2)
+    assert "2 samples joined the pool" in said()
+    assert f"without torchrun, {typed} goes on in one" in said()
+    code, _, err = cli("resume", "run")
+    assert (code, err) == (0, "")
 
 
 def test_images_that_are_gone_or_changed_are_named(cli, stopped, tmp_path):

@@ -11,9 +11,10 @@ from activeloop.data.folder import images_below
 from activeloop.errors import ConfigError
 from activeloop.exchange.origin import Origin
 from activeloop.loading import read_data
-from activeloop.messages import counted, shown
+from activeloop.messages import shown
 from activeloop.reloading import IMAGE_FOLDER
 from activeloop.store import Event
+from activeloop.words import counted
 
 _NAMED = 10
 

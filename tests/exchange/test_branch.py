@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from exchanged import changed, make_images, make_loop, make_run, stored
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 import activeloop.answers
@@ -18,6 +19,7 @@ from activeloop.exchange import branch_command
 from activeloop.exchange.branch_command import branch
 from activeloop.exchange.composing import composed, settings_of
 from activeloop.manifest import Manifest
+from activeloop.messages import one_line
 from activeloop.resuming import resume
 from activeloop.store import Store
 
@@ -283,7 +285,9 @@ def test_relative_paths_lead_where_they_led(tmp_path, monkeypatch, capsys):
     [
         (["source", "round=3"], "source has no round 3: there is 0 to 2"),
         (["source", "round=last"], "source has no round last: there is 0 to 2"),
-        (["source", "strategy=margin,entropy"], "strategy=margin,entropy is a sweep"),
+        (["source", "strategy=margin,entropy"], "is several values: give one$"),
+        (["source", "query_size=2,3"], "a list is written 'query_size=.2,3.'"),
+        (["source", "query_size=[2,3"], r"its \[ is not closed"),
         (["source", "initial=stratified"], "takes no initial=: its initial set is the labels"),
         (["source", "initial.size=3"], "takes no initial.size=: its initial set is the labels"),
         (["source", "seeds=3"], "it is one run"),
@@ -299,6 +303,15 @@ def test_what_makes_no_sense_is_said(source, words, message):
     with pytest.raises((ConfigError, StoreError), match=message):
         branch(words)
     assert not Path("outputs").exists()
+
+
+def test_a_setting_that_is_not_there_is_named(source):
+    with pytest.raises(HydraException) as raised:
+        branch(["source", "query_sise=3"])
+    assert one_line(raised.value) == "there is no setting query_sise: did you mean query_size?"
+    with pytest.raises(HydraException) as raised:
+        branch(["source", "strategy=bagde"])
+    assert one_line(raised.value) == "there is no strategy=bagde: did you mean strategy=badge?"
 
 
 def test_a_run_without_labels_and_one_made_in_python(tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ from desks import Desks, say
 from fakes import CentroidLearner
 
 from activeloop.errors import ConfigError, LearnerError, OrderError, StrategyError
+from activeloop.label.background import Stopped
 from activeloop.label.cards import Conflict, Said
-from activeloop.label.trainer import Stopped
 from activeloop.stopping import load_rule
 
 
@@ -339,7 +339,7 @@ def test_audits_come_first_and_give_the_estimate_without_a_test_set(tmp_path):
     desks.close()
 
 
-def test_an_audit_that_was_answered_late_as_a_pick_is_not_one_at_random(tmp_path):
+def test_what_was_drawn_for_an_audit_is_asked_for_until_it_is_answered_and_counts(tmp_path):
     desks = Desks(tmp_path, audit=0.5, query_size=8)
     desk = desks.open(tested=False)
     desks.work()
@@ -349,8 +349,18 @@ def test_an_audit_that_was_answered_late_as_a_pick_is_not_one_at_random(tmp_path
     desk.answer("ann", [say(card, desks.name(card.id)) for card in others[:4]])
     desks.work()
     assert desk.status().estimate.samples == 3
-    desk.answer("ann", [say(first, desks.name(first.id))])
-    assert desk.status().estimate.samples == 3
+    for _ in range(2):
+        assert first.id not in {card.id for name in "abc" for card in desk.grid("bob", name, 90)}
+        (again,) = desk.next("ann", 1)
+        assert (again.id, again.why.origin, again.why.round) == (first.id, "audit", 1)
+        desk = desks.open(tested=False)
+        desks.work()
+    right = desk.status().estimate.accuracy * 3
+    desk.answer("ann", [say(desk.card(first.id), "a")])
+    found = desk.status().estimate
+    assert found.samples == 4
+    assert found.accuracy * 4 == pytest.approx(right + (first.opinion.predicted == "a"))
+    assert {card.why.round for card in desk.next("ann", 4)} == {2}
     desks.close()
 
 

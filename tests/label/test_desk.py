@@ -2,8 +2,10 @@
 
 import pytest
 from desks import Desks, say
+from fakes import CentroidLearner
 
 from activeloop.errors import OrderError
+from activeloop.label import insights
 from activeloop.label.cards import Conflict
 
 
@@ -83,3 +85,69 @@ def test_confirming_a_label_is_nothing_new_to_learn():
         desk.answer("bob", [say(desk.card(index), desks.name(index))])
     desks.work()
     assert len(desks.loop.rounds) == rounds
+
+
+def test_who_finishes_before_a_round_began_has_one_network_trained_on_all():
+    desks = Desks()
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 7)  # a query, and one more
+    desk.finish("ann")
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [7]
+    assert desk.status().finished == "finished by ann"
+
+
+def test_a_run_that_is_being_finished_hands_out_nothing():
+    desks = Desks()
+    desk = desks.open()
+    desks.work()
+    desks.label("ann", 6)
+    desks.work()
+    names = [name for name in "abc" if desk.grid("bob", name, 5)]
+    held = [card.id for card in desk.grid("bob", names[0], 5)]
+    desk.finish("ann")
+    assert [desk.grid("bob", name, 5) for name in names] == [[]] * len(names)
+    desk.reopen("ann")
+    assert set(held) <= {card.id for card in desk.next("ann", 90)}  # what he had went back
+    desk.finish("ann")
+    assert desk.next("ann", 5) == []
+
+
+def test_of_the_queue_what_nobody_has_is_counted():
+    desks = Desks()
+    desk = desks.open()
+    desks.work()
+    assert desk.status().queued == 6
+    cards = desk.next("ann", 2)
+    assert desk.status("bob").queued == desk.status("ann").queued == 4
+    desk.answer("ann", [say(cards[0], "a")])
+    assert desk.status().queued == 4
+    desk.next("ann", 1)
+    assert desk.status().queued == 4
+    desk.next("ann", 0)
+    assert desk.status().queued == 5
+
+
+def test_labels_are_doubted_once_a_round(monkeypatch):
+    doubted = []
+
+    def contradicted(data, indices, labels, round, *others):
+        doubted.append(round)
+        return indices, {}
+
+    monkeypatch.setattr(insights, "contradicted", contradicted)
+    desks = Desks()
+    desk = desks.open(make_learner=CentroidLearner)
+    desks.work()
+    desks.label("ann", 3)
+    desks.work()
+    assert doubted == [0]
+    desk.finish("ann")
+    desks.work()
+    desk.reopen("ann")
+    desks.work()  # the query again, and no round
+    assert doubted == [0]
+    desks.label("ann", 3)
+    desks.work()
+    assert doubted == [0, 1]

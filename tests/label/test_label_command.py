@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from activeloop.app import main
-from activeloop.label import command, session
+from activeloop.label import browser, command, session
+from activeloop.label.ending import FINISHING
 from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
-from activeloop.label.trainer import FINISHING
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
 from activeloop.store import Store
@@ -395,6 +395,35 @@ def test_images_that_were_removed_on_purpose(photos, sit, fails, monkeypatch, ca
         assert store.labels() == labels
 
 
+def test_a_spent_budget_is_said_with_the_command_for_a_larger_one(photos, sit, monkeypatch, capfd):
+    said = []
+
+    def spend(person):
+        person.label(6)
+        person.wait_for("idle")
+        person.label(6)
+        said.append(person.wait_for("finished")["cannot_reopen"])
+        person.wait_for("finished")
+        with pytest.raises(AssertionError, match="budget of 12 labels spent; for more"):
+            person.ask("reopen")
+
+    code, _, err = sit([*PHOTOS, *FAST, "budget=12"], spend)
+    assert (code, err) == (0, "")
+    words = shlex.split(re.search("python -m activeloop (branch .*=24)", said[0])[1])
+    monkeypatch.setattr(sys, "argv", ["activeloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    directory = re.search("to go on: python -m activeloop label (.*)", capfd.readouterr()[0])[1]
+
+    def go_on(person):
+        assert person.status()["labels"] == 12
+        person.label(6)
+        assert person.status()["finished"] is None
+
+    assert "stopped: 18 labels are safe" in sit([directory], go_on)[1]
+
+
 def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_path):
     assert "what is to be labelled? python -m activeloop label data=image_folder" in fails()
     assert "there is no directory nowhere" in fails("nowhere")
@@ -414,6 +443,16 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_
     (tmp_path / "outputs" / "label" / "photoz").mkdir(parents=True)
     assert "no folder" in fails("data.root=photoz", *PHOTOS[::2])
     assert (tmp_path / "outputs" / "label" / "photoz").is_dir()
+
+
+def test_labels_that_were_there_before_a_run_are_not_written_over(photos, fails, tmp_path):
+    (tmp_path / "mine").mkdir()
+    kept = tmp_path / "mine" / "labels.csv"
+    kept.write_text("key,label\n")
+    words = [*PHOTOS, *FAST, "hydra.run.dir=mine"]
+    assert "holds no run, and a labels.csv that is not a run's" in fails(*words)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["labels.csv"]
+    assert kept.read_text() == "key,label\n"
 
 
 def test_samples_that_are_no_images_are_refused(tmp_path, fails, monkeypatch):
@@ -458,14 +497,14 @@ def test_the_browser_is_led_to_the_link_by_a_file_that_nobody_else_reads(tmp_pat
     opened = []
     told = threading.Event()
     monkeypatch.setattr(
-        session.webbrowser, "open", lambda address: opened.append(address) or told.set()
+        browser.webbrowser, "open", lambda address: opened.append(address) or told.set()
     )
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    with browser.opened(tmp_path, "http://x/?token=secret"):
         assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("DISPLAY", ":0")
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    with browser.opened(tmp_path, "http://x/?token=secret"):
         assert told.wait(10)
         (file,) = tmp_path.iterdir()
         assert file.stat().st_mode & 0o777 == 0o600
