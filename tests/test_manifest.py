@@ -157,3 +157,17 @@ def test_other_samples_of_the_same_keys_are_refused_where_there_are_no_checksums
     assert found.hidden.pool.tolist() == [1, 0, 1, 0]
     with pytest.raises(StoreError, match="the keys that they had and another content"):
         go_on(["p0", "p3", "p2", "p1"], seed=1)
+
+
+def test_numbered_keys_are_the_same_where_their_numbers_are():
+    def numbered(*positions, times=1):
+        base = NumberedKeys("train", np.array(positions))
+        keys = RepeatedKeys(base, times) if times > 1 else base
+        x = torch.zeros(len(keys), 3, 1, 1, dtype=torch.uint8)
+        pool = TensorSamples(x, keys, torch.zeros(3), torch.ones(3))
+        return Data(name="n", classes=("a", "b"), pool=pool)
+
+    for times in (1, 2):
+        kept = Manifest.of(numbered(4, 7, times=times))
+        assert kept.same_keys(numbered(4, 7, times=times))
+        assert not kept.same_keys(numbered(4, 8, times=times))
