@@ -142,8 +142,8 @@ def settled(
     changes = Changes.between(kept, data)
     if cut and changes.new:  # or left out before: it cannot be told
         changes = replace(changes, new=())
-        if new_samples != "ignore":
-            raise StoreError(cut_text(directory, changes, cut, command))
+        if new_samples != "ignore" and not (changes.vanished or changes.changed):
+            raise StoreError(cut_text(directory, cut, command))
     if changes.vanished or changes.changed or (changes.new and new_samples == "refuse"):
         raise StoreError(changed_text(directory, changes, command))
     if kept.mean is None or kept.std is None:
@@ -205,12 +205,11 @@ def changed_text(directory: Path, changes: Changes, command: str | None) -> str:
     )
 
 
-def cut_text(directory: Path, changes: Changes, cut: str, command: str | None) -> str:
+def cut_text(directory: Path, cut: str, command: str | None) -> str:
     """Return why nothing can join where settings leave samples out."""
-    said = f"; {changes}" if str(changes) else ""
     return (
-        f"the data are not those of the run in {directory}: {cut} chooses from other samples now"
-        f"{said}; nothing was changed. Which are new cannot be told, so none can join: "
+        f"the data are not those of the run in {directory}: {cut} chooses from other samples now; "
+        f"nothing was changed. Which are new cannot be told, so none can join: "
         f"{_going_on(directory, command or 'resume')} ignore goes on with those of the run"
     )
 

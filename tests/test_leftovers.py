@@ -79,6 +79,28 @@ def test_beside_a_backup_the_journal_of_a_later_copy_is_not_played_back(killed):
         assert len(store.labels()) == MANY - 1
 
 
+def test_the_first_page_tells_wherever_it_is_in_the_journal(tmp_path):
+    path = tmp_path / "run.db"
+    with closing(Store(path)) as store:
+        store.add_labels(0, {f"image-{n}": "cat" for n in range(MANY)}, "ann")
+        copy = path.read_bytes()
+        store.add_labels(0, {"image-0": "dog"}, "ann")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:  # another program
+        other.execute("PRAGMA cache_size = 1")
+        other.execute("BEGIN")
+        other.execute("UPDATE meta SET value = '1'")
+        other.execute("INSERT INTO meta VALUES ('said', '1')")
+        other.execute("PRAGMA user_version = 3")
+        other.execute("UPDATE events SET label = 'dog'")
+        shutil.copytree(tmp_path, tmp_path / "killed")
+    shutil.copytree(tmp_path / "killed", tmp_path / "put back")
+    (tmp_path / "put back" / "run.db").write_bytes(copy)
+    with pytest.raises(StoreError, match="in another copy"):
+        Store(tmp_path / "put back" / "run.db")
+    with closing(Store(tmp_path / "killed" / "run.db")) as store:
+        assert sorted(store.labels().values()) == ["cat"] * (MANY - 1) + ["dog"]
+
+
 def test_a_journal_that_does_not_tell_is_played_back_as_sqlite_does(tmp_path):
     path = tmp_path / "run.db"
     with closing(Store(path)) as store:

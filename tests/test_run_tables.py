@@ -8,8 +8,9 @@ import pytest
 from activeloop import SKIP
 from activeloop import store as store_module
 from activeloop.run_files import RunFiles
-from activeloop.run_tables import QueryTable
+from activeloop.run_tables import QueryTable, write_curve
 from activeloop.store import Asked, Store
+from activeloop.types import Round
 
 
 def asked(round, *keys, start=0):
@@ -127,6 +128,17 @@ def test_a_write_that_is_interrupted_leaves_the_table_that_was_there(
     assert labels(tmp_path) == FIRST
     table.write()
     assert labels(tmp_path) == [*FIRST, ("d", ""), ("e", "")]
+
+
+def test_the_curve_has_each_metric_as_it_is_and_nothing_for_what_was_not_measured(tmp_path):
+    rounds = [
+        Round(round=0, labels=5, classes=2, metrics={"kappa": 1 / 3}),
+        Round(round=1, labels=9, classes=2, metrics={"accuracy": 0.5}),
+    ]
+    write_curve(tmp_path / "curve.csv", rounds)
+    first, second = csv.DictReader((tmp_path / "curve.csv").open())
+    assert (first["labels"], first["accuracy"], float(first["kappa"])) == ("5", "", 1 / 3)
+    assert (second["labels"], second["accuracy"], second["kappa"]) == ("9", "0.5", "")
 
 
 def test_what_is_there_when_a_run_is_opened_is_not_trusted(tmp_path):

@@ -26,7 +26,7 @@ class Row:
     place: str
     key: str
     label: str
-    exact: bool = True
+    exact: bool
     skipped: bool = False
     who: str | None = None
     seconds: float | None = None

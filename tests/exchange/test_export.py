@@ -51,7 +51,11 @@ def test_csv_has_the_present_answers_and_what_the_network_said(tmp_path, capsys)
     assert last["key"] == query.keys[0]
     assert last["predicted"] == "abc"[query.predicted[0]]
     assert float(last["confidence"]) == query.confidence[0]
-    assert "5 labels: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "5 labels: " in said
+    assert "initial=file initial.path=" in said
+    write(directory, "--format", "csv", "--all-events", "--out", tmp_path / "events.csv")
+    assert "initial=file" not in capsys.readouterr().out  # of several answers to one image
 
 
 def test_what_was_skipped_corrected_or_taken_back(tmp_path):
@@ -162,12 +166,16 @@ def photos(tmp_path):
 
 
 def test_a_folder_a_class(photos, capsys):
-    write(photos / "run", "--format", "image-folder", "--out", photos / "out")
-    found = {str(p.relative_to(photos / "out")) for p in (photos / "out").glob("*/*")}
-    assert found == {"cat/1.png", "dog/2.png", "dog/3.png"}
-    assert (photos / "out/dog/3.png").read_bytes() == (photos / "photos/3.png").read_bytes()
-    assert "1 without a class were left out" in capsys.readouterr().out
-    data, _ = image_folder(photos / "out", size=8, test_fraction=0)
+    out = photos / "new" / "out"
+    write(photos / "run", "--format", "image-folder", "--out", out)
+    assert {str(p.relative_to(out)) for p in out.glob("*/*")} == {
+        *("cat/1.png", "dog/2.png", "dog/3.png")
+    }
+    assert (out / "dog/3.png").read_bytes() == (photos / "photos/3.png").read_bytes()
+    said = capsys.readouterr().out
+    assert "1 without a class were left out" in said
+    assert "another" not in said
+    data, _ = image_folder(out, size=8, test_fraction=0)
     assert data.classes == ("cat", "dog")
 
 
