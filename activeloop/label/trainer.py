@@ -74,7 +74,7 @@ class Trainer(Silent):
         self.ending = Ending(loop, ledger)
         self._failed: tuple[int, str] | None = None  # after which event, and what
         self._doing: Training | None = None
-        loop.least_classes = max(loop.least_classes, LEAST_CLASSES)
+        loop.answers.least_classes = max(loop.answers.least_classes, LEAST_CLASSES)
         loop.listeners.append(self)
 
     def step(self) -> bool:

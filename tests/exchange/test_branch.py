@@ -10,8 +10,9 @@ import pytest
 from exchanged import make_images, make_loop, make_run
 from omegaconf import OmegaConf
 
-import activeloop.loop
+import activeloop.answers
 from activeloop import NONE_OF_THESE, SKIP, ActiveLoop
+from activeloop.answers import Answers
 from activeloop.app import dispatch
 from activeloop.errors import ConfigError, StoreError
 from activeloop.exchange import branch_command
@@ -165,8 +166,8 @@ def straight(finished, tmp_path_factory):
     ("where", "what", "again"),
     [
         (ActiveLoop, "_train", "resume"),
-        (ActiveLoop, "_take_given_labels", "branch"),
-        (activeloop.loop, "write_answers", "resume"),
+        (Answers, "take_given", "branch"),
+        (activeloop.answers, "write_answers", "resume"),
         (Store, "add_events", "branch"),
         (Store, "set_all", "branch"),
     ],
