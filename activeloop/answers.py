@@ -26,6 +26,7 @@ from activeloop.journal import (
 from activeloop.pool import Pool
 from activeloop.store import Store
 from activeloop.types import Answer, Data, Indices, Labels, Query, Scores
+from activeloop.words import counted
 
 
 class Answers:
@@ -224,7 +225,7 @@ class Answers:
             labelled = self.pool.labelled
             if len(labelled) < size:  # more may have come since
                 raise StoreError(
-                    f"the initial set is of {size} labels, and there are "
+                    f"the initial set is of {counted(size, 'label')}, and there are "
                     f"{len(labelled)}: start the run anew with python -m activeloop branch"
                 )
             if not self._store.queries(0):  # else the run was stopped just after it was kept

@@ -51,6 +51,7 @@ from activeloop.types import (
     StoppingRule,
     Strategy,
 )
+from activeloop.words import counted
 
 
 class ActiveLoop:
@@ -219,7 +220,8 @@ class ActiveLoop:
         who = type(oracle).__name__
         answers = oracle.label(query.open)
         if len(answers) != len(query.open):
-            raise OrderError(f"{who} gave {len(answers)} answers to {len(query.open)} samples")
+            samples = counted(len(query.open), "sample")
+            raise OrderError(f"{who} gave {counted(len(answers), 'answer')} to {samples}")
         self.tell(query, dict(zip(query.open.tolist(), answers, strict=True)), who)
         return True
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 from activeloop.label.serving import write_private
-from activeloop.run_files import named_errors
+from activeloop.whole_files import named_errors
 
 # In the directory of the run while the page is served: it leads the browser to the link.
 OPENING_FILE = "label.html"

@@ -33,10 +33,10 @@ from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
 from activeloop.resuming import working_in
-from activeloop.run_files import named_errors
 from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
 from activeloop.stopping import Never
 from activeloop.types import Data, Samples, StoppingRule
+from activeloop.whole_files import named_errors
 
 _TICK = 0.2  # seconds
 _PATIENCE = 10.0  # seconds that a network which is being trained gets to stop

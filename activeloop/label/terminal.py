@@ -22,6 +22,7 @@ from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.report.curves import draw_curve
 from activeloop.types import Round
+from activeloop.words import counted
 
 
 def say_where(wanted: Wanted, loop: ActiveLoop, link: str, port: int) -> None:
@@ -32,10 +33,11 @@ def say_where(wanted: Wanted, loop: ActiveLoop, link: str, port: int) -> None:
         print(f"port {PORT} is in use: the page is at {port}")
     there = loop.pool.n_labelled
     going_on = f" ({there:,} {'is' if there == 1 else 'are'} there)" if there else ""
-    print(f"{loop.data.name}: {len(loop.pool):,} images, classes {', '.join(loop.data.classes)}")
+    images, classes = counted(len(loop.pool), "image"), ", ".join(loop.data.classes)
+    print(f"{loop.data.name}: {images}, classes {classes}")
     if loop.data.root is not None and loop.data.test is not None:
         print(
-            f"{_counted(len(loop.data.test), 'more image')} in class folders: the test set, with "
+            f"{counted(len(loop.data.test), 'more image')} in class folders: the test set, with "
             "the folders' names as labels; those of the others are not taken, people label them"
         )
     print(f"labels are kept in {wanted.typed}{going_on}; Ctrl-C stops, at any time")
@@ -50,7 +52,7 @@ def say_stopped(wanted: Wanted, loop: ActiveLoop, ended: bool) -> None:
         print("a network was being trained: that round is done again when the run goes on")
     there = loop.pool.n_labelled
     print(
-        f"stopped: {_counted(there, 'label')} {'is' if there == 1 else 'are'} safe in "
+        f"stopped: {counted(there, 'label')} {'is' if there == 1 else 'are'} safe in "
         f"{wanted.typed}; "
         f"python -m activeloop label {wanted.typed} goes on"
     )
@@ -62,7 +64,7 @@ def wrap_up(wanted: Wanted, loop: ActiveLoop) -> None:
     curve = directory / "curve.png"
     _tried(curve, lambda: draw_curve(loop.rounds, curve, title=loop.data.name))
     _tried(directory / NAMES["csv"], partial(_write_labels, directory))
-    there = f"{_counted(loop.pool.n_labelled, 'label')} of {_classes(loop)}"
+    there = f"{counted(loop.pool.n_labelled, 'label')} of {_classes(loop)}"
     print(f"{loop.ended}: {there}, files in {typed}")
     if (directory / "model.safetensors").exists():
         print(f"label other images: python -m activeloop predict {typed} FOLDER")
@@ -76,13 +78,8 @@ def wrap_up(wanted: Wanted, loop: ActiveLoop) -> None:
 def _classes(loop: ActiveLoop) -> str:
     """Return how many classes have labels, and of how many where some have none."""
     there, n = loop.pool.n_classes, loop.data.n_classes
-    words = "1 class" if there == 1 else f"{there} classes"
+    words = counted(there, "class", "classes")
     return words if there == n else f"{words} ({n - there} without any)"
-
-
-def _counted(n: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _write_labels(directory: Path) -> None:
@@ -109,7 +106,7 @@ class Lines(Silent):
 
 
 def _line(number: int, labels: int, metrics: Mapping[str, float]) -> str:
-    parts = [f"round {number}: {_counted(labels, 'label')}"]
+    parts = [f"round {number}: {counted(labels, 'label')}"]
     if "accuracy" in metrics:
         parts.append(f"accuracy {metrics['accuracy']:.1%}")
     elif "audit_accuracy" in metrics:

@@ -26,6 +26,7 @@ from activeloop.listeners import Silent
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line
 from activeloop.types import Epoch, Query, Round
+from activeloop.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +211,11 @@ class Trainer(Silent):
             if shown and ending is None and self._ledger.n_classes >= LEAST_CLASSES:
                 loop.close()
             trains = ending is not None or len(loop.rounds) < loop.round
-            detail = f"round {len(loop.rounds)}: {self._ledger.n_labels} labels" if trains else ""
+            detail = (
+                f"round {len(loop.rounds)}: {counted(self._ledger.n_labels, 'label')}"
+                if trains
+                else ""
+            )
             self._does("training" if trains else "choosing", detail)
         if again or ending is not None:
             loop.close_again()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,12 +36,21 @@ class Labeller:
             self.wait(lambda: not self.shown("dialog"), "the end of the dialog")
         return self
 
+    def leave(self) -> None:
+        """Have the page do nothing more by itself: another server may take its own's place."""
+        self.do("for (let timer = setTimeout(() => {}); timer > 0; timer--) clearTimeout(timer)")
+
     @contextmanager
-    def known_as(self, name: str) -> Iterator[None]:
-        """Be known by a name wherever none is kept yet: nobody is asked for one."""
+    def known_as(self, name: str | None) -> Iterator[None]:
+        """Begin with nothing kept but a name: nobody is asked for one. None: not even that."""
         script = f"""
-            const name = "activeloop label name";
-            localStorage[name] ??= {json.dumps(name)};
+            const [name, turn] = {json.dumps([name, uuid.uuid4().hex])};
+            if (sessionStorage.turn !== turn) {{
+              localStorage.clear();
+              sessionStorage.clear();
+              sessionStorage.turn = turn;
+            }}
+            if (name) localStorage["activeloop label name"] ??= name;
         """
         added = self.driver.execute_cdp_cmd(
             "Page.addScriptToEvaluateOnNewDocument", {"source": script}
