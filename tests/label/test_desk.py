@@ -1,19 +1,12 @@
 """The desk: who labels what, and what goes on behind. Its background thread is stepped by hand."""
 
 import pytest
-from desks import Desks, say
+from desks import say
 from fakes import CentroidLearner
 
 from activeloop.errors import OrderError
 from activeloop.label import insights
 from activeloop.label.cards import Conflict
-
-
-@pytest.fixture
-def desks(tmp_path):
-    made = Desks(tmp_path)
-    yield made
-    made.close()
 
 
 def test_from_the_first_sample_to_a_finished_run(desks):
@@ -47,8 +40,7 @@ def test_from_the_first_sample_to_a_finished_run(desks):
 
 
 def test_a_reply_that_was_lost_may_be_sent_for_again(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     card = desk.next("ann", 1)[0]
     first = desk.answer("ann", [say(card, "a")])
     assert desk.answer("ann", [say(card, "a")]) == first
@@ -60,10 +52,9 @@ def test_a_reply_that_was_lost_may_be_sent_for_again(desks):
         desk.answer("bob", [say(card, "z")])
 
 
-def test_the_grid_leaves_out_what_tells_the_accuracy():
-    desks = Desks(audit=0.5)
-    desk = desks.open()
-    desks.work()
+def test_the_grid_leaves_out_what_tells_the_accuracy(new_desks):
+    desks = new_desks(audit=0.5)
+    desk = desks.begin()
     desks.label("ann", 6)
     desks.work()
     query = desks.loop.query
@@ -74,10 +65,9 @@ def test_the_grid_leaves_out_what_tells_the_accuracy():
     assert drawn <= {card.id for card in desk.next("ann", 6)}
 
 
-def test_confirming_a_label_is_nothing_new_to_learn():
-    desks = Desks()
-    desk = desks.open()
-    desks.work()
+def test_confirming_a_label_is_nothing_new_to_learn(new_desks):
+    desks = new_desks()
+    desk = desks.begin()
     done = desks.label("ann", 6)
     desks.work()
     rounds = len(desks.loop.rounds)
@@ -87,10 +77,9 @@ def test_confirming_a_label_is_nothing_new_to_learn():
     assert len(desks.loop.rounds) == rounds
 
 
-def test_who_finishes_before_a_round_began_has_one_network_trained_on_all():
-    desks = Desks()
-    desk = desks.open()
-    desks.work()
+def test_who_finishes_before_a_round_began_has_one_network_trained_on_all(new_desks):
+    desks = new_desks()
+    desk = desks.begin()
     desks.label("ann", 7)  # a query, and one more
     desk.finish("ann")
     desks.work()
@@ -98,10 +87,9 @@ def test_who_finishes_before_a_round_began_has_one_network_trained_on_all():
     assert desk.status().finished == "finished by ann"
 
 
-def test_a_run_that_is_being_finished_hands_out_nothing():
-    desks = Desks()
-    desk = desks.open()
-    desks.work()
+def test_a_run_that_is_being_finished_hands_out_nothing(new_desks):
+    desks = new_desks()
+    desk = desks.begin()
     desks.label("ann", 6)
     desks.work()
     names = [name for name in "abc" if desk.grid("bob", name, 5)]
@@ -114,10 +102,9 @@ def test_a_run_that_is_being_finished_hands_out_nothing():
     assert desk.next("ann", 5) == []
 
 
-def test_of_the_queue_what_nobody_has_is_counted():
-    desks = Desks()
-    desk = desks.open()
-    desks.work()
+def test_of_the_queue_what_nobody_has_is_counted(new_desks):
+    desks = new_desks()
+    desk = desks.begin()
     assert desk.status().queued == 6
     cards = desk.next("ann", 2)
     assert desk.status("bob").queued == desk.status("ann").queued == 4
@@ -129,7 +116,7 @@ def test_of_the_queue_what_nobody_has_is_counted():
     assert desk.status().queued == 5
 
 
-def test_labels_are_doubted_once_a_round(monkeypatch):
+def test_labels_are_doubted_once_a_round(new_desks, monkeypatch):
     doubted = []
 
     def contradicted(data, indices, labels, round, *others):
@@ -137,9 +124,8 @@ def test_labels_are_doubted_once_a_round(monkeypatch):
         return indices, {}
 
     monkeypatch.setattr(insights, "contradicted", contradicted)
-    desks = Desks()
-    desk = desks.open(make_learner=CentroidLearner)
-    desks.work()
+    desks = new_desks()
+    desk = desks.begin(make_learner=CentroidLearner)
     desks.label("ann", 3)
     desks.work()
     assert doubted == [0]

@@ -5,16 +5,15 @@ import subprocess
 import sys
 
 import pytest
-from desks import Desks, say
+from desks import say
 
 from activeloop.label.cards import Conflict
 from activeloop.label.leases import LEASES_FILE, Leases
 
 
-def test_what_people_have_is_theirs_when_the_server_is_started_again(tmp_path):
-    desks = Desks(tmp_path, n=12)
-    desk = desks.open()
-    desks.work()
+def test_what_people_have_is_theirs_when_the_server_is_started_again(new_desks):
+    desks = new_desks(n=12)
+    desk = desks.begin()
     ann = [card.id for card in desk.next("ann", 5)]
     bob = [card.id for card in desk.next("bob", 4)]
     desk.answer("ann", [say(desk.card(ann[0]), "a")])
@@ -31,25 +30,22 @@ def test_what_people_have_is_theirs_when_the_server_is_started_again(tmp_path):
     assert ann[0] not in {card.id for card in desk.next("eve", 12)}
     desks.clock.now = 301.0  # who does not come back keeps it from nobody
     assert len(desk.next("dan", 12)) == 12
-    desks.close()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"ann": 3}', '{"ann": ["gone.png", "0"]}'])
-def test_a_damaged_file_of_who_has_what_keeps_nobody_from_labelling(tmp_path, text):
-    desks = Desks(tmp_path, n=12)
+def test_a_damaged_file_of_who_has_what_keeps_nobody_from_labelling(new_desks, tmp_path, text):
+    desks = new_desks(n=12)
     desks.open()
     (tmp_path / LEASES_FILE).write_text(text)
     assert len(desks.open().next("bob", 12)) >= 11
-    desks.close()
 
 
-def test_where_it_cannot_be_written_people_go_on(tmp_path, caplog):
-    desks = Desks(tmp_path, n=12)
+def test_where_it_cannot_be_written_people_go_on(new_desks, tmp_path, caplog):
+    desks = new_desks(n=12)
     desk = desks.open()
     (tmp_path / LEASES_FILE).mkdir()
     assert len(desk.next("ann", 5)) == 5
     assert "label.held was not written" in caplog.text
-    desks.close()
 
 
 def test_it_is_there_when_the_program_is_killed(tmp_path):
@@ -66,10 +62,9 @@ def test_it_is_there_when_the_program_is_killed(tmp_path):
 
 
 @pytest.mark.parametrize("first", ["ann", "bob"])
-def test_an_image_that_went_to_another_while_one_was_away_is_answered_once(tmp_path, first):
-    desks = Desks(tmp_path, n=12)
-    desk = desks.open()
-    desks.work()
+def test_an_image_that_went_to_another_while_one_was_away_is_answered_once(new_desks, first):
+    desks = new_desks(n=12)
+    desk = desks.begin()
     cards = {"ann": desk.next("ann", 1)[0]}
     desks.clock.now = 301.0
     desk.status("ann")  # her page is open, and shows it still
@@ -85,4 +80,3 @@ def test_an_image_that_went_to_another_while_one_was_away_is_answered_once(tmp_p
     # Told so, they may correct it: that is an answer to the answer.
     desk.answer(second, [say(desk.card(given and cards["ann"].id), "b")])
     assert desk.card(cards["ann"].id).given.who == second
-    desks.close()

@@ -1,10 +1,11 @@
 """Going on with a run that is over: where it cannot, and what is left to do without new samples."""
 
 import pytest
-from desks import Desks, say
+from desks import say
 from fakes import CentroidLearner
 
 from activeloop.errors import OrderError
+from activeloop.label import second_looks
 
 
 def other(name):
@@ -37,8 +38,10 @@ def ended(desks):
         ({"budget": None, "rounds": 1}, "rounds=1 done", "rounds=2"),
     ],
 )
-def test_a_run_that_would_be_over_at_once_is_not_reopened(tmp_path, size, reason, setting):
-    desks = Desks(tmp_path / "a b", **size)
+def test_a_run_that_would_be_over_at_once_is_not_reopened(
+    new_desks, tmp_path, size, reason, setting
+):
+    desks = new_desks(directory=tmp_path / "a b", **size)
     desk = desks.open()
     assert desk.status().cannot_reopen is None
     done = ended(desks)
@@ -75,8 +78,8 @@ class Seeing(CentroidLearner):
         return super().fit(data, indices, labels, rng)
 
 
-def test_with_all_answered_people_correct_and_finish_with_a_network_that_knows_it(tmp_path):
-    desks = Desks(tmp_path, n=12, learner=Seeing)
+def test_with_all_answered_people_correct_and_finish_with_a_network_that_knows_it(new_desks):
+    desks = new_desks(n=12, learner=Seeing)
     desk = desks.open()
     done = ended(desks)
     assert desk.status().finished == "no unlabelled sample left"
@@ -112,11 +115,10 @@ def test_with_all_answered_people_correct_and_finish_with_a_network_that_knows_i
     desks.label("ann", 1)
     desks.work()
     assert desk.status().finished == "no unlabelled sample left"
-    desks.close()
 
 
-def test_training_may_be_asked_for_when_all_is_answered(tmp_path):
-    desks = Desks(tmp_path, n=12)
+def test_training_may_be_asked_for_when_all_is_answered(new_desks):
+    desks = new_desks(n=12)
     desk = desks.open()
     done = ended(desks)
     rounds = len(desks.loop.rounds)
@@ -127,24 +129,17 @@ def test_training_may_be_asked_for_when_all_is_answered(tmp_path):
     desks.work()
     assert desk.status().finished == "no unlabelled sample left"
     assert len(desks.loop.rounds) == rounds + 1
-    desks.close()
 
 
-def test_second_looks_may_be_taken_when_all_is_answered(tmp_path):
-    wrong = {}
-
-    def label():
-        (card,) = desk.next("ann", 1)
-        wrong[card.id] = len(wrong) % 7 == 6
-        name = desks.name(card.id)
-        desk.answer("ann", [say(card, other(name) if wrong[card.id] else name)])
-        desks.work()
-
-    desks = Desks(tmp_path, n=90)
-    desk = desks.open(make_learner=CentroidLearner, threshold=0.5)
-    desks.work()
+def test_second_looks_may_be_taken_when_all_is_answered(new_desks, monkeypatch):
+    monkeypatch.setattr(second_looks, "LEAST_LABELS", 50)
+    desks = new_desks()
+    desk = desks.begin(make_learner=CentroidLearner, threshold=0.5)
     while desk.status().finished is None:
-        label()
+        for card in desk.next("ann", 5):
+            name = desks.name(card.id)
+            desk.answer("ann", [say(card, other(name) if card.id % 7 == 6 else name)])
+        desks.work()
     desk.reopen("ann")
     desks.work()
     looks = desk.second_looks("bob", 50)
@@ -156,4 +151,3 @@ def test_second_looks_may_be_taken_when_all_is_answered(tmp_path):
     desk.finish("bob")
     desks.work()
     assert desk.status().finished == "finished by bob"
-    desks.close()
