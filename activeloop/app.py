@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from activeloop import sweep, torchrun
+from activeloop.arguments import check_options
 from activeloop.config import EXCLUDED_KEYS, config_dir, register
 from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
 from activeloop.experiments import multirun_option
@@ -88,6 +89,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     # Overrides first, for argparse takes positional arguments in one group only.
     overrides = [word for word in arguments if _is_override(word)]
     options = [word for word in arguments if not _is_override(word)]
+    check_options(options)
     overrides += experiments_seeds_left_out(overrides)
     own = torchrun.overrides(torchrun.place(), options, overrides)
     options += multirun_option(_parsed([*overrides, *own]), options, config_folders(arguments))
@@ -248,7 +250,7 @@ def fixed_keys_left_out(overrides: Sequence[str]) -> list[str]:
     """Return the override that leaves only swept keys in the names of directories."""
     if not (parsed := _parsed(overrides)):
         return []
-    fixed = {o.key_or_group for o in parsed if not o.is_sweep_override()}
+    fixed = {o.key_or_group for o in parsed if o.key_or_group and not o.is_sweep_override()}
     names = ",".join(sorted({"strategy", "seed", "experiment"} | fixed))
     return [f"{EXCLUDED_KEYS}=[{names}]"]
 

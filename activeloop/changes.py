@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from activeloop import torchrun
 from activeloop.data.joining import in_order
 from activeloop.errors import StoreError
 from activeloop.manifest import Manifest, fingerprints_of, parts_of
@@ -189,7 +190,13 @@ def changed_text(directory: Path, changes: Changes, command: str | None) -> str:
     """Return what changed, and what to do about it where the run began on the command line."""
     said = f"the data are not those of the run in {directory}: {changes}; nothing was changed. "
     if changes.vanished or changes.changed:
-        return said + "Put back what the run had, for labels stay with their samples"
+        said += "Put back what the run had, for labels stay with their samples"
+        if changes.changed or command is None:
+            return said
+        return said + (
+            "; or, if they are to be gone, begin a run from the labels of those that are left: "
+            f"python -m activeloop branch {shlex.quote(str(directory))}"
+        )
     if command is None:
         return said + "Take them out, or begin another run"
     return said + (
@@ -209,4 +216,5 @@ def cut_text(directory: Path, changes: Changes, cut: str, command: str | None) -
 
 
 def _going_on(directory: Path, command: str) -> str:
-    return f"python -m activeloop {command} {shlex.quote(str(directory))} --new-samples"
+    alone = "" if torchrun.place().size == 1 else "without torchrun, in one process: "
+    return f"{alone}python -m activeloop {command} {shlex.quote(str(directory))} --new-samples"

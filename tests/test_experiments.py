@@ -391,7 +391,10 @@ def curve_of(run, name):
         (["experiment=compar"], "there is no experiment 'compar': did you mean 'compare'?"),
         (["-m", "experiment=compare,imbalnced"], "did you mean 'imbalanced'?"),
         (["experiment=compare", "bugdet=40"], "bugdet"),
-        (["experiment=compare", "data=digts", "strategy=random,margin"], "data/digts"),
+        (
+            ["experiment=compare", "data=digts", "strategy=random,margin"],
+            "did you mean data=digits?",
+        ),
         (["experiment=low_budget", "learner.epochs=2", "strategy=random,margin"], "epochs"),
     ],
 )

@@ -81,7 +81,7 @@ def test_csv_starts_another_run(tmp_path):
     assert found.labels == {5: 0, 7: 1, 9: 2}
 
 
-def test_a_run_under_way_is_exported_and_not_held_up(tmp_path, monkeypatch):
+def test_a_run_under_way_is_exported_and_not_held_up(tmp_path, monkeypatch, capsys):
     loop = make_loop(tmp_path)
     loop.ask()
     loop.record({1: 0})
@@ -94,6 +94,7 @@ def test_a_run_under_way_is_exported_and_not_held_up(tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "events", answered_meanwhile)
     write(tmp_path, "--format", "csv")
     assert [row["key"] for row in rows(tmp_path / "labels.csv")] == ["pool/1"]
+    assert "1 label: " in capsys.readouterr().out
 
 
 def test_tasks_of_label_studio(tmp_path):

@@ -1,11 +1,10 @@
 """`import`: labels made elsewhere, as answers of a run."""
 
-import contextlib
 import csv
 import json
 
 import pytest
-from exchanged import folder_config, make_images, make_loop, make_run
+from exchanged import folder_config, make_images, make_loop, make_run, stored
 
 from activeloop import NONE_OF_THESE, SKIP
 from activeloop.errors import ConfigError, DataError, StoreError
@@ -28,19 +27,13 @@ def give(run, text, *words, name="labels.csv"):
 
 
 def answers(run):
-    store = Store(run / "run.db", read_only=True)
-    try:
+    with stored(run) as store:
         return store.answers()
-    finally:
-        store.close()
 
 
 def events(run):
-    store = Store(run / "run.db", read_only=True)
-    try:
+    with stored(run) as store:
         return store.events()
-    finally:
-        store.close()
 
 
 def test_labels_become_answers_by_key(run, capsys):
@@ -225,7 +218,7 @@ def test_nothing_is_half_written(run, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         give(run, "key,label\npool/7,c\npool/8,c\npool/9,new\n", "--add-classes")
     assert len(events(run)) == 2
-    with contextlib.closing(Store(run / "run.db", read_only=True)) as store:
+    with stored(run) as store:
         assert "new" not in (store.meta("classes") or [])
 
 

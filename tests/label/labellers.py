@@ -51,7 +51,7 @@ class Labeller:
         return self
 
     def leave(self) -> None:
-        """Have the page do nothing by itself: another server may take its place."""
+        """Have the page do nothing more by itself: another server may take its own's place."""
         self.do("for (let timer = setTimeout(() => {}); timer > 0; timer--) clearTimeout(timer)")
 
     @contextmanager

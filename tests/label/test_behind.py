@@ -9,8 +9,8 @@ from desks import Desks, say
 from fakes import CentroidLearner
 
 from activeloop.errors import ConfigError, LearnerError, OrderError, StrategyError
+from activeloop.label.background import Stopped
 from activeloop.label.cards import Conflict, Said
-from activeloop.label.trainer import Stopped
 from activeloop.stopping import load_rule
 
 

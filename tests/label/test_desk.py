@@ -5,7 +5,7 @@ from desks import Desks, say
 from fakes import CentroidLearner
 
 from activeloop.errors import OrderError
-from activeloop.label import trainer
+from activeloop.label import insights
 from activeloop.label.cards import Conflict
 
 
@@ -136,7 +136,7 @@ def test_labels_are_doubted_once_a_round(monkeypatch):
         doubted.append(round)
         return indices, {}
 
-    monkeypatch.setattr(trainer, "contradicted", contradicted)
+    monkeypatch.setattr(insights, "contradicted", contradicted)
     desks = Desks()
     desk = desks.open(make_learner=CentroidLearner)
     desks.work()

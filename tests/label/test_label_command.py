@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from activeloop.app import main
-from activeloop.label import command, session
+from activeloop.label import browser, command, session
+from activeloop.label.ending import FINISHING
 from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
-from activeloop.label.trainer import FINISHING
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
 from activeloop.store import Store
@@ -362,6 +362,39 @@ def test_a_run_with_other_settings_starts_from_its_labels(photos, sit, monkeypat
     assert "stopped: 8 labels are safe" in out
 
 
+def test_images_that_were_removed_on_purpose(photos, sit, fails, monkeypatch, capfd):
+    sit([*PHOTOS, *FAST], lambda person: person.label(7))
+    with contextlib.closing(Store(RUN / "run.db", read_only=True)) as store:
+        labels = store.labels()
+    removed, kept = sorted(labels)[:2], sorted(labels)[2:]
+    for name in removed:
+        (photos / name).unlink()
+    (photos / next(p.name for p in photos.iterdir() if p.name not in labels)).unlink()
+    error = fails(str(RUN))
+    assert "3 samples are gone (" in error
+    advised = re.search(r"from the labels of those that are left: python -m (.+)", error)[1]
+    monkeypatch.setattr(sys, "argv", shlex.split(advised))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capfd.readouterr()
+    assert (ended.value.code, err) == (0, "")
+    assert "left out: 2 answers to images that are not in the pool now" in out
+    assert f"({', '.join(removed)}); in outputs/label/photos they stay" in out
+    directory = re.search("to go on: python -m activeloop label (.+)", out)[1]
+
+    def look(person):
+        assert person.status()["labels"] == 5
+        person.label(1)
+
+    assert sit([directory], look)[0] == 0
+    with contextlib.closing(Store(Path(directory) / "run.db", read_only=True)) as store:
+        found = store.labels()
+    assert {name: found[name] for name in kept} == {name: labels[name] for name in kept}
+    assert len(found) == 6
+    with contextlib.closing(Store(RUN / "run.db", read_only=True)) as store:
+        assert store.labels() == labels
+
+
 def test_a_spent_budget_is_said_with_the_command_for_a_larger_one(photos, sit, monkeypatch, capfd):
     said = []
 
@@ -412,6 +445,16 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_
     assert (tmp_path / "outputs" / "label" / "photoz").is_dir()
 
 
+def test_labels_that_were_there_before_a_run_are_not_written_over(photos, fails, tmp_path):
+    (tmp_path / "mine").mkdir()
+    kept = tmp_path / "mine" / "labels.csv"
+    kept.write_text("key,label\n")
+    words = [*PHOTOS, *FAST, "hydra.run.dir=mine"]
+    assert "holds no run, and a labels.csv that is not a run's" in fails(*words)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["labels.csv"]
+    assert kept.read_text() == "key,label\n"
+
+
 def test_samples_that_are_no_images_are_refused(tmp_path, fails, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("vectors.npz", x=np.random.default_rng(0).random((30, 4)), y=np.arange(30) % 2)
@@ -454,14 +497,14 @@ def test_the_browser_is_led_to_the_link_by_a_file_that_nobody_else_reads(tmp_pat
     opened = []
     told = threading.Event()
     monkeypatch.setattr(
-        session.webbrowser, "open", lambda address: opened.append(address) or told.set()
+        browser.webbrowser, "open", lambda address: opened.append(address) or told.set()
     )
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    with browser.opened(tmp_path, "http://x/?token=secret"):
         assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("DISPLAY", ":0")
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    with browser.opened(tmp_path, "http://x/?token=secret"):
         assert told.wait(10)
         (file,) = tmp_path.iterdir()
         assert file.stat().st_mode & 0o777 == 0o600
