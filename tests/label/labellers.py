@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 PATIENCE = 20.0  # seconds until something that must come is missed
@@ -25,10 +26,23 @@ class Labeller:
     def __init__(self, driver: Any, window: str | None = None) -> None:
         self.driver = driver
         self.window = window or driver.current_window_handle
+        driver.looked_at = self.window  # the driver would be asked before each step
+
+    def look(self) -> None:
+        """Have the driver act on this window."""
+        if self.driver.looked_at != self.window:
+            self.driver.switch_to.window(self.window)
+            self.driver.looked_at = self.window
+
+    def close(self) -> None:
+        """Close the window."""
+        self.look()
+        self.driver.close()
+        self.driver.looked_at = None
 
     def open(self, url: str, name: str | None = None) -> Labeller:
         """Load the page; with a name, answer the question for one."""
-        self.driver.switch_to.window(self.window)
+        self.look()
         self.driver.get(url)
         if name is not None:
             self.wait(lambda: self.shown("dialog"), "the question for a name")
@@ -59,8 +73,7 @@ class Labeller:
         self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
     def do(self, script: str, *arguments: object) -> Any:
-        if self.driver.current_window_handle != self.window:
-            self.driver.switch_to.window(self.window)
+        self.look()
         return self.driver.execute_script(script, *arguments)
 
     def wait(self, told: Callable[[], Any], what: str) -> Any:
@@ -72,8 +85,14 @@ class Labeller:
 
     def type(self, *keys: str) -> None:
         """Press keys, wherever the focus is."""
-        self.do("")
-        self.driver.switch_to.active_element.send_keys(*keys)
+        self.look()
+        ActionChains(self.driver, duration=0).send_keys(*keys).perform()
+
+    def type_with(self, held: str, key: str) -> None:
+        """Press a key while another one is held."""
+        self.look()
+        chain = ActionChains(self.driver, duration=0)
+        chain.key_down(held).send_keys(key).key_up(held).perform()
 
     def press(self, *keys: str) -> None:
         """Press keys one by one, each once an image is there."""
@@ -145,7 +164,7 @@ class Labeller:
 
     def screen(self, width: int = 1280, height: int = 800, scheme: str = "light") -> None:
         """Look at the page on another screen."""
-        self.do("")
+        self.look()
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},

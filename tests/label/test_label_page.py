@@ -109,14 +109,14 @@ def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_
         " document.body.dispatchEvent("
         "new KeyboardEvent('keydown', {key: '1', bubbles: true, ...how}))"
     )
-    person.wait(lambda: person.do(LIVE) == "Image 0, photo_0000.jpg", "its name")
+    person.wait(lambda: "Image 0, photo_0000.jpg" in person.do(LIVE), "its name")
     person.do(READ_OUT)
     person.press("1", "2", "s", "n", "1")
     person.see(5)
     person.saved()
-    person.wait(lambda: person.do(LIVE) == "Image 5, photo_0005.jpg", "its name")
-    spoken = person.do("return window.spoken")
-    assert spoken == [f"Image {n}, photo_{n:04d}.jpg" for n in range(1, 6)]
+    person.wait(lambda: "Image 5, photo_0005.jpg" in person.do(LIVE), "its name")
+    spoken = ". ".join(person.do("return window.spoken"))
+    assert spoken == ". ".join(f"Image {n}, photo_{n:04d}.jpg" for n in range(1, 6))
     assert desk.events == [
         ("Ann", 0, "label", "cat"),
         ("Ann", 1, "label", "dog"),
@@ -127,7 +127,7 @@ def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_
     said = [
         each for path, body in desk.requests if path == "/api/answer" for each in body["answers"]
     ]
-    assert all(each["replaces"] is None and 0 <= each["seconds"] < 20 for each in said)
+    assert all(each["replaces"] is None and each["seconds"] >= 0 for each in said)
     assert person.text(".totals b") == "3"
     assert [text.split("\n")[0] for text in person.texts(".recent li")][:2] == [
         "cat",
@@ -142,6 +142,8 @@ def test_five_images_ahead_are_decoded_before_they_are_needed(at_work):
     person.do(STOPWATCH)
     for index in range(15):
         person.see(index)
+        ahead = f"/images/{index + 3}?size=large"
+        person.wait(lambda ahead=ahead: person.has_loaded(ahead), "an image ahead")
         person.type("1")
     person.wait(lambda: len(person.do("return window.delays")) == 15, "fifteen times")
     print("median ms from key to next image:", sorted(person.do("return window.delays"))[7])
@@ -188,13 +190,14 @@ def test_undo_goes_back_as_far_as_wanted_and_over_a_reload(at_work):
     person, desk, server = at_work(FakeDesk())
     person.press("1", "2", "1")
     person.see(3)
+    person.saved()
     person.type("u", Keys.BACKSPACE, "1")  # at once, and for the image that comes back
     person.wait(lambda: len(desk.events) == 6, "two undone, one said anew")
     person.see(2)
     person.saved()
     person.open(server.url)
     person.see(2)
-    person.type(Keys.CONTROL, "z", Keys.NULL)
+    person.type_with(Keys.CONTROL, "z")
     person.see(1)
     person.type("u")
     person.see(0)
@@ -233,8 +236,12 @@ def test_with_more_classes_than_keys_a_letter_searches(at_work):
 
 
 def test_letters_stand_for_the_classes_after_the_ninth_and_never_for_commands(at_work):
-    person, desk, _ = at_work(FakeDesk(tuple(f"class {n}" for n in range(27))))
+    classes = [f"class {n}" for n in range(27)]
+    classes[3] = "a name of three words " * 3  # which has room all the same
+    person, desk, _ = at_work(FakeDesk(tuple(classes)))
     person.see(0)
+    buttons = "return [...document.querySelectorAll('.classes button')]"
+    assert person.do(f"{buttons}.every((b) => b.scrollHeight <= b.clientHeight)")
     keys = person.texts(".classes kbd")
     assert keys == [*"123456789", *"abcdefijkmoqrtvwxy"]
     assert not set(keys) & set("snughlpz")
@@ -468,9 +475,8 @@ def test_two_people_never_see_the_same_image(browser, at_work):
     assert [event[1] for event in desk.events if event[0] == "Ben"] == seen["Ben"]
     assert {event[3] for event in desk.events if event[0] == "Ben"} == {"dog"}
     person.says("Ben", ".people")
-    other.do("")
-    browser.close()
-    browser.switch_to.window(person.window)
+    other.close()
+    person.look()
 
 
 # -- other views -----------------------------------------------------------------------------------
@@ -697,7 +703,7 @@ def test_what_was_left_alone_for_minutes_is_asked_for_again_before_it_is_answere
     person.type("1")
     person.see(2)
     expected = "That image went to somebody else. Image 2, photo_0002.jpg"
-    person.wait(lambda: person.do(LIVE) == expected, "both")
+    person.wait(lambda: expected in person.do(LIVE), "both")
     person.do(LATER)
     desk.leased = {2: "Ben"}
     person.do("document.dispatchEvent(new Event('pointermove'))")  # somebody is back
