@@ -64,7 +64,9 @@ def _changes_before(journal: BinaryIO) -> int | None:
     for number in range(pages):
         start = sector + number * (4 + page_size + 4)  # its number, the page, a checksum
         journal.seek(start)
-        if _number(journal) == 1:
+        if (page := _number(journal)) == 0:  # the end: a journal need not say how many there are
+            break
+        if page == 1:
             journal.seek(start + 4 + 24)
             return _number(journal)
     return None

@@ -101,12 +101,14 @@ def test_the_first_page_tells_wherever_it_is_in_the_journal(tmp_path):
         assert sorted(store.labels().values()) == ["cat"] * (MANY - 1) + ["dog"]
 
 
-def test_a_journal_that_does_not_tell_is_played_back_as_sqlite_does(tmp_path):
+@pytest.mark.parametrize("synchronous", ["FULL", "OFF"])  # OFF: it does not say how many pages
+def test_a_journal_that_does_not_tell_is_played_back_as_sqlite_does(tmp_path, synchronous):
     path = tmp_path / "run.db"
     with closing(Store(path)) as store:
         store.add_labels(0, {f"image-{n}": "cat" for n in range(MANY)}, "ann")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA cache_size = 1")
+        other.execute(f"PRAGMA synchronous = {synchronous}")
         other.execute("BEGIN")
         other.execute("UPDATE events SET label = 'dog'")
         shutil.copytree(tmp_path, tmp_path / "killed")
