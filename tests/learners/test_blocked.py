@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from activeloop.architecture import Architecture
-from activeloop.learners import training
+from activeloop.learners import inference, training
 from activeloop.learners.blocked import blocked, blocked_pass
+from activeloop.learners.inference import Predictor
 from activeloop.learners.torch_learner import TorchLearner
 from activeloop.models import load_model
 from tests.learners.test_together import pictures
@@ -150,3 +151,26 @@ def test_a_training_comes_to_the_weights_of_the_plain_one(monkeypatch, model):
     monkeypatch.setattr(training, "blocked", lambda *_: None)
     for one, other in zip(ours.parameters(), fitted().parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_pools_are_predicted_by_it_without_a_freeze(monkeypatch):
+    def never(*_):
+        raise AssertionError("a network was frozen")
+
+    monkeypatch.setattr(inference, "frozen", never)
+    data, _ = pictures()
+    torch.manual_seed(0)
+    network = load_model("cnn").build(data.shape, data.n_classes)
+    predictor = Predictor(
+        [network], n_classes=data.n_classes, device=torch.device("cpu"), batch_size=64
+    )
+    many = np.arange(5000) % len(data.pool)
+    for needs in (frozenset[str](), frozenset(["features"])):
+        found = predictor(data.pool, many, needs)
+        with torch.no_grad():
+            logits, features = network.logits_and_features(
+                data.pool.batch(many, torch.device("cpu"))
+            )
+        assert torch.allclose(found.probs, logits.softmax(1), rtol=0, atol=1e-5)
+        if needs:
+            assert torch.allclose(found.features, features, rtol=0, atol=1e-5)
