@@ -20,7 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from activeloop import sweep, torchrun
-from activeloop.config import EXCLUDED_KEYS, config_dir, register
+from activeloop.arguments import check_options
+from activeloop.config import EXCLUDED_KEYS, TARGET, config_dir, register
 from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
 from activeloop.experiments import multirun_option
 from activeloop.messages import one_line
@@ -88,6 +89,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     # Overrides first, for argparse takes positional arguments in one group only.
     overrides = [word for word in arguments if _is_override(word)]
     options = [word for word in arguments if not _is_override(word)]
+    check_options(options)
     overrides += experiments_seeds_left_out(overrides)
     own = torchrun.overrides(torchrun.place(), options, overrides)
     options += multirun_option(_parsed([*overrides, *own]), options, config_folders(arguments))
@@ -245,10 +247,18 @@ def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:
 
 
 def fixed_keys_left_out(overrides: Sequence[str]) -> list[str]:
-    """Return the override that leaves only swept keys in the names of directories."""
+    """Return the override that leaves only swept keys in the names of directories.
+
+    A strategy of the user's is called by the last part of its target, and by all of it where others
+    of the sweep are called so too.
+    """
     if not (parsed := _parsed(overrides)):
         return []
-    fixed = {o.key_or_group for o in parsed if not o.is_sweep_override()}
+    fixed = {o.key_or_group for o in parsed if o.key_or_group and not o.is_sweep_override()}
+    targets = [o for o in parsed if o.key_or_group == TARGET and o.is_choice_sweep()]
+    last = [str(each).rpartition(".")[2] for o in targets for each in o.sweep_iterator()]
+    if len(set(last)) == len(last):
+        fixed.add(TARGET)
     names = ",".join(sorted({"strategy", "seed", "experiment"} | fixed))
     return [f"{EXCLUDED_KEYS}=[{names}]"]
 

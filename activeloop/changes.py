@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from activeloop import torchrun
 from activeloop.data.joining import in_order
 from activeloop.errors import StoreError
 from activeloop.manifest import Manifest, fingerprints_of, parts_of
@@ -141,8 +142,8 @@ def settled(
     changes = Changes.between(kept, data)
     if cut and changes.new:  # or left out before: it cannot be told
         changes = replace(changes, new=())
-        if new_samples != "ignore":
-            raise StoreError(cut_text(directory, changes, cut, command))
+        if new_samples != "ignore" and not (changes.vanished or changes.changed):
+            raise StoreError(cut_text(directory, cut, command))
     if changes.vanished or changes.changed or (changes.new and new_samples == "refuse"):
         raise StoreError(changed_text(directory, changes, command))
     if kept.mean is None or kept.std is None:
@@ -189,7 +190,13 @@ def changed_text(directory: Path, changes: Changes, command: str | None) -> str:
     """Return what changed, and what to do about it where the run began on the command line."""
     said = f"the data are not those of the run in {directory}: {changes}; nothing was changed. "
     if changes.vanished or changes.changed:
-        return said + "Put back what the run had, for labels stay with their samples"
+        said += "Put back what the run had, for labels stay with their samples"
+        if changes.changed or command is None:
+            return said
+        return said + (
+            "; or, if they are to be gone, begin a run from the labels of those that are left: "
+            f"python -m activeloop branch {shlex.quote(str(directory))}"
+        )
     if command is None:
         return said + "Take them out, or begin another run"
     return said + (
@@ -198,15 +205,15 @@ def changed_text(directory: Path, changes: Changes, command: str | None) -> str:
     )
 
 
-def cut_text(directory: Path, changes: Changes, cut: str, command: str | None) -> str:
+def cut_text(directory: Path, cut: str, command: str | None) -> str:
     """Return why nothing can join where settings leave samples out."""
-    said = f"; {changes}" if str(changes) else ""
     return (
-        f"the data are not those of the run in {directory}: {cut} chooses from other samples now"
-        f"{said}; nothing was changed. Which are new cannot be told, so none can join: "
+        f"the data are not those of the run in {directory}: {cut} chooses from other samples now; "
+        f"nothing was changed. Which are new cannot be told, so none can join: "
         f"{_going_on(directory, command or 'resume')} ignore goes on with those of the run"
     )
 
 
 def _going_on(directory: Path, command: str) -> str:
-    return f"python -m activeloop {command} {shlex.quote(str(directory))} --new-samples"
+    alone = "" if torchrun.place().size == 1 else "without torchrun, in one process: "
+    return f"{alone}python -m activeloop {command} {shlex.quote(str(directory))} --new-samples"

@@ -23,6 +23,9 @@ from activeloop.errors import ConfigError
 # Where Hydra is told which keys to leave out of the names of directories; not typed by the user.
 EXCLUDED_KEYS = "hydra.job.config.override_dirname.exclude_keys"
 
+# The setting that names a strategy of the user's.
+TARGET = "strategy._target_"
+
 # The directories that `fresh` made for this command.
 _fresh: dict[str, str] = {}
 
@@ -202,7 +205,8 @@ def variant(root: DictConfig) -> str:
     if _experiment(root):
         task = OmegaConf.select(root, "hydra.overrides.task") or []
         options = [o.lstrip("+") for o in task if re.match(r"\+*strategy\.", o)]
-        overrides = [o for o in options if not o.startswith("strategy._target_=")]
+        named = TARGET in (OmegaConf.select(root, EXCLUDED_KEYS) or ())
+        overrides = [o for o in options if not (named and o.startswith(f"{TARGET}="))]
     text = ",".join(overrides)
     if not text:
         return ""

@@ -19,8 +19,8 @@ import torch
 
 from activeloop import __version__, torchrun
 from activeloop.config import EXCLUDED_KEYS
-from activeloop.run_files import write_text
 from activeloop.store import Store
+from activeloop.whole_files import write_text
 
 log = logging.getLogger(__name__)
 

@@ -35,12 +35,21 @@ def multirun_option(
         ConfigError: there is no such experiment.
     """
     keys = {override.key_or_group for override in overrides}
-    if "hydra.searchpath" in keys:  # configs may come from anywhere
-        return []
-    found = [_file(name, folders) for name in _named(overrides)]
+    found = check_experiments(overrides, folders)
     if "hydra.mode" in keys or any(option.partition("=")[0] in _OTHER_MODES for option in options):
         return []
     return ["--multirun"] if any(map(_is_sweep, found)) else []
+
+
+def check_experiments(overrides: Sequence[Override], folders: Sequence[Path] = ()) -> list[Path]:
+    """Return the files of the experiments that the command line names, as far as can be told.
+
+    Raises:
+        ConfigError: there is no such experiment.
+    """
+    if any(override.key_or_group == "hydra.searchpath" for override in overrides):
+        return []  # configs may come from anywhere
+    return [_file(name, folders) for name in _named(overrides)]
 
 
 def _named(overrides: Sequence[Override]) -> list[str]:

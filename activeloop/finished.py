@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from activeloop.run_files import flat
-from activeloop.store import SCHEMA_VERSION
+from activeloop.flat_settings import flat
+from activeloop.schema import VERSION
 
 # What is written anew from the store when a run is built, should somebody have removed it.
 _TABLES = ("curve.csv", "queries.csv")
@@ -41,7 +41,7 @@ def _kept(path: Path) -> dict[str, Any]:
         with contextlib.closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
         ) as connection:
-            if connection.execute("PRAGMA user_version").fetchone() != (SCHEMA_VERSION,):
+            if connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
                 return {}
             rows = connection.execute("SELECT name, value FROM meta").fetchall()
     except sqlite3.Error:

@@ -15,6 +15,7 @@ from activeloop.strategies import as_strategy, name_of, needs_of
 from activeloop.strategies import random as random_strategy
 from activeloop.strategies.loading import Inner
 from activeloop.types import Context, Data, HiddenLabels, Indices, Labels, Strategy
+from activeloop.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ class Initial:
         if self.labels is None:
             return
         if len(self.labels) != self.size or not self.labels:
-            raise DataError(f"initial.size is {self.size}, but there are {len(self.labels)} labels")
+            labels = counted(len(self.labels), "label")
+            raise DataError(f"initial.size is {self.size}, but it comes with {labels}")
         for index, label in self.labels.items():
             if not 0 <= index < len(data.pool) or not 0 <= label < data.n_classes:
                 raise DataError(

@@ -16,6 +16,7 @@ import numpy as np
 from activeloop.errors import DataError, OrderError, StoreError
 from activeloop.store import Asked, Store
 from activeloop.types import Answer, Data, Indices, Labels, Query, Round, Scores, Skip
+from activeloop.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,8 @@ def checked_answers(
     if not isinstance(answers, Mapping):
         if len(answers) != len(query.indices):
             raise OrderError(
-                f"the query has {len(query.indices)} samples, got {len(answers)} answers; "
+                f"the query has {counted(len(query.indices), 'sample')}, got "
+                f"{counted(len(answers), 'answer')}; "
                 "give a part of them as {index: label}"
             )
         answers = dict(zip(query.indices.tolist(), answers, strict=True))

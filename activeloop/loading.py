@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,10 @@ from activeloop.embed import normalised_by_first
 from activeloop.errors import StoreError
 from activeloop.loop import data_identity
 from activeloop.manifest import Manifest
-from activeloop.messages import counted
 from activeloop.run_files import RunFiles, first_pool_size
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels
+from activeloop.words import counted
 
 # Settings by which a data set splits samples, or leaves some out, and what they are without.
 _SPLITS = {"validation": 0, "test_fraction": 0.0}
@@ -121,6 +122,22 @@ def whole_settings(settings: Mapping[Any, Any], classes: Sequence[str]) -> dict[
     """Return what of a data set's `settings` is otherwise where nothing is split or left out."""
     whole = {**_SPLITS, **_CUTS, "classes": list(classes)}
     return {name: value for name, value in whole.items() if name in settings}
+
+
+def check_as_read(directory: Path, kept: Kept, loaded: Loaded) -> None:
+    """See that several processes may go on with a run: each reads its data as they lie.
+
+    Raises:
+        StoreError: samples joined its pool, which are in another place there.
+    """
+    joined = len(kept.manifest.parts["pool"].keys) - kept.first
+    as_kept = kept.manifest.same_keys(loaded.originals)
+    if joined and not (as_kept and kept.manifest.same_moments(loaded.originals)):
+        raise StoreError(
+            f"{counted(joined, 'sample')} joined the pool of {directory} since it began, and "
+            "several processes cannot read them in that order: without torchrun, python -m "
+            f"activeloop resume {shlex.quote(str(directory))} goes on in one"
+        )
 
 
 def data_of_run(

@@ -1,7 +1,6 @@
 """The active-learning loop: ask, tell, run. Read it from top to bottom.
 
-One thread asks. Others may record answers meanwhile: a round is fitted on those that were there
-when its query was closed, so that it can be done again, whatever came after.
+What was asked and answered is in `answers`, which other threads may add to meanwhile.
 """
 
 from __future__ import annotations
@@ -11,30 +10,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
 from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from activeloop.answers import Answers
 from activeloop.audit import Audit, audited
 from activeloop.checks import plain, whole
 from activeloop.context import before_predictions, check_available, with_predictions
 from activeloop.errors import OrderError, StoreError, StrategyError
 from activeloop.evaluation import Evaluation
 from activeloop.initial import Initial
-from activeloop.journal import (
-    State,
-    check_keys,
-    checked_answers,
-    checked_changes,
-    read_labels,
-    read_state,
-    skip_query,
-    write_answers,
-    write_query,
-)
+from activeloop.journal import check_keys, read_state
 from activeloop.memory import default_limit
 from activeloop.neighbors import NeighborSearch
 from activeloop.opinions import opinions
@@ -53,17 +42,16 @@ from activeloop.types import (
     Data,
     Epoch,
     Fit,
-    Indices,
     Labels,
     Learner,
     Listener,
     Oracle,
     Query,
     Round,
-    Scores,
     StoppingRule,
     Strategy,
 )
+from activeloop.words import counted
 
 
 class ActiveLoop:
@@ -101,10 +89,8 @@ class ActiveLoop:
         about: what else to keep with a run that begins, by name, as JSON.
 
     Attributes:
-        least_classes: how many classes must have a label before the first round; the initial set is
-            asked for again, of other samples, until they have. 1 unless set.
+        answers: what was asked and what was answered.
         rounds: the finished rounds.
-        pool: which samples are labelled.
         ended: why the run is over, or None.
 
     Raises:
@@ -145,11 +131,10 @@ class ActiveLoop:
         seed, query_size = plain(seed), plain(query_size)
         rounds, budget, initial = plain(rounds), plain(budget), plain(initial)
         stop_set = whole("stop_set", plain(stop_set))
-        self.data, self.learner, self.strategy = data, learner, strategy
-        self._lock = RLock()  # of what answers change: the pool, the open query, the classes
+        self.learner, self.strategy = learner, strategy
         self.memory_limit = memory_limit
         self.neighbors = neighbors or NeighborSearch()
-        self._check_strategy()
+        _check_needs(strategy, data, learner)
         if hasattr(learner, "check"):
             learner.check(data)
         self.initial = initial if isinstance(initial, Initial) else Initial(size=initial)
@@ -165,7 +150,6 @@ class ActiveLoop:
         self.stopping, self.listeners = list(stopping), list(listeners)
         self.evaluate = Evaluation(data, test_labels, measures=measures)
         self.streams = Streams(seed)
-        self.pool = Pool(len(data.pool))
         self.audit = Audit(audit)
         self.audit.check(self.schedule)
         self._compares = stop_set > 0
@@ -190,43 +174,31 @@ class ActiveLoop:
             )
             self.files.keep_preprocessing(data.preprocessing)
             self.files.save_test_labels(test_labels)
-            self.stop_set = self._drawn_stop_set(stop_set)
-            self._take_up(read_state(self.files.store, data))
+            self.stop_set = self._drawn_stop_set(data, stop_set)
+            self._take_up(data)
         except BaseException:
             self.files.close()  # another run's, or another process's turn
             raise
 
-    def _drawn_stop_set(self, size: int) -> StopSet | None:
+    def _drawn_stop_set(self, data: Data, size: int) -> StopSet | None:
         """Return the stop set: where samples joined the pool, that of when the run began."""
         if size == 0:
             return None
-        within = self.files.first_pool_size(len(self.data.pool))
-        drawn = StopSet(self.data.pool, size, self.streams.rng("stop_set"), within)
+        within = self.files.first_pool_size(len(data.pool))
+        drawn = StopSet(data.pool, size, self.streams.rng("stop_set"), within)
         self.files.save_stop_indices(drawn.indices)
         return drawn
 
-    def _take_up(self, state: State) -> None:
+    def _take_up(self, data: Data) -> None:
         """Go on from where the run in the directory has come to."""
-        self.data = dataclasses.replace(self.data, classes=state.classes)
-        self.pool.label(state.answers)
+        state = read_state(self.files.store, data)
+        self.answers = Answers(data, self.files.store, state)
         self.rounds: list[Round] = state.rounds
         self.ended: str | None = state.ended
-        self._closed: int = state.closed
-        self.least_classes = 1
-        self._query: Query | None = None if state.ended else state.query
         # Of the learner as it is: classes may be added after it was fitted.
         self._classes = self.rounds[-1].classes if self.rounds else self.data.n_classes
         self._fitted = False
-        # Answered as it was made, and then stopped, or by an import: the next `ask` closes it.
-        self._whole = state.whole and self.ended is None
         self.files.write_tables()
-
-    def _check_strategy(self) -> None:
-        """Raise `StrategyError` if the strategy can never run: before anything is trained."""
-        try:
-            check_available(needs_of(self.strategy), self.data, self.learner)
-        except StrategyError as error:
-            raise StrategyError(f"strategy {name_of(self.strategy)}: {error}") from error
 
     def metrics_of_all_rounds(self) -> list[str]:
         """Return those metrics that stopping rules may count on."""
@@ -248,17 +220,18 @@ class ActiveLoop:
         who = type(oracle).__name__
         answers = oracle.label(query.open)
         if len(answers) != len(query.open):
-            raise OrderError(f"{who} gave {len(answers)} answers to {len(query.open)} samples")
+            samples = counted(len(query.open), "sample")
+            raise OrderError(f"{who} gave {counted(len(answers), 'answer')} to {samples}")
         self.tell(query, dict(zip(query.open.tolist(), answers, strict=True)), who)
         return True
 
     def due(self) -> Fit | None:
         """Return what the next `ask` has the learner fit, if it does, so that others may do it."""
-        if self._query is not None or self.ended is not None or len(self.rounds) == self._closed:
+        if self.query is not None or self.ended is not None or len(self.rounds) == self.round:
             return None
         if self.rounds and self._warm_start:
             self._restore_learner()
-        return self._due(self._closed - 1)
+        return self._due(self.round - 1)
 
     def ask(self) -> Query | None:
         """Return the open query, or train on what was told and make the next; None: it is over.
@@ -266,23 +239,23 @@ class ActiveLoop:
         Raises:
             LearnerError, StrategyError: training or selection failed; asking again tries again.
         """
-        while self._query is None and self.ended is None:  # again, if all was answered meanwhile
-            if self._closed == 0 and self.initial.given:
-                self._take_given_labels()
-            elif self._whole:
-                self._settle()
-            if len(self.rounds) < self._closed:
+        while self.query is None and self.ended is None:  # again, if all was answered meanwhile
+            if self.round == 0 and self.initial.given:
+                self.answers.take_given(self.initial.size)
+            elif self.answers.whole:
+                self.answers.settle()
+            if len(self.rounds) < self.round:
                 self._train()
             k, reason = self._next_size()
             if not reason:
                 self._make_query(k)
-            elif not self._takes_rest():  # else a last round is trained on what came meanwhile
+            elif not self.answers.take_rest():  # else a last round is trained on that
                 self._end(reason)
-        if self._query is not None and self._closed == 0 and self.initial.labels is not None:
+        if self.query is not None and self.round == 0 and self.initial.labels is not None:
             # Labels that are there already: nobody is asked.
-            self.tell(self._query, self.initial.labels, "file")
+            self.tell(self.query, self.initial.labels, "file")
             return self.ask()
-        return self._query
+        return self.query
 
     def tell(
         self,
@@ -304,11 +277,7 @@ class ActiveLoop:
             OrderError: the query is not the open one, an index is not open in it, or an answer is
                 none. Nothing is recorded then.
         """
-        with self._lock:
-            if self._query is None or query.round != self._query.round:
-                raise OrderError("tell needs the query that is open: call ask first")
-            told = checked_answers(self._query, answers, self.data.n_classes)
-            self._keep_answers(told, annotator, seconds)
+        self.answers.tell(query, answers, annotator, seconds)
 
     def record(
         self,
@@ -331,13 +300,7 @@ class ActiveLoop:
         Raises:
             OrderError: an index is outside the pool, or an answer is none; nothing is recorded.
         """
-        with self._lock:
-            told = checked_changes(answers, self.data.n_classes)
-            if outside := [index for index in told if not 0 <= index < len(self.pool)]:
-                raise OrderError(
-                    f"index {outside[0]} is outside the pool of {len(self.pool)} samples"
-                )
-            self._keep_answers(told, annotator, seconds, takes_back)
+        self.answers.record(answers, annotator, seconds, takes_back)
 
     def close(self) -> None:
         """End the open query early: what has no answer goes back to the pool.
@@ -345,27 +308,16 @@ class ActiveLoop:
         Raises:
             OrderError: no query is open, or too few classes have a label yet.
         """
-        with self._lock:
-            if self._query is None:
-                raise OrderError("there is no open query to close")
-            if (classes := self.pool.n_classes) == 0 and self.least_classes <= 1:
-                raise OrderError("cannot close a query before any sample has a label")
-            if classes < self.least_classes:
-                raise OrderError(
-                    f"labels of {self.least_classes} classes are needed, and there are of {classes}"
-                )
-            write_answers(self.files.store, self.data, self._query.round, {}, "", closes=True)
-            self._query = None
-            self._closed += 1
+        self.answers.close()
 
     def close_again(self) -> None:
         """Have a round that could not be trained take the answers that came since its query closed.
 
         The same fit would fail again. No effect where no round waits to be trained.
         """
-        with self._lock:
-            if self._query is None and len(self.rounds) < self._closed:
-                write_answers(self.files.store, self.data, self._closed - 1, {}, "", closes=True)
+        with self.answers.lock:
+            if self.query is None and len(self.rounds) < self.round:
+                self.answers.close_again()
 
     def finish(self, reason: str) -> None:
         """Fit on all answers there are, if that is not done yet, and end the run.
@@ -375,12 +327,12 @@ class ActiveLoop:
         """
         if self.ended is not None:
             raise OrderError(f"the run is over already: {self.ended}")
-        with self._lock:
-            if self._query is not None and self._answers_since():
+        with self.answers.lock:
+            if self.query is not None and self.answers.came_since():
                 self.close()
-        if len(self.rounds) < self._closed:
+        if len(self.rounds) < self.round:
             self._train()
-        while self._takes_rest():
+        while self.answers.take_rest():
             self._train()
         if not self.rounds:
             raise OrderError("cannot finish before any sample has a label")
@@ -390,12 +342,10 @@ class ActiveLoop:
         """Go on with a run that is over, from where it ended; no effect on one that is not."""
         if self.ended is None:
             return
-        with self._lock:
+        with self.answers.lock:
             self.files.reopen(len(self.rounds) - 1)
             self.ended = None
-            state = read_state(self.files.store, self.data)
-            self._query = state.query
-            self._whole = state.whole  # answered after the end
+            self.answers.go_on(read_state(self.files.store, self.data))
 
     def add_class(self, name: str) -> int:
         """Add a class, known to the learner from the next fit on, and return its label.
@@ -403,25 +353,27 @@ class ActiveLoop:
         Raises:
             OrderError: there is a class of that name, or it is none.
         """
-        if not isinstance(name, str) or not name:
-            raise OrderError(f"a class needs a name, got {name!r}")
-        with self._lock:
-            if name in self.data.classes:
-                raise OrderError(f"there is a class {name!r} already")
-            classes = (*self.data.classes, name)
-            self.files.store.set_meta("classes", classes)
-            self.data = dataclasses.replace(self.data, classes=classes)
-            return self.data.n_classes - 1
+        return self.answers.add_class(name)
+
+    @property
+    def data(self) -> Data:
+        """The samples, with the classes that were added since."""
+        return self.answers.data
+
+    @property
+    def pool(self) -> Pool:
+        """Which samples are labelled."""
+        return self.answers.pool
 
     @property
     def query(self) -> Query | None:
         """The open query, with its answers so far; None: there is none at present."""
-        return self._query
+        return self.answers.query
 
     @property
     def round(self) -> int:
         """Number of the open query, or of the one that is made next."""
-        return self._closed
+        return self.answers.closed
 
     def network(self) -> Learner:
         """Return the learner as the last round left it; for the thread that asks.
@@ -436,66 +388,9 @@ class ActiveLoop:
 
     # -- its steps --------------------------------------------------------------------------
 
-    def _keep_answers(
-        self,
-        told: Mapping[int, Answer | None],
-        annotator: str,
-        seconds: float | None,
-        takes_back: int | None = None,
-    ) -> None:
-        """Store answers, then record them; they close the open query if none is missing."""
-        query = self._query  # one that is being made will find them answered
-        answered = _answered(query, told) if query is not None else {}
-        whole = query is not None and len(answered) == len(query.indices)
-        # A first query of which all was skipped leaves nothing to train on: it is asked again.
-        closes = whole and self._classes_with(told) >= self.least_classes
-        write_answers(
-            self.files.store,
-            self.data,
-            self._closed,
-            told,
-            annotator,
-            closes=closes,
-            seconds=seconds,
-            takes_back=takes_back,
-        )
-        self.pool.change(told)
-        if query is not None:
-            self._query = None if whole else dataclasses.replace(query, answered=answered)
-        self._closed += closes
-        if whole and not closes:
-            skip_query(self.files.store)
-
-    def _classes_with(self, told: Mapping[int, Answer | None]) -> int:
-        """Return how many classes have a label when `told` is recorded."""
-        kept = ~np.isin(self.pool.labelled, list(told))
-        return len(
-            {*self.pool.labels[kept].tolist()} | {a for a in told.values() if isinstance(a, int)}
-        )
-
-    def _answers_since(self) -> bool:
-        """Return whether an answer was given since the last query was closed."""
-        store = self.files.store
-        return store.last_event() > (store.horizon(self._closed - 1)[0] if self._closed else 0)
-
-    def _takes_rest(self) -> bool:
-        """Have a last round take the answers that no query is open for; False: there are none.
-
-        Others may have recorded them while the round before was trained. Its query is empty.
-        """
-        with self._lock:
-            enough = self.pool.n_classes >= max(1, self.least_classes)
-            if self._query is not None or not enough or not self._answers_since():
-                return False
-            nothing = self._query_of(np.empty(0, np.int64), np.empty(0, np.int64), None)
-            write_query(self.files.store, nothing, self.data.classes, 0.0, 0.0)
-            write_answers(self.files.store, self.data, self._closed, {}, "", closes=True)
-            self._closed += 1
-            return True
-
     def _train(self) -> None:
         """Fit on the labels there were when the query was closed, evaluate, and keep the round."""
-        number = self._closed - 1
+        number = self.round - 1
         if self.rounds and self._warm_start:
             self._restore_learner()
         # Until the round is kept: a fit that is tried again must start from the same weights.
@@ -557,28 +452,20 @@ class ActiveLoop:
 
     def _due(self, round: int) -> Fit:
         """Return what round `round` is fitted on: what was known when its query was closed."""
-        store = self.files.store
-        until, classes = store.horizon(round)
-        with self._lock:
-            data = dataclasses.replace(self.data, classes=self.data.classes[:classes])
-            as_then = store.last_event() == until
-            indices, labels = self.pool.labelled, self.pool.labels
-        if not as_then:
-            indices, labels = read_labels(store, data, round)
-        return Fit(
-            data=data, indices=indices, labels=labels, rng=self.streams.rng("training", round)
-        )
+        data, indices, labels = self.answers.of_round(round)
+        rng = self.streams.rng("training", round)
+        return Fit(data=data, indices=indices, labels=labels, rng=rng)
 
     def _make_query(self, k: int) -> None:
         """Predict, let the strategy pick, and keep the query."""
-        initial = self._closed == 0
+        initial = self.round == 0
         strategy = self.initial.strategy if initial else self.strategy
         context = self._context(k)
         if (k := context.k) == 0:  # all was answered since it was counted
             return
         audit = np.empty(0, np.int64)
         if self.audit.share and not initial:
-            audit = self.audit.draw(context.unlabelled, k, self.streams.rng("audit", self._closed))
+            audit = self.audit.draw(context.unlabelled, k, self.streams.rng("audit", self.round))
             left = np.setdiff1d(context.unlabelled, audit, assume_unique=True)
             context = dataclasses.replace(context, k=k - len(audit), unlabelled=left)
         needs = needs_of(strategy, context)
@@ -606,40 +493,25 @@ class ActiveLoop:
                 indices, scores = np.array(sorted(self.initial.labels), np.int64), None
             else:
                 indices, scores = select(strategy, context)
-        query = self._query_of(audit, indices, scores)
+        query = self.answers.query_of(audit, indices, scores)
         if not initial:
             with self._timed() as record:
                 said = opinions(self.data, self.learner, query.indices, context.probs)
                 query = dataclasses.replace(query, predicted=said[0], confidence=said[1])
             predict[0] += record[0]
-        self._keep_query(query, predict[0], choose[0])
-
-    def _take_given_labels(self) -> None:
-        """Have the labels that are there before the run begins be its initial set."""
-        with self._lock:
-            labelled = self.pool.labelled
-            if len(labelled) < self.initial.size:  # more may have come since
-                raise StoreError(
-                    f"the initial set is of {self.initial.size} labels, and there are "
-                    f"{len(labelled)}: start the run anew with python -m activeloop branch"
-                )
-            if not self.files.store.queries(0):  # else the run was stopped just after it was kept
-                query = self._query_of(np.empty(0, np.int64), labelled, None)
-                write_query(self.files.store, query, self.data.classes, 0.0, 0.0)
-            write_answers(self.files.store, self.data, 0, {}, "", closes=True)
-            self._closed, self._whole = 1, False
+        self.answers.open(query, predict[0], choose[0])
+        for listener in self.listeners:
+            listener.on_query(query)
 
     def _context(self, k: int) -> Context:
         """Return the context with indices and labels only."""
-        with self._lock:
-            labelled, labels = self.pool.labelled, self.pool.labels
-            unlabelled = self._unseen(self.pool.unlabelled)
+        labelled, labels, unlabelled = self.answers.now()
         known = labels < self._classes  # the learner does not know those that were added since
         return Context(
             k=min(k, len(unlabelled)),
-            rng=self.streams.rng("strategy" if self._closed else "initial", self._closed),
+            rng=self.streams.rng("strategy" if self.round else "initial", self.round),
             n_classes=self._classes,
-            round=self._closed,
+            round=self.round,
             labelled=labelled[known],
             labels=labels[known],
             unlabelled=unlabelled,
@@ -647,75 +519,22 @@ class ActiveLoop:
             memory_limit=self.memory_limit or default_limit(),
         )
 
-    def _unseen(self, unlabelled: Indices) -> Indices:
-        """Leave out what the network was trained on and was taken back since, if more is left."""
-        if self._closed == 0 or not self._answers_since():
-            return unlabelled
-        trained_on = self._due(self._closed - 1).indices
-        rest = np.setdiff1d(unlabelled, trained_on, assume_unique=True)
-        return rest if len(rest) else unlabelled
-
-    def _query_of(self, audit: Indices, picked: Indices, scores: Scores | None) -> Query:
-        """Return the query of what was drawn for the audit, and then what the strategy picked."""
-        indices = np.concatenate([audit, picked])
-        if scores is not None:
-            scores = np.concatenate([np.full(len(audit), np.nan), scores])
-        return Query(
-            round=self._closed,
-            indices=indices,
-            keys=tuple(self.data.pool.keys[index] for index in indices.tolist()),
-            scores=scores,
-            audit=np.arange(len(indices)) < len(audit) if len(audit) else None,
-        )
-
-    def _keep_query(self, query: Query, predict_seconds: float, select_seconds: float) -> None:
-        """Store the query, then make it the open one."""
-        with self._lock:
-            write_query(self.files.store, query, self.data.classes, predict_seconds, select_seconds)
-            self._query = query
-            given = {index: self.pool.answer(index) for index in query.indices.tolist()}
-            if any(answer is not None for answer in given.values()):  # while it was being made
-                self._take_given(given)
-        for listener in self.listeners:
-            listener.on_query(query)
-
-    def _take_given(self, given: Mapping[int, Answer | None]) -> None:
-        """Have the open query know what of it is answered; close it if that is all of it."""
-        assert self._query is not None
-        answered = {index: answer for index, answer in given.items() if answer is not None}
-        self._query = dataclasses.replace(self._query, answered=answered)
-        if len(answered) == len(given):
-            self._settle()
-
-    def _settle(self) -> None:
-        """Close the query of which all is answered.
-
-        A first one that leaves nothing to train on is asked for again, of other samples.
-        """
-        with self._lock:
-            self._query, self._whole = None, False
-            if self.pool.n_classes >= self.least_classes:
-                write_answers(self.files.store, self.data, self._closed, {}, "", closes=True)
-                self._closed += 1
-            else:
-                skip_query(self.files.store)
-
     def _next_size(self) -> tuple[int, str]:
         """Return the size of the next query, or 0 and why there is none."""
         left = len(self.pool.unlabelled)
-        if self._closed == 0:
+        if self.round == 0:
             k = min(self.initial.size, left)
             return k, "" if k else "no unlabelled sample left"
         for rule in self.stopping:
             if reason := rule(self.rounds):
                 return 0, reason
-        return self.schedule.next(self._closed, self.pool.n_labelled, left)
+        return self.schedule.next(self.round, self.pool.n_labelled, left)
 
     def _end(self, reason: str) -> None:
-        with self._lock:
+        with self.answers.lock:
             self.files.end(reason, len(self.rounds) - 1)
             self.ended = reason
-            self._query = None
+            self.answers.query = None
         for listener in self.listeners:
             listener.on_end(reason)
 
@@ -758,13 +577,14 @@ class ActiveLoop:
         seconds[0] = clock() - start
 
 
+def _check_needs(strategy: Strategy, data: Data, learner: Learner) -> None:
+    """Raise `StrategyError` if the strategy can never run: before anything is trained."""
+    try:
+        check_available(needs_of(strategy), data, learner)
+    except StrategyError as error:
+        raise StrategyError(f"strategy {name_of(strategy)}: {error}") from error
+
+
 def data_identity(data: Data) -> dict[str, Any]:
     """Return what makes data those of a run."""
     return {"name": data.name, "classes": list(data.classes), **data.fingerprints}
-
-
-def _answered(query: Query, told: Mapping[int, Answer | None]) -> dict[int, Answer]:
-    """Return the answers to `query` with those of `told`."""
-    given: dict[int, Answer | None] = {**query.answered, **told}
-    answers = {index: given.get(index) for index in query.indices.tolist()}
-    return {index: answer for index, answer in answers.items() if answer is not None}

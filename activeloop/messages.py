@@ -1,6 +1,8 @@
-"""Errors in one line, and numbers of things."""
+"""Errors in one line, and directories as they are typed."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -20,6 +22,10 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(shown).split())
     if isinstance(shown, ActiveLoopError):
         return text
+    from activeloop.misspelt import told  # where something went wrong only
+
+    if (sentence := told(shown)) is not None:
+        return sentence
     if isinstance(shown, HydraException | OmegaConfBaseException):
         inner = shown.__cause__ or shown.__context__
         detail = " ".join(str(inner).split()) if isinstance(inner, OmegaConfBaseException) else ""
@@ -27,6 +33,7 @@ def one_line(error: BaseException) -> str:
     return f"{type(shown).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)"
 
 
-def counted(number: int, one: str, several: str = "") -> str:
-    """Return so many of a thing in words; `several` where more than one is not `one` with an s."""
-    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+def shown(directory: Path) -> str:
+    """Return a directory as the user would type it."""
+    here = Path.cwd()
+    return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)

@@ -15,10 +15,12 @@ from activeloop.arguments import Parser
 from activeloop.checks import whole
 from activeloop.data.reading import worker_count
 from activeloop.errors import ConfigError, StoreError
+from activeloop.messages import shown
 from activeloop.predicting import Predicted, find_images, predictions
 from activeloop.prediction_summary import Summary
-from activeloop.run_files import replacing, shown
 from activeloop.trained import Trained, check_run, load_trained
+from activeloop.whole_files import replacing
+from activeloop.words import counted
 
 
 def predict(arguments: Sequence[str]) -> None:
@@ -48,10 +50,8 @@ def predict(arguments: Sequence[str]) -> None:
     with _table(given.out) as table:
         table.writerow(["key", "predicted", "confidence", *(f"p_{c}" for c in trained.classes)])
         table.writerows(_line(row) for row in summary.counting(rows))
-    print(
-        f"by the model of round {trained.round.round} ({trained.round.labels:,} labels) in "
-        f"{shown(given.directory)}:"
-    )
+    labels = counted(trained.round.labels, "label")
+    print(f"by the model of round {trained.round.round} ({labels}) in {shown(given.directory)}:")
     print(summary.text())
     print(f"predictions: {shown(given.out)}")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from activeloop.predicting import Predicted
+from activeloop.words import counted
 
 _MOST_COUNTED = 20  # classes whose counts are printed
 _MOST_CONFUSED = 10  # classes in the table of what was taken for what
@@ -52,8 +53,8 @@ class Summary:
             if self.counts[c]
         )
         if (more := int((self.counts > 0).sum()) - len(lines)) > 0:
-            lines.append(f"  and {more} more classes")
-        lines.append(f"{total:,} images, mean confidence {self._confidence / total:.1%}")
+            lines.append(f"  and {counted(more, 'more class', 'more classes')}")
+        lines.append(f"{counted(total, 'image')}, mean confidence {self._confidence / total:.1%}")
         return "\n".join(lines + self._agreement())
 
     def _agreement(self) -> list[str]:

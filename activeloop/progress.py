@@ -16,6 +16,7 @@ from torch import Tensor
 
 from activeloop.listeners import Silent
 from activeloop.types import Epoch, Query, Round
+from activeloop.words import counted
 
 # Goes to the run's log file; the console has its own words.
 log = logging.getLogger("activeloop.run")
@@ -91,7 +92,7 @@ class Progress(Silent):
         """Say what the round brought."""
         self._round = round.round + 1
         self._bar.update(self._task, completed=self._round, left=self._left())
-        parts = [f"{self._heading(round.round)}: {round.labels} labels"]
+        parts = [f"{self._heading(round.round)}: {counted(round.labels, 'label')}"]
         if "accuracy" in round.metrics:
             parts.append(f"accuracy {round.metrics['accuracy']:.2%}")
             parts.append(f"loss {round.metrics['loss']:.4g}")
@@ -182,7 +183,7 @@ def _audit(round: Round) -> str:
     labels = int(round.metrics["audit_labels"])
     return (
         f"accuracy of round {round.round - 1} by audit {accuracy:.1%} "
-        f"({low:.1%} to {high:.1%}, {labels} labels)"
+        f"({low:.1%} to {high:.1%}, {counted(labels, 'label')})"
     )
 
 
@@ -218,7 +219,8 @@ def result_table(rounds: Sequence[Round], console: Console | None = None) -> Non
     if rounds and (validation := validation_count(rounds[-1])):
         total = rounds[-1].labels + validation
         console.print(
-            f"{rounds[-1].labels} labels to train on and {validation} to validate: {total} in all"
+            f"{counted(rounds[-1].labels, 'label')} to train on and {validation:,} to validate: "
+            f"{total:,} in all"
         )
 
 

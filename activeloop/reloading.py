@@ -20,18 +20,18 @@ from activeloop import embed
 from activeloop.changes import settled
 from activeloop.config import STORAGE, cache_dir
 from activeloop.errors import ActiveLoopError, DataError, StoreError
+from activeloop.flat_settings import short_digest
 from activeloop.loading import build_data, data_of_run, kept_in, whole_settings
 from activeloop.manifest import Manifest
 from activeloop.report.runs import Run, opened
 from activeloop.report.samples import DataSet, Part, Vectors
-from activeloop.run_files import short_digest
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, Indices, Samples
 
 # Settings of data sets that name a file or folder.
 _PATHS = ("root", "path", "x", "y", "test_x", "test_y")
 # The data set whose samples are files.
-_IMAGE_FOLDER = "activeloop.data.image_folder"
+IMAGE_FOLDER = "activeloop.data.image_folder"
 # Settings of a backbone that its vectors depend on.
 _BACKBONE = ("name", "library", "weights", "size", "seed", "mixed_precision")
 # Above so many bytes, samples are not all read to see whether they are still the same.
@@ -66,7 +66,7 @@ def image_root(run: Run) -> Path | None:
         DataError: the run kept no config of its data.
     """
     settings = _settings(run)
-    if settings["_target_"] != _IMAGE_FOLDER or settings.get("repeat", 1) != 1:
+    if settings["_target_"] != IMAGE_FOLDER or settings.get("repeat", 1) != 1:
         return None
     return Path(found(settings, run)["root"]).expanduser()
 

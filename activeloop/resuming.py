@@ -23,10 +23,11 @@ from activeloop.changes import NEW_SAMPLES, NewSamples
 from activeloop.config import Config, register
 from activeloop.environment import ENVIRONMENT_FILE
 from activeloop.errors import ConfigError, StoreError
+from activeloop.flat_settings import differences, flat
 from activeloop.logs import logging_to
-from activeloop.messages import ERROR_FILE, one_line
+from activeloop.messages import ERROR_FILE, one_line, shown
 from activeloop.report.runs import opened
-from activeloop.run_files import RunFiles, differences, flat, shown
+from activeloop.run_files import RunFiles
 from activeloop.runner import (
     CONFIG_FILE,
     check_complete,
@@ -52,6 +53,12 @@ def resume(arguments: Sequence[str]) -> int:
     runs = list(dict.fromkeys(runs))
     if len(runs) > 1 and torchrun.place().size > 1:
         raise ConfigError(f"torchrun goes on with one run at a time; there are {len(runs)}")
+    if given.new_samples != "refuse" and torchrun.place().size > 1:
+        raise ConfigError(
+            f"--new-samples {given.new_samples} is for one process, and torchrun started several: "
+            f"without torchrun, python -m activeloop resume {shlex.quote(shown(runs[0]))} "
+            f"--new-samples {given.new_samples} goes on in one"
+        )
     failed = 0
     for run in runs:
         try:
@@ -101,6 +108,11 @@ def runs_in(directory: Path) -> list[Path]:
     """
     if directory.is_file():
         raise ConfigError(f"{directory} is a file: give a run's directory, or one above it")
+    if "=" in directory.name and not directory.exists():
+        raise ConfigError(
+            f"resume goes on with a run's own settings: leave out {directory}; python -m "
+            "activeloop branch begins a run with others from its labels"
+        )
     if not directory.is_dir():
         beside = [path.name for path in directory.parent.glob("*/")]
         close = difflib.get_close_matches(directory.name, beside, 1)

@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import logging
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.torch import save
 from torch import Tensor
 
 from activeloop.changes import Changes, changed_text, command_of
 from activeloop.durable import sync_directory, sync_file, sync_path
 from activeloop.errors import StoreError
+from activeloop.flat_settings import differences, flat
 from activeloop.lock import Lock
 from activeloop.manifest import Manifest
 from activeloop.preprocessing import TENSORS, to_plain
+from activeloop.run_tables import QueryTable, write_curve
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
-from activeloop.types import Data, Indices, Labels, Learner, Preprocessing, Round
+from activeloop.types import Data, Indices, Labels, Learner, Preprocessing
+from activeloop.whole_files import digest_of, keep_array, named_errors, replacing, write_array
 
 log = logging.getLogger(__name__)
 
 # Which object of this process holds which directory.
 _held: WeakValueDictionary[Path, RunFiles] = WeakValueDictionary()
-
-COLUMNS = (
-    "round",
-    "labels",
-    "accuracy",
-    "loss",
-    "train_seconds",
-    "predict_seconds",
-    "select_seconds",
-    "test_seconds",
-)
-
 
 # Of a run that is over: the weights of its last round.
 MODEL = "model.safetensors"
@@ -71,6 +56,7 @@ class RunFiles:
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
         self._lock: Lock | None = None
+        self._query_table: QueryTable | None = None
         self._stop_probs: dict[
             int, KeptProbs | None
         ] = {}  # of the last rounds, without a directory
@@ -85,6 +71,7 @@ class RunFiles:
                 self._release()
                 raise
             if directory is not None:
+                self._query_table = QueryTable(directory / "queries.csv", self.store)
                 _held[directory.resolve()] = self
 
     def close(self) -> None:
@@ -268,12 +255,12 @@ class RunFiles:
             keep_array(path, np.asarray(labels, np.int64))
 
     def write_tables(self) -> None:
-        """Write `curve.csv` and `queries.csv` anew from the store."""
-        if self.directory is None:
+        """Have `curve.csv` and `queries.csv` say what the store does."""
+        if self.directory is None or self._query_table is None:
             return
         with named_errors(self.directory):
-            write_csv(self.directory / "curve.csv", curve_rows(self.store.rounds()))
-            write_csv(self.directory / "queries.csv", self._query_rows())
+            write_curve(self.directory / "curve.csv", self.store.rounds())
+            self._query_table.write()
 
     def end(self, reason: str, round: int) -> None:
         """Say in the store that the run is over, and give the last weights their final name."""
@@ -315,15 +302,6 @@ class RunFiles:
         assert self.directory is not None
         return self.directory / part / f"round_{round:04d}.npy"
 
-    def _query_rows(self) -> Iterator[Sequence[object]]:
-        labels = self.store.labels()
-        yield (
-            *("round", "position", "index", "key", "label", "score"),
-            *("predicted", "confidence", "audit"),
-        )
-        for round, position, index, key, score, predicted, *rest in self.store.query_rows():
-            yield round, position, index, key, labels.get(key) or "", score, predicted, *rest
-
 
 def first_pool_size(store: Store, size: int) -> int:
     """Return how many of the `size` samples of a run's pool were there when it began."""
@@ -334,130 +312,3 @@ def first_pool_size(store: Store, size: int) -> int:
 def weights_path(directory: Path, round: int) -> Path:
     """Return where a run under way has the weights of a round."""
     return directory / f"weights_{round:04d}.safetensors"
-
-
-def curve_rows(rounds: Sequence[Round]) -> Iterator[Sequence[object]]:
-    """Yield the lines of `curve.csv`: the fixed columns, then every other metric.
-
-    Numbers are written so that they read back exactly; what was not measured is empty.
-    """
-    more = dict.fromkeys(name for round in rounds for name in round.metrics if name not in COLUMNS)
-    names = [*COLUMNS[2:], *more]
-    yield ["round", "labels", *names]
-    for round in rounds:
-        yield [round.round, round.labels, *(_number(round.metrics.get(name)) for name in names)]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else repr(value)
-
-
-def digest_of(path: Path) -> str:
-    """Return the digest of a file, in 32 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return where flat settings differ, in words; nothing where they do not."""
-    told = [
-        f"{name} was {_told(before, name)}, is {_told(now, name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
-    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    return f"{'; '.join(told[:3])}{more}"
-
-
-def _told(settings: Mapping[str, Any], name: str) -> object:
-    """Return a setting as messages name it: of a digest its first 8 digits."""
-    return short_digest(settings.get(name, "not there"))
-
-
-def short_digest(value: object) -> object:
-    """Return the first 8 digits of a digest, and anything else as it is."""
-    digest = isinstance(value, str) and re.fullmatch("([0-9a-f]{32})+", value)
-    return digest[0][:8] if digest else value
-
-
-def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write an array at once, in a directory that is made if it is not there."""
-    if not path.parent.exists():
-        path.parent.mkdir(exist_ok=True)
-        sync_directory(path.parent.parent)
-    with replacing(path) as temporary, temporary.open("wb") as handle:
-        np.save(handle, array)
-
-
-def keep_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write an array, unless it is there already: that of an earlier run is not this one's."""
-    try:
-        same = np.array_equal(np.load(path, allow_pickle=False), array)
-    except (OSError, ValueError, EOFError):
-        same = False
-    if not same:
-        write_array(path, array)
-
-
-def write_csv(path: Path, rows: Iterator[Sequence[object]]) -> None:
-    """Write a CSV file at once: a reader meets the old one or the new one, never half of it."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    with replacing(path, durable=False) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file at once, on the disk when the call returns."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the body ends well.
-
-    `durable` has it on the disk by then; what can be made again from the store need not be.
-    Where the body leaves no file there, all stays as it was.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        if not temporary.exists():
-            return
-        if durable:
-            sync_file(temporary)
-        temporary.replace(path)
-        if durable:
-            sync_directory(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def named_errors(directory: Path | None) -> Iterator[None]:
-    """Turn the operating system's refusal into one line that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot write the run in {directory}: {error.strerror or error}; what was finished is "
-            "kept, and the same command goes on from there"
-        ) from error
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings by their dotted path."""
-    leaves: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            leaves |= flat(value, f"{prefix}{name}.")
-        else:
-            leaves[f"{prefix}{name}"] = list(value) if isinstance(value, tuple) else value
-    return leaves
-
-
-def shown(directory: Path) -> str:
-    """Return a directory as the user would type it."""
-    here = Path.cwd()
-    return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)

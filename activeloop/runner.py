@@ -28,22 +28,24 @@ from activeloop.distributed import ALONE, Ranks, joined
 from activeloop.environment import keep_environment, write_environment
 from activeloop.errors import ConfigError, StoreError
 from activeloop.finished import finished
+from activeloop.flat_settings import flat
+from activeloop.foreign import check_nobodys
 from activeloop.initial import Initial
 from activeloop.learners.leading import LeadingLearner, dismiss_helpers, help_leader, shared
-from activeloop.loading import Loaded, build_data, data_of_run, kept_of
+from activeloop.loading import Loaded, build_data, check_as_read, data_of_run, kept_of
 from activeloop.lock import LOCK_FILE, Lock
 from activeloop.loop import ActiveLoop
-from activeloop.messages import ERROR_FILE, one_line
+from activeloop.messages import ERROR_FILE, one_line, shown
 from activeloop.neighbors import NeighborSearch
 from activeloop.progress import Progress, result_table
 from activeloop.report.curves import draw_curve
-from activeloop.run_files import flat, named_errors, shown, write_text
 from activeloop.schedule import Schedule
 from activeloop.store import Store
 from activeloop.sweep import check_swept
 from activeloop.trackers import PoolImages, Tracking, checked, tracking_of
 from activeloop.truth import check_truth
 from activeloop.types import Data, HiddenLabels, Oracle, Round, Samples, Tracker
+from activeloop.whole_files import named_errors, write_text
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +120,14 @@ def run_in(
 
 
 def announce(directory: Path, config: DictConfig, about: Mapping[str, Any]) -> None:
-    """Leave what `resume` needs, before the run has a database: it may be killed at any time."""
+    """Leave what `resume` needs, before the run has a database: it may be killed at any time.
+
+    Raises:
+        StoreError: the directory cannot be written, or holds somebody else's file of such a name.
+    """
     if not (directory / "run.db").exists():
+        by_people = bool(about["run"].get("labelled_by_people"))
+        check_nobodys(directory, labelled_by_people=by_people)
         describe(directory, config, about)
 
 
@@ -256,6 +264,8 @@ def build(
         made = data_of_run(config, directory, kept, there, new_samples)
     else:
         made = there
+        if kept is not None:
+            check_as_read(directory, kept, there)
     data, hidden = made.data, made.hidden
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)

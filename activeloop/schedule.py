@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from activeloop.checks import real, whole
 from activeloop.errors import ConfigError
+from activeloop.words import counted
 
 DEFAULT_ROUNDS = 10
 
@@ -49,19 +50,21 @@ class Schedule:
             whole("rounds", self.rounds)
         if self.initial > self.pool:
             raise ConfigError(
-                f"initial.size is {self.initial}, but the pool has {self.pool} samples"
+                f"initial.size is {self.initial}, but the pool has {counted(self.pool, 'sample')}"
             )
         if (budget := self._limit) is None:
             return
         whole("budget", budget, least=1)
         if budget > self.pool:
             raise ConfigError(
-                f"budget is {budget} labels, but the pool has {self.pool} samples: "
+                f"budget is {counted(budget, 'label')}, but the pool has "
+                f"{counted(self.pool, 'sample')}: "
                 "lower budget, or leave it out and set rounds"
             )
         if budget < self.initial:
             raise ConfigError(
-                f"budget is {budget} labels in all, fewer than initial.size {self.initial}"
+                f"budget is {counted(budget, 'label')} in all, fewer than initial.size "
+                f"{self.initial}"
             )
 
     @property
@@ -95,11 +98,17 @@ class Schedule:
             return 0, f"rounds={self.last_round} done"
         budget = self._limit
         if budget is not None and labelled >= budget:
-            return 0, f"budget of {budget} labels spent"
+            return 0, f"budget of {counted(budget, 'label')} spent"
         if unlabelled == 0:
             return 0, "no unlabelled sample left"
         left = unlabelled if budget is None else min(unlabelled, budget - labelled)
         return min(self.wanted(round), left), ""
+
+    def more(self, round: int) -> str:
+        """Return the setting of a run that goes on where this one is over in round `round`."""
+        if self.last_round is not None and round > self.last_round:
+            return f"rounds={2 * max(1, self.last_round)}"
+        return f"budget={min(2 * (self._limit or self.pool), self.pool)}"
 
     @property
     def planned(self) -> list[int]:

@@ -1,74 +1,22 @@
 """The run's SQLite file: label events, queries, rounds, and the run's identity.
 
-Labels are append-only events; the present labels are a view of them. Every write is one
-transaction, on disk when the call returns. The journal is SQLite's rollback journal, for its
-write-ahead log is unsafe on network disks.
+Labels are append-only events; the present labels are a view of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from threading import RLock
 from typing import Any, Literal
 
-from activeloop.errors import StoreError
-from activeloop.opening import NO_JOURNAL, open_in_memory, open_to_read, open_to_write
+from activeloop.database import Database
 from activeloop.types import Round, Skip
-
-SCHEMA_VERSION = 3
 
 Kind = Literal["label", "skip", "none", "undo"]
 
 _ROWS_AT_A_TIME = 5000  # of a long table: who writes waits for no more than these
-
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE queries (
-    round INTEGER NOT NULL, position INTEGER NOT NULL,
-    key TEXT NOT NULL, sample INTEGER NOT NULL, score REAL,
-    predicted TEXT, confidence REAL,  -- by the network that was there; NULL: there was none
-    audit INTEGER NOT NULL,
-    PRIMARY KEY (round, position)
-);
-CREATE TABLE asks (
-    round INTEGER PRIMARY KEY,
-    predict_seconds REAL NOT NULL, select_seconds REAL NOT NULL,
-    horizon INTEGER,        -- the last event when the query was closed; NULL: it is open
-    classes INTEGER         -- how many there were then
-);
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('label', 'skip', 'none', 'undo')),
-    label TEXT,             -- the class of a label, NULL for the other kinds
-    who TEXT NOT NULL,
-    at TEXT NOT NULL,       -- UTC, ISO 8601
-    round INTEGER NOT NULL,
-    seconds REAL,           -- that the answer took, where known
-    takes_back INTEGER      -- the event that this one takes back, saying what was there before
-);
-CREATE INDEX events_by_key ON events (key);
-CREATE VIEW labels AS
-    SELECT id, key, kind, label, who, at, round, seconds FROM events
-    WHERE id IN (SELECT max(id) FROM events GROUP BY key) AND kind <> 'undo';
-CREATE TABLE rounds (
-    round INTEGER PRIMARY KEY, labels INTEGER NOT NULL, classes INTEGER NOT NULL,
-    at TEXT NOT NULL, metrics TEXT NOT NULL,
-    weights TEXT            -- digest of the file that has them; NULL: none are kept
-);
-CREATE TABLE samples (      -- what the pool, the test and the validation set are made of
-    part TEXT PRIMARY KEY,
-    keys BLOB NOT NULL,
-    checksums BLOB
-);
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +47,10 @@ class Asked:
 
 # As `Asked`: round, position, index, key, score, predicted, confidence, audit (0 or 1).
 QueryRow = tuple[int, int, int, str, float | None, str | None, float | None, int]
+# The same with the label that the sample has now, if any, before the score.
+LabelledQueryRow = tuple[
+    int, int, int, str, str | None, float | None, str | None, float | None, int
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +82,7 @@ class Event:
     takes_back: int | None = None
 
 
-class Store:
+class Store(Database):
     """What a run must not lose. Several threads may share one.
 
     Args:
@@ -141,33 +93,6 @@ class Store:
     Raises:
         StoreError: the file is no run of this version, or cannot be read or written.
     """
-
-    def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
-        self._name = "run.db" if path is None else str(path)
-        self._read_only = read_only
-        self._lock = RLock()
-        with self._errors_named():
-            if path is None:
-                self._connection = open_in_memory(_SCHEMA)
-            elif read_only:
-                self._connection = open_to_read(path, SCHEMA_VERSION)
-            else:
-                self._connection = open_to_write(path, _SCHEMA, SCHEMA_VERSION)
-
-    def let_go(self) -> None:
-        """Go on reading from a copy in memory: what would write to the file waits no longer."""
-        with self._lock, self._errors_named():
-            copy = open_in_memory("")
-            self._connection.backup(copy)
-            self._connection.close()
-            self._connection = copy
-
-    def close(self) -> None:
-        """Close the file, and take its empty journal away."""
-        if not self._read_only:
-            with contextlib.suppress(sqlite3.Error):  # closed already, or busy: it may stay
-                self._connection.execute("PRAGMA journal_mode = DELETE")
-        self._connection.close()
 
     # -- identity ---------------------------------------------------------------------------
 
@@ -315,6 +240,35 @@ class Store:
             values,
         )
 
+    def labelled_query_rows(self, after: tuple[int, int]) -> Iterator[LabelledQueryRow]:
+        """Yield what was asked after the round and position `after`, with the present labels."""
+        while True:
+            rows = self._all(
+                "SELECT round, position, sample, key, (SELECT label FROM events "
+                "WHERE events.key = queries.key ORDER BY id DESC LIMIT 1), "
+                "score, predicted, confidence, audit FROM queries "
+                "WHERE (round, position) > (?, ?) ORDER BY round, position LIMIT ?",
+                (*after, _ROWS_AT_A_TIME),
+            )
+            if not rows:
+                return
+            yield from rows
+            after = rows[-1][:2]
+
+    def changed_since(self, event: int, until: tuple[int, int]) -> bool:
+        """Return whether an answer after event `event` is of what was asked by then.
+
+        Args:
+            event: number of the event.
+            until: round and position of the last line of a query that counts.
+        """
+        rows = self._all(
+            "SELECT EXISTS (SELECT 1 FROM queries WHERE (round, position) <= (?, ?) "
+            "AND key IN (SELECT key FROM events WHERE id > ?))",
+            (*until, event),
+        )
+        return bool(rows[0][0])
+
     def closed(self) -> int:
         """Return how many rounds' queries are over."""
         return int(self._all("SELECT count(*) FROM asks WHERE horizon IS NOT NULL")[0][0])
@@ -375,6 +329,22 @@ class Store:
             for number, key, kind, label, who, at, round, seconds, takes_back in rows
         ]
 
+    def _events(self, columns: str, after: int = 0, until: int | None = None) -> Iterator[Any]:
+        """Yield the number and `columns` of events in order, from the one after `after` to `until`.
+
+        They are read in parts, between which others may write: what is there does not change.
+        """
+        until = self.last_event() if until is None else until
+        while after < until:
+            rows = self._all(
+                f"SELECT id, {columns} FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+                (after, until, _ROWS_AT_A_TIME),
+            )
+            if not rows:
+                return
+            yield from rows
+            after = rows[-1][0]
+
     # -- rounds -----------------------------------------------------------------------------
 
     def add_round(self, round: Round, weights: str | None = None) -> None:
@@ -399,51 +369,6 @@ class Store:
             for round, labels, classes, metrics in rows
         ]
 
-    # -- plumbing ---------------------------------------------------------------------------
-
-    def _events(self, columns: str, after: int = 0, until: int | None = None) -> Iterator[Any]:
-        """Yield the number and `columns` of events in order, from the one after `after` to `until`.
-
-        They are read in parts, between which others may write: what is there does not change.
-        """
-        until = self.last_event() if until is None else until
-        while after < until:
-            rows = self._all(
-                f"SELECT id, {columns} FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-                (after, until, _ROWS_AT_A_TIME),
-            )
-            if not rows:
-                return
-            yield from rows
-            after = rows[-1][0]
-
-    def _all(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with self._lock, self._errors_named():
-            return self._connection.execute(statement, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        with self._lock, self._errors_named():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection.execute
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _errors_named(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.ProgrammingError as error:
-            raise StoreError(f"{self._name} was closed: a newer run object has it") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self._name}: {_advice(error)}") from error
-        except OSError as error:
-            raise StoreError(f"{self._name}: {error.strerror or error}") from error
-
 
 def _kind(answer: str | Skip | None) -> Kind:
     if isinstance(answer, str):
@@ -451,22 +376,6 @@ def _kind(answer: str | Skip | None) -> Kind:
     if answer is None:
         return "undo"
     return "skip" if answer is Skip.SKIP else "none"
-
-
-def _advice(error: sqlite3.DatabaseError) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return {
-        sqlite3.SQLITE_FULL: "no space left on the disk; all that was finished is kept: free some "
-        "and run the same command again",
-        sqlite3.SQLITE_IOERR: "the disk does not read or write (is it full, or failing?); all that "
-        "was finished is kept, and the same command goes on from there",
-        sqlite3.SQLITE_NOTADB: "is not a run of activeloop; it was left untouched",
-        sqlite3.SQLITE_CORRUPT: "is damaged; it was left untouched: put a copy back "
-        f"({NO_JOURNAL})",
-        sqlite3.SQLITE_READONLY: "cannot be written: check the permissions",
-        sqlite3.SQLITE_CANTOPEN: "cannot be opened: it must be readable, its folder writable",
-        sqlite3.SQLITE_BUSY: "is in use by another process",
-    }.get(code, str(error))
 
 
 def now() -> str:

@@ -195,7 +195,7 @@ def finish(failure: Exception | None) -> int:
     """
     if not _sweeps:
         return 0
-    from activeloop.run_files import shown
+    from activeloop.messages import shown
 
     sweep = _sweeps[-1]
     jobs = sweep.jobs()
@@ -222,7 +222,7 @@ def finish(failure: Exception | None) -> int:
 
 def _report(runs: Sequence[Path]) -> None:
     """Report on `runs`, and on what lies beside them; what goes wrong with it harms no run."""
-    from activeloop.run_files import shown
+    from activeloop.messages import shown
 
     folders = sorted({run.parent for run in runs})
     beside = {path.parent for folder in folders for path in folder.glob("*/run.db")}

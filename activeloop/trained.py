@@ -17,9 +17,10 @@ from activeloop.errors import ActiveLoopError, ConfigError, DataError, LearnerEr
 from activeloop.journal import read_labels
 from activeloop.preprocessing import Preparing, from_plain
 from activeloop.report.runs import opened, read_run
-from activeloop.run_files import MODEL, digest_of, weights_path
+from activeloop.run_files import MODEL, weights_path
 from activeloop.streams import Streams
 from activeloop.types import Data, Learner, Preprocessing, Round
+from activeloop.whole_files import digest_of
 
 log = logging.getLogger(__name__)
 

@@ -169,7 +169,7 @@ class CrashPoints:
         def synced(file: Any) -> None:
             number = file if isinstance(file, int) else file.fileno()
             path = Path(f"/proc/self/fd/{number}").readlink()
-            self.point(f"fsync {_kind(path)}")
+            self.point(f"fsync {'folder' if path.is_dir() else _kind(path)}")
             fsync(number)
             self._disk.synced(path)
 
@@ -203,6 +203,6 @@ def _connection(points: CrashPoints) -> type[sqlite3.Connection]:
 
 
 def _kind(path: Path) -> str:
-    """Return what a file is: its name without numbers, and without those of processes."""
+    """Return what a file is: the name that it has or gets, without numbers."""
     words = path.name.lstrip(".").split(".")
-    return ".".join(word.split("_")[0] for word in words if not word.isdigit())
+    return ".".join(word.split("_")[0] for word in words if not word.isdigit() and word != "tmp")

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import benchmarking as bench
@@ -168,9 +169,15 @@ def of_runs(tallies: Sequence[Tally]) -> list[str]:
     if random:
         lines.append(f"\nKills at random instants: {stages(random)}.")
     if points:
-        listed = ", ".join(f"{name} {number}" for name, number in sorted(points.items()))
-        lines.append(f"\nThe writes at which runs ended: {listed}.")
+        lines += ["\nThe writes at which runs ended:\n", *by_verb(points)]
     return [*lines, "", *(f"- {line}" for line in complaints[:_SHOWN])]
+
+
+def by_verb(points: Counter[str]) -> Iterable[str]:
+    """Return a line for each kind of write: how often runs ended at which."""
+    split = [(*name.split(maxsplit=1), number) for name, number in sorted(points.items())]
+    for verb, group in groupby(split, key=lambda entry: entry[0]):
+        yield f"- {verb}: " + ", ".join(f"{what} {number}" for _, what, number in group)
 
 
 def of_labels(labelled: Labelled, lives: Sequence[float]) -> list[str]:

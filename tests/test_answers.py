@@ -8,6 +8,7 @@ import pytest
 from fakes import CentroidLearner, blobs
 
 from activeloop import NONE_OF_THESE, SKIP, ActiveLoop, Initial, load_strategy
+from activeloop.answers import Answers
 from activeloop.errors import LearnerError, OrderError, StoreError
 
 
@@ -198,7 +199,7 @@ def test_a_query_that_was_answered_while_it_was_made_is_closed_after_a_crash(tmp
 
     told(loop, truth)
     loop.strategy = first_six
-    monkeypatch.setattr(ActiveLoop, "_settle", lambda self: loop.files.close())
+    monkeypatch.setattr(Answers, "settle", lambda self: loop.files.close())
     with contextlib.suppress(StoreError):
         loop.ask()
     monkeypatch.undo()
@@ -313,7 +314,7 @@ def test_a_finished_run_may_be_reopened_and_goes_on_with_its_open_query(tmp_path
 
 def test_the_first_round_waits_for_labels_of_so_many_classes(tmp_path):
     loop, _ = make(tmp_path)
-    loop.least_classes = 2
+    loop.answers.least_classes = 2
     query = loop.ask()
     loop.record(dict.fromkeys(query.indices.tolist(), 1))
     again = loop.ask()
@@ -431,7 +432,7 @@ def test_an_imported_first_query_of_one_class_is_not_enough_where_two_are_needed
     before.files.store.add_labels(0, keys, "import")
     before.files.close()
     loop, truth = make(tmp_path)
-    loop.least_classes = 2
+    loop.answers.least_classes = 2
     assert not set(loop.ask().indices.tolist()) & set(query.indices.tolist())
     assert loop.rounds == []
     told(loop, truth)

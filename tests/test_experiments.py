@@ -316,6 +316,22 @@ def test_runs_that_fail_are_listed_one_by_one_and_run_again(cli, tmp_path):
     assert not list(tmp_path.rglob("error.txt"))
 
 
+@pytest.mark.parametrize("experiment", [["experiment=compare"], []])
+def test_functions_of_one_name_in_two_modules_are_two_strategies(cli, tmp_path, experiment):
+    first, second = (f"{name}_{tmp_path.name.replace('-', '_')}" for name in ("one", "two"))
+    for name, where in ((first, ":"), (second, "::-1")):
+        text = f"def mine(context):\n    return context.unlabelled[{where}][: context.k]\n"
+        (tmp_path / f"{name}.py").write_text(f"{text}\n\nother = mine\n")
+    words = [*experiment, "-m", "strategy=custom", "seed=0", "rounds=1", "budget=15"]
+    code, _, err = cli(*words, f"strategy._target_={first}.mine,{second}.mine")
+    assert (code, err) == (0, "")
+    clash = "mine-seed0-strategy._target_="
+    assert set(runs(tmp_path)) == {f"{clash}{first}.mine", f"{clash}{second}.mine"}
+    code, _, err = cli(*words, f"strategy._target_={first}.mine,{second}.other")
+    assert (code, err) == (0, "")
+    assert {"mine-seed0", "other-seed0"} < set(runs(tmp_path))
+
+
 # -- paired by construction ------------------------------------------------------------------------
 
 
@@ -391,7 +407,10 @@ def curve_of(run, name):
         (["experiment=compar"], "there is no experiment 'compar': did you mean 'compare'?"),
         (["-m", "experiment=compare,imbalnced"], "did you mean 'imbalanced'?"),
         (["experiment=compare", "bugdet=40"], "bugdet"),
-        (["experiment=compare", "data=digts", "strategy=random,margin"], "data/digts"),
+        (
+            ["experiment=compare", "data=digts", "strategy=random,margin"],
+            "did you mean data=digits?",
+        ),
         (["experiment=low_budget", "learner.epochs=2", "strategy=random,margin"], "epochs"),
     ],
 )

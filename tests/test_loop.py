@@ -906,7 +906,7 @@ def test_a_directory_that_cannot_be_made(tmp_path):
 
 
 def test_sizes_are_checked_before_anything_is_written(tmp_path):
-    with pytest.raises(ConfigError, match="budget is 1000 labels, but the pool has 90"):
+    with pytest.raises(ConfigError, match="budget is 1,000 labels, but the pool has 90"):
         make(directory=tmp_path / "run", budget=1000)
     assert not (tmp_path / "run").exists()
 
@@ -932,7 +932,7 @@ def test_labels_already_owned_stay_the_owners_after_a_crash(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("size", "labels", "message"),
     [
-        (2, {0: 1}, "initial.size is 2, but there are 1 labels"),
+        (2, {0: 1}, "initial.size is 2, but it comes with 1 label$"),
         (1, {0: 9}, "initial label 9 of sample 0: there are 3 classes"),
         (1, {90: 0}, "initial label 0 of sample 90: there are 3 classes and 90 samples"),
     ],
@@ -1052,7 +1052,7 @@ def test_test_labels_and_answers_that_do_not_fit():
         def label(self, indices):
             return [0]
 
-    with pytest.raises(OrderError, match="Lazy gave 1 answers to 6 samples"):
+    with pytest.raises(OrderError, match="Lazy gave 1 answer to 6 samples"):
         make()[0].run(Lazy())
     with pytest.raises(OrderError, match="a class needs a name"):
         make()[0].add_class("")

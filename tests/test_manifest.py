@@ -127,6 +127,23 @@ def test_a_loop_names_the_samples_that_changed(tmp_path):
         assert list(Manifest.read(store).parts["pool"].keys) == names
 
 
+def test_data_in_another_order_are_the_same_and_those_of_other_keys_are_not(tmp_path):
+    data, _ = images(["p1", "p2", "p3"])
+    kept = Manifest.of(data)
+
+    def go_on(names, cut=""):
+        now = images(names)
+        return settled(kept, now, lambda: now, tmp_path, "refuse", cut)
+
+    assert list(go_on(["p3", "p1", "p2"]).data.pool.keys) == ["p1", "p2", "p3"]
+    with pytest.raises(StoreError, match=r"1 sample is gone \(p3\); 1 sample is new \(p9\)"):
+        go_on(["p1", "p2", "p9"])
+    with pytest.raises(StoreError, match=r"1 sample is gone \(p3\); .* activeloop branch"):
+        go_on(["p1", "p2", "p9"], cut="data.pool_size")  # to ignore the new would not help
+    with pytest.raises(StoreError, match=r"data.pool_size chooses .* resume .* ignore goes on"):
+        go_on(["p1", "p2", "p3", "p9"], cut="data.pool_size")
+
+
 def test_other_samples_of_the_same_keys_are_refused_where_there_are_no_checksums(tmp_path):
     data, _hidden = images(["p1", "p2", "p3"])
     kept = Manifest.of(dataclasses.replace(data, root=None))
@@ -140,3 +157,17 @@ def test_other_samples_of_the_same_keys_are_refused_where_there_are_no_checksums
     assert found.hidden.pool.tolist() == [1, 0, 1, 0]
     with pytest.raises(StoreError, match="the keys that they had and another content"):
         go_on(["p0", "p3", "p2", "p1"], seed=1)
+
+
+def test_numbered_keys_are_the_same_where_their_numbers_are():
+    def numbered(*positions, times=1):
+        base = NumberedKeys("train", np.array(positions))
+        keys = RepeatedKeys(base, times) if times > 1 else base
+        x = torch.zeros(len(keys), 3, 1, 1, dtype=torch.uint8)
+        pool = TensorSamples(x, keys, torch.zeros(3), torch.ones(3))
+        return Data(name="n", classes=("a", "b"), pool=pool)
+
+    for times in (1, 2):
+        kept = Manifest.of(numbered(4, 7, times=times))
+        assert kept.same_keys(numbered(4, 7, times=times))
+        assert not kept.same_keys(numbered(4, 8, times=times))

@@ -133,7 +133,7 @@ def test_the_queries_of_an_unfinished_run_are_labels(tmp_path):
     path.write_text("round,key,label\n0,pool/7,b\n1,pool/2,\n2,pool/7,b\n")
     assert initial.file(data, hidden, path=str(path)).labels == {7: 1}
     path.write_text("round,key,label\n1,pool/2,\n")
-    with pytest.raises(DataError, match=r"initial.size is 0, but there are 0 labels"):
+    with pytest.raises(DataError, match=r"initial.size is 0, but it comes with 0 labels"):
         initial.file(data, hidden, path=str(path)).check(data)
 
 

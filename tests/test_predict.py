@@ -19,6 +19,7 @@ from activeloop import ActiveLoop, load_learner, load_strategy
 from activeloop.app import main
 from activeloop.data import arrays, digits, image_folder
 from activeloop.errors import ConfigError, DataError, LearnerError, StoreError
+from activeloop.oracle import SimulatedOracle
 from activeloop.predicting import Predicted
 from activeloop.prediction_summary import Summary
 
@@ -219,6 +220,38 @@ def test_the_table_agrees_with_the_runs_test_set_when_the_data_are_gone(trains, 
     assert "24 images, mean confidence" in out
     assert "note:" not in out
     assert "predictions: predictions.csv" in out
+
+
+@pytest.mark.parametrize("learner", ["torch", "sklearn"])
+def test_where_others_joined_the_pool_new_images_are_made_what_the_first_were(
+    cli, tmp_path, monkeypatch, learner
+):
+    photos(tmp_path / "photos")
+    label, calls = SimulatedOracle.label, []
+
+    def interrupted(self, indices):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return label(self, indices)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedOracle, "label", interrupted)
+        words = settings(
+            "photos", f"learner={learner}", "strategy=random", "query_size=20", "rounds=2"
+        )
+        assert cli(*words)[0] == 130
+    for number in range(30):  # so bright that mean and deviation of all are others
+        place = tmp_path / "photos" / "train" / COLOURS[number % 3] / f"a{number}.png"
+        Image.new("RGB", (14, 10), (255, 255, 255 - number)).save(place)
+    assert cli("resume", "run", "--new-samples", "join")[0] == 0
+    assert any("/a" in row["key"] for row in rows(tmp_path / "run" / "queries.csv"))
+    code, out, _ = cli("predict", "run", "photos/test")
+    assert code == 0
+    assert "by the model of round 2 (52 labels) in run:" in out
+    kept = np.load(tmp_path / "run" / "test_probs" / "round_0002.npy")
+    table = rows(tmp_path / "predictions.csv")
+    assert np.allclose(probs_of(table), kept, rtol=0, atol=1e-3)  # which are float16
 
 
 def test_numbers_read_back_exactly(run, images, cli, tmp_path):

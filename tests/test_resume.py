@@ -2,9 +2,12 @@
 
 import csv
 import errno
+import json
 import logging
 import os
 import pickle
+import re
+import shlex
 import shutil
 import sys
 from contextlib import closing
@@ -18,17 +21,21 @@ from PIL import Image
 
 from activeloop import run_files, runner
 from activeloop.app import main
-from activeloop.errors import StoreError
+from activeloop.distributed import Ranks
+from activeloop.errors import ConfigError, StoreError
 from activeloop.learners import TorchLearner
 from activeloop.logs import LogFile
 from activeloop.loop import ActiveLoop
+from activeloop.manifest import Manifest
 from activeloop.oracle import SimulatedOracle
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
+from activeloop.resuming import begun_in, config_of, resume
 from activeloop.run_files import RunFiles
 from activeloop.scratch import Scratch
 from activeloop.store import Store
 from activeloop.strategies import margin
+from activeloop.torchrun import Place
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=5", "initial.size=6"]
 FAST += ["query_size=3", "rounds=3", "stop_set=20"]
@@ -180,6 +187,57 @@ def test_a_run_that_was_killed_as_it_began_goes_on(cli, whole, tmp_path, monkeyp
     assert labels == {"strategy": "margin", "variant": "", "seed": 1, "data": "digits"}
 
 
+FOREIGN = {
+    "config.yaml": "defaults: [mine]\n",
+    "environment.json": '{"versions": {"node": 20}}\n',
+    "error.txt": "Traceback of mine\n",
+    "queries.csv": "key,label\na.png,cat\n",
+    "weights_of_mine.safetensors": "not ours",
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [*(("run", name) for name in FOREIGN)]
+    + [(way, "config.yaml") for way in ("sweep", "seeds", "branch")],
+)
+def test_nobodys_file_is_written_over_where_a_run_begins(cli, tmp_path, way, name):
+    directory = tmp_path / {"run": "mine", "branch": "mine"}.get(way, "mine/margin-seed1")
+    directory.mkdir(parents=True)
+    (directory / name).write_text(FOREIGN[name])
+    (directory / "notes.txt").write_text("mine too")
+    before = state(directory)
+    words = {
+        "run": [*DIGITS, "hydra.run.dir=mine"],
+        "sweep": ["-m", *DIGITS, "hydra.sweep.dir=mine"],
+        "seeds": [*DIGITS, "seeds=1", "hydra.run.dir=mine"],
+        "branch": ["branch", "other", "hydra.run.dir=mine"],
+    }[way]
+    if way == "branch":
+        assert cli(*DIGITS, "rounds=1", "hydra.run.dir=other")[0] == 0
+    code, _, err = cli(*words)
+    assert code == 1
+    (line,) = {line.partition(": ")[2] for line in err.splitlines() if name in line}
+    for part in (f"a {name} that is not a run's", "an empty directory", "hydra.run.dir="):
+        assert part in line
+    assert state(directory) == before
+    (directory / name).rename(tmp_path / name)
+    assert cli(*words)[0] == 0
+    assert (directory / "notes.txt").read_text() == "mine too"
+    assert (tmp_path / name).read_text() == FOREIGN[name]
+
+
+def test_where_a_run_failed_before_it_began_one_with_other_settings_begins(
+    cli, tmp_path, monkeypatch
+):
+    assert cli(*DIGITS, "data.pool_size=5000", "hydra.run.dir=part")[0] == 1
+    assert {"config.yaml", "environment.json", "error.txt"} <= set(state(tmp_path / "part"))
+    for name in ("config.yaml", "environment.json"):
+        (tmp_path / "part" / name).unlink()  # as a run of a sweep that failed as another did
+    assert cli(*DIGITS, "hydra.run.dir=part")[0] == 0
+    assert "error.txt" not in state(tmp_path / "part")
+
+
 def test_a_sweep_goes_on_run_by_run(cli, killed, tmp_path):
     sweep = ["-m", "strategy=random,margin", "seed=0,1", "hydra.sweep.dir=sweep", *FAST]
     killed(*sweep, fit=6)  # the first is over, the second under way
@@ -218,7 +276,7 @@ def test_runs_of_several_seeds_go_on_each_by_itself(cli, tmp_path, monkeypatch):
 
 
 def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "teller.py").write_text(
         "from activeloop.listeners import Silent\n"
         "homes = []\n"
         "class Tracker(Silent):\n"
@@ -229,9 +287,9 @@ def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_
     )
     monkeypatch.syspath_prepend(tmp_path)
     words = ["-m", "strategy=random", "seed=3", "hydra.sweep.dir=sweep", *FAST]
-    killed(*words, "+tracker._target_=mine.Tracker", "tracker=none")
+    killed(*words, "+tracker._target_=teller.Tracker", "tracker=none")
     assert cli("resume", "sweep")[0] == 0
-    assert sys.modules["mine"].homes == [(str(tmp_path / "sweep"), "random-seed3")] * 2
+    assert sys.modules["teller"].homes == [(str(tmp_path / "sweep"), "random-seed3")] * 2
 
 
 def test_what_resume_cannot_go_on_with_is_said(cli, killed, tmp_path):
@@ -354,6 +412,8 @@ def stopped(made, killed, tmp_path, tmp_path_factory):
         with closing(Store(tmp_path / "run" / "run.db")) as store:
             environment = store.meta("environment") | {"working_directory": str(tmp_path)}
             store.set_meta("environment", environment)
+        path = tmp_path / "run" / "environment.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | environment))
     return tmp_path / "run", words
 
 
@@ -440,6 +500,36 @@ def test_a_run_that_others_joined_goes_on_to_the_same_end(cli, killed, stopped, 
     assert outcome(tmp_path / "other") == outcome(run)
 
 
+def test_under_torchrun_what_is_said_can_be_followed(cli, killed, stopped, tmp_path, monkeypatch):
+    run, _ = stopped
+    photos(tmp_path / "photos", ["a1", "a2"])
+
+    class Two(Ranks):
+        size = 2
+
+    def said():
+        before = state(run)
+        config = config_of(run, begun_in(run))
+        with monkeypatch.context() as patch:
+            patch.setattr("activeloop.torchrun.place", lambda: Place(rank=0, size=2))
+            with pytest.raises(StoreError) as raised:
+                runner.build(config, run, ranks=Two())
+        assert state(run) == before
+        return str(raised.value)
+
+    typed = f"python -m activeloop resume {run}"
+    assert f"To go on: without torchrun, in one process: {typed} --new-samples join" in said()
+    with monkeypatch.context() as patch:
+        patch.setattr("activeloop.torchrun.place", lambda: Place(rank=0, size=2))
+        with pytest.raises(ConfigError, match="without torchrun, python -m activeloop resume run"):
+            resume(["run", "--new-samples", "join"])
+    killed("resume", "run", "--new-samples", "join", fit=2)
+    assert "2 samples joined the pool" in said()
+    assert f"without torchrun, {typed} goes on in one" in said()
+    code, _, err = cli("resume", "run")
+    assert (code, err) == (0, "")
+
+
 def test_images_that_are_gone_or_changed_are_named(cli, stopped, tmp_path):
     run, words = stopped
     before = state(run)
@@ -461,6 +551,40 @@ def test_images_that_are_gone_or_changed_are_named(cli, stopped, tmp_path):
     assert "1 sample has another content (dog/p31.png)" in err
     photos(tmp_path / "photos", ["p31"])
     assert cli("resume", "run")[0] == 0
+
+
+def test_a_branch_goes_on_without_images_that_were_removed(cli, stopped, tmp_path):
+    run, _ = stopped
+    labels = labels_in(run)
+    removed = sorted(labels)[0]
+    (tmp_path / "photos" / removed).unlink()
+    err = cli("resume", "run")[2]
+    assert f"1 sample is gone ({removed})" in err
+    advised = re.search(r"those that are left: python -m activeloop (.+)", err)[1]
+    code, out, err = cli(*shlex.split(advised), "hydra.run.dir=new")
+    assert (code, err) == (0, "")
+    (said,) = re.findall(r"left out: \d+ answers? to .* not in the pool now \((.+)\); in run", out)
+    left_out = said.split(", ")
+    assert removed in left_out
+    there = Path("photos")
+    with closing(Store(tmp_path / "new" / "run.db", read_only=True)) as store:
+        pool = Manifest.read(store).parts["pool"].keys
+        given = {each.key: each.label for each in store.events() if each.round == 0}
+    # Of a new split: what is tested on now is not learned from.
+    assert given == {key: name for key, name in labels.items() if key in pool}
+    assert set(left_out) == labels.keys() - given.keys()
+    assert all((there / key).is_file() for key in given)
+    assert labels_in(run) == labels
+
+
+def test_without_a_label_that_is_left_there_is_nothing_to_branch_from(cli, stopped, tmp_path):
+    run, _ = stopped
+    for key in labels_in(run):
+        (tmp_path / "photos" / key).unlink()
+    code, _, err = cli("branch", "run", "hydra.run.dir=new")
+    assert code == 1
+    assert "none of the images that have a label in run is in photos now" in err
+    assert not (tmp_path / "new").exists()
 
 
 def test_where_settings_leave_samples_out_nothing_joins(cli, killed, tmp_path):

@@ -141,15 +141,23 @@ def filled(path):
     return path.read_bytes()
 
 
+def with_a_lost_answer(whole):
+    """Return a database whose index says of one answer that it is another sample's."""
+    entry = whole.rindex(b"image-1234")  # the first is in the table, which is whole
+    assert whole.count(b"image-1234") == 2
+    return whole[:entry] + b"image-1233" + whole[entry + 10 :]
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
         (lambda whole: whole[: len(whole) // 2], "is damaged"),
         (lambda whole: whole[:50], "is not a run of activeloop"),
         (lambda whole: whole[:20000] + b"\xff" * 4096 + whole[24096:], "is damaged"),
+        (with_a_lost_answer, "is damaged .*missing from index events_by_key"),
         (lambda whole: b"", "is empty"),
     ],
-    ids=["truncated", "cut in the header", "a page", "empty"],
+    ids=["truncated", "cut in the header", "a page", "an index", "empty"],
 )
 def test_a_damaged_file_is_refused_and_left_untouched(tmp_path, damage, said):
     path = tmp_path / "run.db"

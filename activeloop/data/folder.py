@@ -23,6 +23,7 @@ from activeloop.data.stored import StoredRows
 from activeloop.data.validate import class_names
 from activeloop.errors import ConfigError, DataError
 from activeloop.types import Data, HiddenLabels, Indices
+from activeloop.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -279,9 +280,9 @@ def _warn_of_unread(folder: Path, names: Sequence[str]) -> None:
         if name.lower().endswith(_UNREAD) and not name.startswith(".")
     )
     for suffix, count in sorted(suffixes.items()):
-        said = "1 file" if count == 1 else f"{count} files"
         log.warning(
-            "%s: %s with %s left out: convert to .jpg what is to be taken", folder, said, suffix
+            "%s: %s with %s left out: convert to .jpg what is to be taken",
+            *(folder, counted(count, "file"), suffix),
         )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,56 +16,17 @@ from activeloop.arguments import Parser
 from activeloop.checks import whole
 from activeloop.errors import ConfigError, StoreError
 from activeloop.exchange.composing import composed, place, settings_of
-from activeloop.exchange.records import check_run, classes_of, present
+from activeloop.exchange.gone import gone_text, without_gone
+from activeloop.exchange.origin import Origin, read_origin
+from activeloop.exchange.records import check_run
+from activeloop.flat_settings import differences, flat
+from activeloop.messages import shown
 from activeloop.reloading import found
-from activeloop.report.runs import opened, read_run
+from activeloop.report.runs import read_run
 from activeloop.resuming import resume_run
-from activeloop.run_files import RunFiles, differences, flat, shown
+from activeloop.run_files import RunFiles
 from activeloop.runner import about_of, announce, check_complete, describe, identity_of
-from activeloop.store import Event, Store
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """What a branch starts from.
-
-    Attributes:
-        directory: of the run that it is a branch of.
-        round: the labels are as they were after this round's query; None: as they are now.
-        event: the number of the last answer that is among them.
-        answers: they, and what was skipped.
-        added: the names of all classes where some were added to those of the data; else none.
-        run: how reports name that run.
-    """
-
-    directory: Path
-    round: int | None
-    event: int
-    answers: tuple[Event, ...]
-    added: tuple[str, ...]
-    run: Mapping[str, Any]
-
-    @property
-    def labels(self) -> int:
-        """How many of the answers are labels."""
-        return sum(event.kind == "label" for event in self.answers)
-
-    @property
-    def kept(self) -> dict[str, Any]:
-        """What the new run keeps of it."""
-        return {
-            "directory": str(self.directory.absolute()),
-            "round": self.round,
-            "event": self.event,
-            "labels": self.labels,
-        }
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        after = "" if self.round is None else f" after round {self.round}"
-        skipped = len(self.answers) - self.labels
-        more = f", and {skipped:,} that are of no class or skipped" if skipped else ""
-        return f"{shown(self.directory)}{after}: {self.labels:,} labels{more}"
+from activeloop.store import Store
 
 
 def branch(arguments: Sequence[str]) -> None:
@@ -81,11 +42,16 @@ def branch(arguments: Sequence[str]) -> None:
     check_run(given.directory)
     origin = read_origin(given.directory, rounds[-1] if rounds else None)
     config = _config(origin, words, given.config_dir)
+    origin, gone = without_gone(origin, _plain(config))
+    config.initial.size = origin.labels
+    _check_budget(config, origin)
     directory = place(config)
     about = about_of(_plain(config), directory, config.hydra)
     about["run"] |= _by_people(origin)
     _prepare(directory, origin, _plain(config), about)
     print(f"branch of {origin}")
+    if gone:
+        print(gone_text(gone, origin))
     if _by_people(origin):
         print(f"to go on: python -m activeloop label {shlex.quote(shown(directory))}")
         return
@@ -93,47 +59,6 @@ def branch(arguments: Sequence[str]) -> None:
         resume_run(directory)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"hydra.run.dir={directory}") from interrupt
-
-
-def read_origin(directory: Path, round: str | None) -> Origin:
-    """Return what a branch of the run in `directory` starts from.
-
-    Args:
-        directory: of the run.
-        round: as the user gave it; None: all labels that there are.
-
-    Raises:
-        ConfigError: there is no such round, or no label.
-        StoreError: the run cannot be read.
-    """
-    with opened(directory) as store:
-        store.let_go()
-        number = None if round is None else _number(directory, round, store.closed())
-        classes, own = classes_of(store), (store.meta("identity") or {"data": {}})["data"]
-        if number is None:
-            until = store.last_event()
-        else:
-            until, count = store.horizon(number)
-            classes = classes[:count]
-        events = present(event for event in store.events() if event.id <= until)
-        origin = Origin(
-            directory=directory,
-            round=number,
-            event=until,
-            answers=tuple(events),
-            added=classes if len(classes) > len(own.get("classes", ())) else (),
-            run=store.meta("run") or {},
-        )
-    if not origin.labels:
-        raise ConfigError(f"{shown(directory)} has no labels yet: there is nothing to start from")
-    return origin
-
-
-def _number(directory: Path, round: str, closed: int) -> int:
-    if round.isdecimal() and int(round) < closed:
-        return int(round)
-    there = {0: "none whose query is over", 1: "round 0 only"}.get(closed, f"0 to {closed - 1}")
-    raise ConfigError(f"{shown(directory)} has no round {round}: there is {there}")
 
 
 def _config(origin: Origin, words: Sequence[str], folder: Path | None) -> DictConfig:
@@ -151,12 +76,16 @@ def _config(origin: Origin, words: Sequence[str], folder: Path | None) -> DictCo
     names = {group: str(origin.run.get(group, "run")) for group in ("data", "strategy")}
     config = composed(settings, words, names, folder)
     check_complete(_plain(config))
+    return config
+
+
+def _check_budget(config: DictConfig, origin: Origin) -> None:
+    """Raise `ConfigError` if there are as many labels as there may be."""
     if config.budget not in (None, "all") and whole("budget", config.budget) <= origin.labels:
         raise ConfigError(
             f"budget={config.budget} counts all labels, and the branch starts with "
             f"{origin.labels}: give a larger one, as in budget={2 * origin.labels}"
         )
-    return config
 
 
 def _plain(config: DictConfig) -> DictConfig:

@@ -17,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from activeloop.config import config_dir, register
 from activeloop.errors import ConfigError, StoreError
+from activeloop.messages import one_line
+from activeloop.overrides import one_value
 
 GROUPS = (
     *("data", "model", "learner", "embed", "strategy", "initial", "oracle", "stopping"),
@@ -62,13 +64,13 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
     try:
         found = OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(one_line(error)) from error
     for each in found:
         name = each.key_or_group.partition(".")[0]
         if name in _REFUSED:
             raise ConfigError(f"a branch takes no {each.key_or_group}=: {_REFUSED[name]}")
         if each.is_sweep_override():
-            raise ConfigError(f"a branch is one run, and {each.input_line} is a sweep: give one")
+            raise ConfigError(f"a branch is one run, and {one_value(each)}")
         if name == "hydra" and each.key_or_group != "hydra.run.dir":
             raise ConfigError(f"a branch takes hydra.run.dir= and no {each.key_or_group}=")
     return found

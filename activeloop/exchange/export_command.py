@@ -15,11 +15,11 @@ from activeloop.exchange import folders, label_studio, tables
 from activeloop.exchange.files import check_free, place, write_lines
 from activeloop.exchange.images import copier, data_of, painter
 from activeloop.exchange.records import Labels, read
-from activeloop.messages import counted
+from activeloop.messages import shown
 from activeloop.reloading import image_root
 from activeloop.report.runs import read_run
-from activeloop.run_files import shown
 from activeloop.store import Event
+from activeloop.words import counted
 
 # What each format is called where no --out says otherwise.
 NAMES = {
@@ -110,9 +110,11 @@ _WRITERS = {"csv": _table, "jsonl": _table, "label-studio": _tasks}
 
 def _counted(events: Sequence[Event]) -> str:
     """Return how many events of each kind there are, in words."""
-    names = {"label": "labels", "skip": "skipped", "none": "of no class", "undo": "taken back"}
     counts = Counter[str](event.kind for event in events)
-    return ", ".join(f"{counts[kind]:,} {name}" for kind, name in names.items() if counts[kind])
+    others = {"skip": "skipped", "none": "of no class", "undo": "taken back"}
+    labels = [counted(counts["label"], "label")] if counts["label"] else []
+    rest = (f"{counts[kind]:,} {name}" for kind, name in others.items() if counts[kind])
+    return ", ".join([*labels, *rest])
 
 
 # -- images -----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from activeloop.errors import ConfigError, StoreError
-from activeloop.run_files import replacing
+from activeloop.whole_files import replacing
 
 
 def place(out: Path | None, directory: Path, name: str) -> Path:

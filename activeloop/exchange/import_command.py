@@ -11,13 +11,15 @@ from pathlib import Path
 from activeloop.arguments import Parser
 from activeloop.errors import ConfigError, DataError, StoreError
 from activeloop.exchange.planning import Plan, plan
+from activeloop.exchange.reading import read_rows
 from activeloop.exchange.records import check_run, classes_of
-from activeloop.exchange.rows import Columns, Row, read_rows
+from activeloop.exchange.rows import Columns, Row
 from activeloop.manifest import Manifest
-from activeloop.messages import counted
+from activeloop.messages import shown
 from activeloop.report.runs import opened
-from activeloop.run_files import RunFiles, shown
+from activeloop.run_files import RunFiles
 from activeloop.store import Event, Store, now
+from activeloop.words import counted
 
 _WHO = "import"
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -25,6 +25,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from activeloop.errors import ActiveLoopError, OrderError
+from activeloop.label.calls import GRID, Call, table
 from activeloop.label.cards import Conflict
 from activeloop.label.desk import Desk
 from activeloop.label.fields import Fields, Malformed, of_address, parsed
@@ -36,19 +37,9 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 256 * 1024  # of a body: 200 answers with the longest names
 _BODY_SECONDS = 15.0  # within which a body must be there
-_GRID = 24
 _IMAGE_THREADS = 4  # so that images never keep an answer waiting
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class _Call(NamedTuple):
-    """One of the page's calls: its fields, and what answers it in a thread."""
-
-    method: str
-    path: str
-    fields: tuple[str, ...]
-    answer: Callable[[Fields], Any]
 
 
 def make_app(
@@ -63,16 +54,15 @@ def make_app(
         opinions: whether the page shows at first what the network thinks.
     """
     files, version = read_page(page)
-    options = {"opinions": opinions, "grid": _GRID, "page_version": version}
+    options = {"opinions": opinions, "grid": GRID, "page_version": version}
     options["pixelated"] = images.pixelated
-    calls = _calls(_Calls(desk, images), options)
     routes = [
         Route(
             call.path,
             partial(_answer, call=call, directory=desk.directory),
             methods=[call.method],
         )
-        for call in calls
+        for call in table(desk, images, options)
     ]
     routes += [
         Route("/", partial(_file, files=files, name="index.html")),
@@ -86,87 +76,7 @@ def make_app(
     return app
 
 
-class _Calls:
-    """What the page's calls come to, each a method from its fields to what is sent back."""
-
-    def __init__(self, desk: Desk, images: Images) -> None:
-        self._desk, self._images = desk, images
-
-    def status(self, fields: Fields) -> Any:
-        return self._desk.status(fields.optional_who())
-
-    def next(self, fields: Fields) -> Any:
-        cards = self._desk.next(fields.who(), fields.count(), fields.ids("keep"))
-        return {"cards": cards, "round": self._desk.round}
-
-    def answer(self, fields: Fields) -> Any:
-        who, answers = fields.who(), fields.answers()
-        for place, said in enumerate(answers):
-            if said.id >= len(self._images):
-                raise Malformed(f"answers[{place}].id: there is no sample {said.id}")
-        return {"given": self._desk.answer(who, answers), "status": self._desk.status(who)}
-
-    def undo(self, fields: Fields) -> Any:
-        who = fields.who()
-        return {"card": self._desk.undo(who), "status": self._desk.status(who)}
-
-    def card(self, fields: Fields) -> Any:
-        index = fields.number("id", None)
-        if index >= len(self._images):
-            raise HTTPException(404, f"there is no sample {index}")
-        return self._desk.card(index)
-
-    def history(self, fields: Fields) -> Any:
-        who, label, before = fields.optional_who(), fields.text("label"), fields.maybe("before")
-        return {"cards": self._desk.history(who, label, before, fields.count(50))}
-
-    def grid(self, fields: Fields) -> Any:
-        label = fields.text("label")
-        if label is None:
-            raise Malformed("label must be a class's name: whose predictions are wanted?")
-        return {"cards": self._desk.grid(fields.who(), label, fields.count(_GRID))}
-
-    def second_looks(self, fields: Fields) -> Any:
-        return {"cards": self._desk.second_looks(fields.who(), fields.count(_GRID))}
-
-    def classes(self, fields: Fields) -> Any:
-        return {"classes": self._desk.add_class(fields.who(), fields.name("name"))}
-
-    def train(self, fields: Fields) -> Any:
-        who = fields.who()
-        self._desk.train()
-        return self._desk.status(who)
-
-    def finish(self, fields: Fields) -> Any:
-        who = fields.who()
-        self._desk.finish(who)
-        return self._desk.status(who)
-
-    def reopen(self, fields: Fields) -> Any:
-        who = fields.who()
-        self._desk.reopen(who)
-        return self._desk.status(who)
-
-
-def _calls(calls: _Calls, options: Mapping[str, Any]) -> list[_Call]:
-    return [
-        _Call("GET", "/api/options", (), lambda fields: options),
-        _Call("GET", "/api/status", ("who",), calls.status),
-        _Call("GET", "/api/card", ("id",), calls.card),
-        _Call("GET", "/api/history", ("who", "label", "before", "count"), calls.history),
-        _Call("POST", "/api/next", ("who", "count", "keep"), calls.next),
-        _Call("POST", "/api/answer", ("who", "answers"), calls.answer),
-        _Call("POST", "/api/undo", ("who",), calls.undo),
-        _Call("POST", "/api/grid", ("who", "label", "count"), calls.grid),
-        _Call("POST", "/api/second_looks", ("who", "count"), calls.second_looks),
-        _Call("POST", "/api/classes", ("who", "name"), calls.classes),
-        _Call("POST", "/api/train", ("who",), calls.train),
-        _Call("POST", "/api/finish", ("who",), calls.finish),
-        _Call("POST", "/api/reopen", ("who",), calls.reopen),
-    ]
-
-
-async def _answer(request: Request, call: _Call, directory: str) -> Response:
+async def _answer(request: Request, call: Call, directory: str) -> Response:
     """Answer one call; whatever goes wrong becomes a sentence."""
     try:
         if call.method == "POST":

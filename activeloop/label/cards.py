@@ -218,6 +218,7 @@ class Status:
         people: who answers or did.
         second_looks: samples that wait for a second look.
         finished: why the run is over, or None.
+        cannot_reopen: why it would be over again at once, and what to do; None where it can go on.
     """
 
     run: str
@@ -239,3 +240,4 @@ class Status:
     people: Sequence[Person]
     second_looks: int
     finished: str | None
+    cannot_reopen: str | None = None

@@ -19,8 +19,11 @@ from activeloop.changes import NEW_SAMPLES, NewSamples
 from activeloop.checks import whole
 from activeloop.config import config_dir, register, strategy_name
 from activeloop.errors import IN_USE, ConfigError, StoreError
+from activeloop.experiments import check_experiments
+from activeloop.flat_settings import differences, flat
+from activeloop.messages import shown
+from activeloop.overrides import one_value
 from activeloop.resuming import Begun, begun_in, config_of
-from activeloop.run_files import differences, flat, shown
 from activeloop.runner import CONFIG_FILE, check_complete, identity_of
 
 PORT = 8765
@@ -131,6 +134,9 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any
     """Return the config of the overrides, its directory, and what is kept beside it."""
     register()
     parsed = OverridesParser.create().parse_overrides([*overrides])
+    if swept := [each for each in parsed if each.is_sweep_override()]:
+        raise ConfigError(f"people label one run at a time, and {one_value(swept[0])}")
+    check_experiments(parsed)
     named = {each.key_or_group: each.value() for each in parsed}
     from_folder = named.get("data", "image_folder") == "image_folder"
     own_settings = _OWN | (_OWN_OF_FOLDERS if from_folder else {})

@@ -49,7 +49,10 @@ def by_present(
 ) -> list[Round]:
     """Return the rounds with what their audits say by the labels as they are now.
 
-    Of an audit that was taken back nothing remains; one that was corrected counts as it is.
+    Of an audit that was taken back nothing remains; one that was corrected counts as it is. One
+    that was answered when its round had begun already counts too: the hard ones are answered late,
+    and are missing in what the round itself has kept. That is no choice of samples, since all that
+    was drawn is asked for until it has an answer.
 
     Args:
         rounds: the finished rounds.

@@ -66,11 +66,6 @@ class Ledger:
         stack = self._stacks.get(index)
         return stack[-1] if stack else None
 
-    def since(self, index: int) -> int | None:
-        """Return the event since which a sample has had an answer, whatever it was corrected to."""
-        stack = self._stacks.get(index)
-        return stack[0].id if stack else None
-
     def add(self, events: Iterable[Event], index: Mapping[str, int]) -> None:
         """Take up `events`, in order; `index` has the pool index by key."""
         for event in events:

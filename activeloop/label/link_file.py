@@ -11,7 +11,7 @@ from pathlib import Path
 
 from activeloop.label.serving import write_private
 from activeloop.lock import LOCK_FILE
-from activeloop.run_files import named_errors
+from activeloop.whole_files import named_errors
 
 LINK_FILE = "label.link"
 

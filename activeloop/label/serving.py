@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -19,9 +22,13 @@ from activeloop.errors import ConfigError
 from activeloop.label.connections import Connection
 from activeloop.label.security import is_loopback
 
+if sys.platform != "win32":
+    import resource
+
 TOKEN_FILE = "label.token"
 _TOKEN_BYTES = 32
 _PORTS_TRIED = 50
+_FILES = 10_240  # at most: some systems take no larger number
 
 
 def kept_token(directory: Path, *, new: bool = False) -> str:
@@ -100,6 +107,7 @@ def serving(app: ASGIApp, listening: socket.socket) -> Iterator[Thread]:
 
     No request is logged: the link is one.
     """
+    allow_files()
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -117,12 +125,46 @@ def serving(app: ASGIApp, listening: socket.socket) -> Iterator[Thread]:
     )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, args=([listening],), name="label-server", daemon=True)
+    seldom = Seldom()
+    # A connection that cannot be taken is logged there thousands of times a second.
+    logging.getLogger("asyncio").addFilter(seldom)
     thread.start()
     try:
         yield thread
     finally:
         server.should_exit = True
         thread.join(10)
+        logging.getLogger("asyncio").removeFilter(seldom)
+
+
+def allow_files() -> None:
+    """Let this process open as many files as the system lets it, as connections are.
+
+    A large run has many open, and a shell may start programs with few.
+    """
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # the system has a lower limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class Seldom(logging.Filter):
+    """Lets one line through in each `seconds`, so that a log does not grow without end."""
+
+    def __init__(self, seconds: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._seconds, self._clock = seconds, clock
+        self._next = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether it is time for a line."""
+        if self._clock() < self._next:
+            return False
+        self._next = self._clock() + self._seconds
+        return True
 
 
 def link_of(listening: socket.socket, host: str, token: str) -> str:

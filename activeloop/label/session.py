@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import sys
 import time
-import webbrowser
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from socket import socket
 from threading import Thread
 
 from omegaconf import DictConfig
-from torch import Tensor
 
 from activeloop.errors import ActiveLoopError, DataError
-from activeloop.exchange import tables
-from activeloop.exchange.export_command import NAMES
-from activeloop.exchange.files import write_lines
-from activeloop.exchange.records import read
 from activeloop.label.app import make_app
+from activeloop.label.browser import opened
 from activeloop.label.command import PORT, Wanted
 from activeloop.label.desk import Desk
 from activeloop.label.images import Images
@@ -34,24 +27,16 @@ from activeloop.label.serving import (
     link_of,
     listen,
     serving,
-    warning_of,
-    write_private,
 )
-from activeloop.label.trainer import FINISHING
-from activeloop.listeners import Silent
+from activeloop.label.terminal import Lines, say_stopped, say_where, wrap_up
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
-from activeloop.messages import one_line
-from activeloop.report.curves import draw_curve
 from activeloop.resuming import working_in
-from activeloop.run_files import named_errors
 from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
 from activeloop.stopping import Never
-from activeloop.types import Data, Round, Samples, StoppingRule
-
-# In the directory of the run while the page is served: it leads the browser to the link.
-OPENING_FILE = "label.html"
+from activeloop.types import Data, Samples, StoppingRule
+from activeloop.whole_files import named_errors
 
 _TICK = 0.2  # seconds
 _PATIENCE = 10.0  # seconds that a network which is being trained gets to stop
@@ -133,48 +118,20 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
     )
     link = link_of(listening, wanted.host, token)
     with _signals() as stopped, serving(guard, listening) as thread:
-        _welcome(wanted, loop, link, port)
+        say_where(wanted, loop, link, port)
         desk.start()
         try:
-            opened = _opened(directory, link) if wanted.browser else nullcontext()
-            with link_kept(directory, link), opened:
-                _wait(loop, stopped, thread, partial(_wrap_up, loop, wanted))
+            with link_kept(directory, link), opened(directory, link, browser=wanted.browser):
+                _wait(loop, stopped, thread, partial(wrap_up, wanted, loop))
         finally:
             ended = desk.stop(_PATIENCE)
-    if not ended:
-        print("a network was being trained: that round is done again when the run goes on")
-    there = loop.pool.n_labelled
-    print(
-        f"stopped: {_counted(there, 'label')} {'is' if there == 1 else 'are'} safe in "
-        f"{wanted.typed}; "
-        f"python -m activeloop label {wanted.typed} goes on"
-    )
-
-
-def _welcome(wanted: Wanted, loop: ActiveLoop, link: str, port: int) -> None:
-    """Say where the page is, where the labels go, and how to stop."""
-    if warning := warning_of(wanted.host, port):
-        print(warning, file=sys.stderr)
-    if wanted.port is None and port != PORT:
-        print(f"port {PORT} is in use: the page is at {port}")
-    there = loop.pool.n_labelled
-    going_on = f" ({there:,} {'is' if there == 1 else 'are'} there)" if there else ""
-    print(f"{loop.data.name}: {len(loop.pool):,} images, classes {', '.join(loop.data.classes)}")
-    if loop.data.root is not None and loop.data.test is not None:
-        print(
-            f"{_counted(len(loop.data.test), 'more image')} in class folders: the test set, with "
-            "the folders' names as labels; those of the others are not taken, people label them"
-        )
-    print(f"labels are kept in {wanted.typed}{going_on}; Ctrl-C stops, at any time")
-    if loop.ended is None and loop.files.store.meta(FINISHING) is not None:
-        print("it was being finished, and goes on with that: a last network learns all labels")
-    print(f"the page: {link}", flush=True)
+    say_stopped(wanted, loop, ended)
 
 
 def _wait(
-    loop: ActiveLoop, stopped: list[int], thread: Thread, wrap_up: Callable[[], None]
+    loop: ActiveLoop, stopped: list[int], thread: Thread, when_over: Callable[[], None]
 ) -> None:
-    """Wait until somebody stops the program, and wrap up each time the run is finished."""
+    """Wait until somebody stops the program, doing what is to be done each time the run is over."""
     ended = loop.ended
     while not stopped:
         time.sleep(_TICK)
@@ -183,73 +140,7 @@ def _wait(
         if loop.ended != ended:
             ended = loop.ended
             if ended is not None:
-                wrap_up()
-
-
-def _wrap_up(loop: ActiveLoop, wanted: Wanted) -> None:
-    """Leave the curve and the labels of a run that is over, and say what can be done with it."""
-    directory, typed = wanted.directory, wanted.typed
-    curve = directory / "curve.png"
-    _tried(curve, lambda: draw_curve(loop.rounds, curve, title=loop.data.name))
-    _tried(directory / NAMES["csv"], partial(_write_labels, directory))
-    there = f"{_counted(loop.pool.n_labelled, 'label')} of {_classes(loop)}"
-    print(f"{loop.ended}: {there}, files in {typed}")
-    if (directory / "model.safetensors").exists():
-        print(f"label other images: python -m activeloop predict {typed} FOLDER")
-    print(
-        f"labels for other programs: {typed}/{NAMES['csv']}, or python -m activeloop export "
-        f"{typed} --format label-studio|image-folder"
-    )
-    print("the page stays open; Ctrl-C leaves it", flush=True)
-
-
-def _classes(loop: ActiveLoop) -> str:
-    """Return how many classes have labels, and of how many where some have none."""
-    there, n = loop.pool.n_classes, loop.data.n_classes
-    words = "1 class" if there == 1 else f"{there} classes"
-    return words if there == n else f"{words} ({n - there} without any)"
-
-
-def _counted(n: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
-
-
-def _write_labels(directory: Path) -> None:
-    labels = read(directory)
-    write_lines(directory / NAMES["csv"], tables.csv_lines(labels, labels.present, numbered=False))
-
-
-def _tried(path: Path, write: Callable[[], None]) -> None:
-    """Write a file; without it, people can go on all the same."""
-    try:
-        write()
-    except (ActiveLoopError, OSError) as error:
-        print(
-            f"warning: {path.name} was not written: {one_line(error)}", file=sys.stderr, flush=True
-        )
-
-
-class Lines(Silent):
-    """Prints a line for each round."""
-
-    def on_round(self, round: Round, test_probs: Tensor | None) -> None:
-        """Say what the round brought."""
-        print(_line(round.round, round.labels, round.metrics), flush=True)
-
-
-def _line(number: int, labels: int, metrics: Mapping[str, float]) -> str:
-    parts = [f"round {number}: {_counted(labels, 'label')}"]
-    if "accuracy" in metrics:
-        parts.append(f"accuracy {metrics['accuracy']:.1%}")
-    elif "audit_accuracy" in metrics:
-        low, high = metrics["audit_low"], metrics["audit_high"]
-        parts.append(
-            f"accuracy of round {number - 1} by audit {metrics['audit_accuracy']:.1%} "
-            f"({low:.1%} to {high:.1%})"
-        )
-    seconds = sum(value for name, value in metrics.items() if name.endswith("_seconds"))
-    return ", ".join([*parts, f"{seconds:.1f} s"])
+                when_over()
 
 
 @contextmanager
@@ -268,32 +159,3 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _opened(directory: Path, link: str) -> Iterator[None]:
-    """Open the page in a browser.
-
-    By a file that nobody else may read: other users of this machine see the words of each
-    command, and the link would be one.
-    """
-    path = directory / OPENING_FILE
-    try:
-        if _has_display():
-            with named_errors(directory):
-                write_private(
-                    path,
-                    '<!doctype html><meta charset="utf-8"><title>activeloop</title>'
-                    f'<meta http-equiv="refresh" content="0;url={link}">\n',
-                )
-            Thread(target=webbrowser.open, args=(path.absolute().as_uri(),), daemon=True).start()
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _has_display() -> bool:
-    """Return whether there is a screen: without one, a browser in the terminal would open."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

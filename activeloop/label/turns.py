@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-
-from activeloop.types import Indices
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 # Heard of within so many seconds, somebody is here.
 HERE_SECONDS = 60.0
@@ -57,6 +55,17 @@ class Turns:
         """Return what `who` has."""
         return list(self._held.get(who, ()))
 
+    @property
+    def holders(self) -> dict[str, list[int]]:
+        """What each person has who has anything."""
+        return {who: list(held) for who, held in self._held.items() if held}
+
+    def restore(self, holders: Mapping[str, Iterable[int]]) -> None:
+        """Give back what people had before the server was started again, as if they just acted."""
+        for who, held in holders.items():
+            self._acted[who] = self._clock()
+            self.take(who, held)
+
     def free(self, index: int, who: str | None = None) -> bool:
         """Return whether nobody else than `who` has a sample."""
         return self._holder.get(index, who) == who
@@ -78,6 +87,6 @@ class Turns:
         """Take back what `who` has, but for some."""
         self.drop(set(self.held(who)) - set(but))
 
-    def replace(self, queue: Indices) -> None:
+    def replace(self, queue: list[int]) -> None:
         """Have the picks of a new query take the place of what is left of the one before."""
-        self.queue = queue.tolist()
+        self.queue = queue

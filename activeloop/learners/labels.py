@@ -6,6 +6,7 @@ import numpy as np
 
 from activeloop.errors import LearnerError
 from activeloop.types import Data, Indices, Labels
+from activeloop.words import counted
 
 
 def check_labels(indices: Indices, labels: Labels, data: Data) -> None:
@@ -14,7 +15,7 @@ def check_labels(indices: Indices, labels: Labels, data: Data) -> None:
         raise LearnerError("there are no labelled samples to fit on")
     if len(indices) != len(labels):
         raise LearnerError(
-            f"expected one label for each of {len(indices)} samples, got {len(labels)}"
+            f"expected one label for each of {counted(len(indices), 'sample')}, got {len(labels)}"
         )
     wrong = np.asarray(labels)[(np.asarray(labels) < 0) | (np.asarray(labels) >= data.n_classes)]
     if len(wrong):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from activeloop.arguments import Parser
 from activeloop.checks import real, whole
+from activeloop.messages import shown
 from activeloop.report.document import Report
 from activeloop.report.drawing import FORMATS, draw_figures
 from activeloop.report.latex import tables
 from activeloop.report.reading import common, existing
 from activeloop.report.study import make_report
 from activeloop.report.writing import report_errors, write_report
-from activeloop.run_files import shown
 
 # Of problems that are printed; the report has all.
 _MOST_PRINTED = 10

@@ -34,6 +34,7 @@ from activeloop.report.table import (
     shared_range,
 )
 from activeloop.report.wording import named
+from activeloop.words import counted
 
 BASELINE = "random"
 # Random with other draws: what chance alone makes of random against random.
@@ -218,8 +219,8 @@ def _problems(
     yield from unpaired(group, comparison.baseline or group.strategies[0])
     yield from too_short(lines)
     kept = long_enough(lines)
-    counted = [r for r in runs if r.strategy not in lines or r.seed in kept.get(r.strategy, {})]
-    yield from other_ends(counted)
+    used = [r for r in runs if r.strategy not in lines or r.seed in kept.get(r.strategy, {})]
+    yield from other_ends(used)
     yield from other_versions(runs)
     yield from stopped_by_test(runs)
     yield from _leaked(comparison.pictures)
@@ -241,4 +242,4 @@ def _problems(
         yield Problem(level="warning", text=text)
     for labels in asked.budgets or ():
         if accuracy and not any(labels in row.at for row in comparison.table):
-            yield Problem(level="warning", text=f"no run has come to {labels} labels")
+            yield Problem(level="warning", text=f"no run has come to {counted(labels, 'label')}")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from activeloop.run_files import named_errors, replacing
+from activeloop.whole_files import named_errors, replacing
 
 # Metrics that are shares, and written in percent.
 _SHARES = ("accuracy", "f1", "calibration_error")

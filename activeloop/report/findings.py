@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from activeloop.report.document import Comparison, Curve, Difference, Estimate, Ranks, Reach, Row
 from activeloop.report.wording import named, quoted
+from activeloop.words import counted
 
 
 def findings(comparisons: Sequence[Comparison], ranks: Ranks | None) -> tuple[str, ...]:
@@ -28,10 +29,8 @@ def _of(comparison: Comparison) -> Iterator[str]:
         yield comparison.noise_floor.words
     yield from _ends(comparison)
     if comparison.validation_labels:
-        yield (
-            f"each run used {comparison.validation_labels:,} labels more to validate, which no "
-            "label count here has in it"
-        )
+        labels = counted(comparison.validation_labels, "label")
+        yield f"each run used {labels} more to validate, which no label count here has in it"
 
 
 def _telling(difference: Difference) -> tuple[bool, float]:
@@ -96,7 +95,7 @@ def _ends(comparison: Comparison) -> Iterator[str]:
     labels, end = _last(curves[best])
     of = len(curves[best].runs)
     spread = "" if end.low is None else f" (95% {_percent(end.low)} to {_percent(end.high or 0)})"
-    text = f"{best} ends at {_percent(end.mean)} with {labels:,} labels{spread}"
+    text = f"{best} ends at {_percent(end.mean)} with {counted(labels, 'label')}{spread}"
     text += f", {end.n} of {of} runs" if end.n < of else ""
     if comparison.ceiling and "accuracy" in comparison.ceiling:
         text += f"; all labels of the pool give {_percent(comparison.ceiling['accuracy'])}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from activeloop.flat_settings import flat
 from activeloop.report.document import Problem
 from activeloop.report.reading import short
 from activeloop.report.runs import Run
@@ -23,7 +24,6 @@ from activeloop.report.settings import (
     without_consequences,
 )
 from activeloop.report.wording import named
-from activeloop.run_files import flat
 
 # What does not set runs apart from others: what is compared, where they end, and what is measured
 # of them besides.

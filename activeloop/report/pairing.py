@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from activeloop.flat_settings import flat
 from activeloop.report.document import Problem
 from activeloop.report.grouping import Group
 from activeloop.report.runs import Run
 from activeloop.report.settings import contrasted, key
 from activeloop.report.wording import named, numbered
-from activeloop.run_files import flat
 
 # Rounding differs between machines, and between networks that train alone or stacked.
 _SAME_LOSS = 0.05

@@ -9,6 +9,7 @@ from pathlib import Path
 from activeloop.errors import ConfigError, StoreError
 from activeloop.report.document import Problem
 from activeloop.report.runs import Run, failure, find_runs, read_run
+from activeloop.words import counted
 
 
 def existing(directories: Iterable[Path]) -> list[Path]:
@@ -86,21 +87,19 @@ def _read(path: Path, name: str) -> tuple[Run | None, str | None]:
     return run, None
 
 
-def unfinished(runs: Iterable[Run], counted: Container[Path], root: Path) -> Iterator[Problem]:
-    """Yield the runs that are under way, or were stopped; `counted` ones are in the numbers."""
+def unfinished(runs: Iterable[Run], used: Container[Path], root: Path) -> Iterator[Problem]:
+    """Yield the runs that are under way, or were stopped; `used` ones are in the numbers."""
     for run in runs:
         if run.finished or run.error is not None:
             continue
-        labels = run.rounds[-1].labels if run.rounds else 0
+        labels = counted(run.rounds[-1].labels if run.rounds else 0, "label")
         if run.by_people:
             name = short(run.directory, root)
-            text = f"{name} is being labelled: this is it so far, with {labels} labels"
+            text = f"{name} is being labelled: this is it so far, with {labels}"
             yield Problem(level="warning", text=text)
             continue
-        text = (
-            f"{short(run.directory, root)} is not finished: it has come to {labels} labels so far"
-        )
-        if run.directory in counted:
+        text = f"{short(run.directory, root)} is not finished: it has come to {labels} so far"
+        if run.directory in used:
             text += ", and counts that far, for no run beside it is finished"
         else:
             text += ", and is left out of the numbers"

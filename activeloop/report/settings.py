@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from activeloop.flat_settings import flat
 from activeloop.report.runs import Run
-from activeloop.run_files import flat
 
 Settings = Mapping[str, Any]
 

@@ -15,7 +15,7 @@ from activeloop.errors import StoreError
 from activeloop.report.document import Comparison, Curve, Estimate, Report
 from activeloop.report.drawing import draw_comparisons
 from activeloop.report.page import write_page
-from activeloop.run_files import replacing, write_csv
+from activeloop.whole_files import replacing, write_csv
 
 Rows = Iterator[tuple[object, ...]]
 

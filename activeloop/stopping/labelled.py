@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from activeloop.checks import real, whole
 from activeloop.stopping.base import Threshold, latest
 from activeloop.types import Round
+from activeloop.words import counted
 
 
 class Budget(Threshold):
@@ -40,7 +41,7 @@ class Budget(Threshold):
 
     def reason(self, value: float) -> str:
         """Return why the run stops at `value`."""
-        return f"budget of {self.labels} labels spent"
+        return f"budget of {counted(self.labels, 'label')} spent"
 
 
 class Target(Threshold):

@@ -12,6 +12,7 @@ import numpy as np
 from activeloop.errors import DataError, StrategyError
 from activeloop.strategies.wrapping import Wrapper
 from activeloop.types import Context, Indices
+from activeloop.words import counted
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -82,8 +83,8 @@ class Replay(Wrapper):
         left = self._order[np.isin(self._order, context.unlabelled)]
         if len(left) < context.k:
             raise StrategyError(
-                f"{self._file} names {len(self._order)} samples, of which {len(left)} are left to "
-                f"ask for, and this query is of {context.k}: ask for fewer rounds, or a smaller "
-                "budget"
+                f"{self._file} names {counted(len(self._order), 'sample')}, {len(left)} of them "
+                f"left to ask for, and this query is of {context.k}: ask for fewer rounds, or a "
+                "smaller budget"
             )
         return left[: context.k]

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from activeloop.checks import whole
 from activeloop.errors import ConfigError
+from activeloop.flat_settings import flat
 from activeloop.listeners import Silent
-from activeloop.run_files import flat, replacing
 from activeloop.trackers.images import grid
 from activeloop.types import Query, Round, TrackedRun
+from activeloop.whole_files import replacing
 
 try:
     from fcntl import LOCK_EX, flock

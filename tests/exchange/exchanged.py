@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 from fakes import CentroidLearner, blobs
@@ -11,6 +13,7 @@ from PIL import Image
 from activeloop import ActiveLoop
 from activeloop.data import image_folder
 from activeloop.initial import Initial
+from activeloop.store import Store
 from activeloop.types import Data
 
 
@@ -63,3 +66,17 @@ def folder_config(root: Path) -> dict:
 def with_classes(*classes: str) -> Data:
     """Return 90 points, and as many classes as are named."""
     return dataclasses.replace(blobs(classes=len(classes))[0], classes=classes)
+
+
+@contextlib.contextmanager
+def stored(directory: Path | str) -> Iterator[Store]:
+    """Open what a run has kept, to read it."""
+    with contextlib.closing(Store(Path(directory) / "run.db", read_only=True)) as store:
+        yield store
+
+
+@contextlib.contextmanager
+def changed(directory: Path | str) -> Iterator[Store]:
+    """Open what a run has kept, to write to it."""
+    with contextlib.closing(Store(Path(directory) / "run.db")) as store:
+        yield store

@@ -1,23 +1,25 @@
 """`branch`: a new run from the labels of another."""
 
-import contextlib
 import csv
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from exchanged import make_images, make_loop, make_run
+from exchanged import changed, make_images, make_loop, make_run, stored
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-import activeloop.loop
+import activeloop.answers
 from activeloop import NONE_OF_THESE, SKIP, ActiveLoop
+from activeloop.answers import Answers
 from activeloop.app import dispatch
 from activeloop.errors import ConfigError, StoreError
 from activeloop.exchange import branch_command
 from activeloop.exchange.branch_command import branch
 from activeloop.exchange.composing import composed, settings_of
 from activeloop.manifest import Manifest
+from activeloop.messages import one_line
 from activeloop.resuming import resume
 from activeloop.store import Store
 
@@ -42,15 +44,17 @@ def source(finished, tmp_path, monkeypatch):
     return Path("source")
 
 
-def stored(directory):
-    return Store(Path(directory) / "run.db", read_only=True)
-
-
 def unlabelled(directory):
     """Return a key of the pool that has no answer."""
-    with contextlib.closing(stored(directory)) as store:
+    with stored(directory) as store:
         answers = store.answers()
         return next(k for k in Manifest.read(store).parts["pool"].keys if k not in answers)
+
+
+def classes(directory):
+    """Return how many classes each round knew."""
+    with stored(directory) as store:
+        return [round.classes for round in store.rounds()]
 
 
 def rows(directory, name="queries.csv"):
@@ -69,23 +73,22 @@ def test_a_branch_starts_from_the_labels_after_a_round(source, capsys):
     )
     assert new["strategy"]["_target_"] == "activeloop.strategies.margin"
     assert {name for name in new if new[name] != old[name]} == {"strategy", "rounds", "initial"}
-    store = stored("new")
-    assert store.meta("branched_from") == {
-        "directory": str(source.absolute()),
-        "round": 1,
-        "event": 15,
-        "labels": 15,
-    }
-    assert store.meta("run")["strategy"] == "margin"
-    given, taken = ({e.key: e for e in stored(d).events()} for d in ("source", "new"))
+    with stored("new") as store, stored("source") as origin:
+        assert store.meta("branched_from") == {
+            "directory": str(source.absolute()),
+            "round": 1,
+            "event": 15,
+            "labels": 15,
+        }
+        assert store.meta("run")["strategy"] == "margin"
+        given, taken = ({e.key: e for e in each.events()} for each in (origin, store))
     assert all((taken[k].who, taken[k].at) == (given[k].who, given[k].at) for k in before)
 
 
 def test_by_default_all_labels_count_and_the_directory_is_a_fresh_one(source, capsys):
     new = unlabelled(source)
-    store = Store(source / "run.db")
-    store.add_labels(3, {new: "7"}, "eve")
-    store.close()
+    with changed(source) as store:
+        store.add_labels(3, {new: "7"}, "eve")
     branch(["source", "rounds=0"])
     assert "branch of source: 21 labels" in capsys.readouterr().out
     (made,) = Path("outputs").glob("*/*-digits-least_confidence-seed0")
@@ -94,15 +97,15 @@ def test_by_default_all_labels_count_and_the_directory_is_a_fresh_one(source, ca
 
 def test_what_was_skipped_is_not_asked_again(source):
     keys = [row["key"] for row in rows(source)]
-    store = Store(source / "run.db")
-    store.add_labels(3, {keys[0]: SKIP, keys[1]: NONE_OF_THESE}, "eve")
-    store.close()
+    with changed(source) as store:
+        store.add_labels(3, {keys[0]: SKIP, keys[1]: NONE_OF_THESE}, "eve")
     branch(["source", "rounds=1", "query_size=60", "strategy=random", "hydra.run.dir=new"])
     asked = [row["key"] for row in rows("new")]
     assert len(asked) == len(set(asked)) == 60 - 2
     assert not set(keys[:2]) & set(asked)
-    assert stored("new").answers()[keys[0]] is SKIP
-    assert stored("new").answers()[keys[1]] is NONE_OF_THESE
+    with stored("new") as store:
+        answers = store.answers()
+    assert (answers[keys[0]], answers[keys[1]]) == (SKIP, NONE_OF_THESE)
     assert [r["labels"] for r in rows("new", "curve.csv")] == ["18", "58"]
 
 
@@ -116,14 +119,13 @@ def test_the_budget_counts_the_labels_it_starts_with(source):
 
 def test_classes_that_were_added_are_there(source):
     new = unlabelled(source)
-    store = Store(source / "run.db")
-    store.set_meta("classes", [*map(str, range(10)), "ten"])
-    store.add_labels(3, {new: "ten"}, "eve")
-    store.close()
+    with changed(source) as store:
+        store.set_meta("classes", [*map(str, range(10)), "ten"])
+        store.add_labels(3, {new: "ten"}, "eve")
     branch(["source", "rounds=1", "hydra.run.dir=new"])
-    assert [r.classes for r in stored("new").rounds()] == [11, 11]
+    assert classes("new") == [11, 11]
     branch(["source", "round=2", "rounds=0", "hydra.run.dir=before"])
-    assert [r.classes for r in stored("before").rounds()] == [10]
+    assert classes("before") == [10]
 
 
 def test_a_branch_of_a_branch(source):
@@ -134,14 +136,13 @@ def test_a_branch_of_a_branch(source):
 
 
 def test_a_run_that_people_label_is_prepared_and_goes_on_by_label(source, capsys):
-    store = Store(source / "run.db")
-    store.set_meta("run", store.meta("run") | {"labelled_by_people": True})
-    store.close()
+    with changed(source) as store:
+        store.set_meta("run", store.meta("run") | {"labelled_by_people": True})
     branch(["source", "round=1", "hydra.run.dir=new"])
     assert "to go on: python -m activeloop label new" in capsys.readouterr().out
-    store = stored("new")
-    assert store.meta("run")["labelled_by_people"] is True
-    assert (len(store.answers()), store.rounds()) == (15, [])
+    with stored("new") as store:
+        assert store.meta("run")["labelled_by_people"] is True
+        assert (len(store.answers()), store.rounds()) == (15, [])
     assert Path("new/config.yaml").exists()
 
 
@@ -165,8 +166,8 @@ def straight(finished, tmp_path_factory):
     ("where", "what", "again"),
     [
         (ActiveLoop, "_train", "resume"),
-        (ActiveLoop, "_take_given_labels", "branch"),
-        (activeloop.loop, "write_answers", "resume"),
+        (Answers, "take_given", "branch"),
+        (activeloop.answers, "write_answers", "resume"),
         (Store, "add_events", "branch"),
         (Store, "set_all", "branch"),
     ],
@@ -229,7 +230,8 @@ def test_other_settings_where_a_branch_was_stopped(source, monkeypatch):
     for directory in ("set_all", "add_events"):  # without labels it is not begun
         branch(["source", "round=0", "rounds=1", "seed=5", f"hydra.run.dir={directory}"])
         assert OmegaConf.load(f"{directory}/config.yaml").seed == 5
-        assert stored(directory).meta("identity")["config"]["seed"] == 5
+        with stored(directory) as store:
+            assert store.meta("identity")["config"]["seed"] == 5
 
 
 # -- its config ------------------------------------------------------------------------------------
@@ -283,7 +285,9 @@ def test_relative_paths_lead_where_they_led(tmp_path, monkeypatch, capsys):
     [
         (["source", "round=3"], "source has no round 3: there is 0 to 2"),
         (["source", "round=last"], "source has no round last: there is 0 to 2"),
-        (["source", "strategy=margin,entropy"], "strategy=margin,entropy is a sweep"),
+        (["source", "strategy=margin,entropy"], "is several values: give one$"),
+        (["source", "query_size=2,3"], "a list is written 'query_size=.2,3.'"),
+        (["source", "query_size=[2,3"], r"its \[ is not closed"),
         (["source", "initial=stratified"], "takes no initial=: its initial set is the labels"),
         (["source", "initial.size=3"], "takes no initial.size=: its initial set is the labels"),
         (["source", "seeds=3"], "it is one run"),
@@ -299,6 +303,15 @@ def test_what_makes_no_sense_is_said(source, words, message):
     with pytest.raises((ConfigError, StoreError), match=message):
         branch(words)
     assert not Path("outputs").exists()
+
+
+def test_a_setting_that_is_not_there_is_named(source):
+    with pytest.raises(HydraException) as raised:
+        branch(["source", "query_sise=3"])
+    assert one_line(raised.value) == "there is no setting query_sise: did you mean query_size?"
+    with pytest.raises(HydraException) as raised:
+        branch(["source", "strategy=bagde"])
+    assert one_line(raised.value) == "there is no strategy=bagde: did you mean strategy=badge?"
 
 
 def test_a_run_without_labels_and_one_made_in_python(tmp_path, monkeypatch):

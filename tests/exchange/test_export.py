@@ -51,7 +51,11 @@ def test_csv_has_the_present_answers_and_what_the_network_said(tmp_path, capsys)
     assert last["key"] == query.keys[0]
     assert last["predicted"] == "abc"[query.predicted[0]]
     assert float(last["confidence"]) == query.confidence[0]
-    assert "5 labels: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "5 labels: " in said
+    assert "initial=file initial.path=" in said
+    write(directory, "--format", "csv", "--all-events", "--out", tmp_path / "events.csv")
+    assert "initial=file" not in capsys.readouterr().out  # of several answers to one image
 
 
 def test_what_was_skipped_corrected_or_taken_back(tmp_path):
@@ -81,7 +85,7 @@ def test_csv_starts_another_run(tmp_path):
     assert found.labels == {5: 0, 7: 1, 9: 2}
 
 
-def test_a_run_under_way_is_exported_and_not_held_up(tmp_path, monkeypatch):
+def test_a_run_under_way_is_exported_and_not_held_up(tmp_path, monkeypatch, capsys):
     loop = make_loop(tmp_path)
     loop.ask()
     loop.record({1: 0})
@@ -94,6 +98,7 @@ def test_a_run_under_way_is_exported_and_not_held_up(tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "events", answered_meanwhile)
     write(tmp_path, "--format", "csv")
     assert [row["key"] for row in rows(tmp_path / "labels.csv")] == ["pool/1"]
+    assert "1 label: " in capsys.readouterr().out
 
 
 def test_tasks_of_label_studio(tmp_path):
@@ -161,12 +166,16 @@ def photos(tmp_path):
 
 
 def test_a_folder_a_class(photos, capsys):
-    write(photos / "run", "--format", "image-folder", "--out", photos / "out")
-    found = {str(p.relative_to(photos / "out")) for p in (photos / "out").glob("*/*")}
-    assert found == {"cat/1.png", "dog/2.png", "dog/3.png"}
-    assert (photos / "out/dog/3.png").read_bytes() == (photos / "photos/3.png").read_bytes()
-    assert "1 without a class were left out" in capsys.readouterr().out
-    data, _ = image_folder(photos / "out", size=8, test_fraction=0)
+    out = photos / "new" / "out"
+    write(photos / "run", "--format", "image-folder", "--out", out)
+    assert {str(p.relative_to(out)) for p in out.glob("*/*")} == {
+        *("cat/1.png", "dog/2.png", "dog/3.png")
+    }
+    assert (out / "dog/3.png").read_bytes() == (photos / "photos/3.png").read_bytes()
+    said = capsys.readouterr().out
+    assert "1 without a class were left out" in said
+    assert "another" not in said
+    data, _ = image_folder(out, size=8, test_fraction=0)
     assert data.classes == ("cat", "dog")
 
 

@@ -1,11 +1,10 @@
 """`import`: labels made elsewhere, as answers of a run."""
 
-import contextlib
 import csv
 import json
 
 import pytest
-from exchanged import folder_config, make_images, make_loop, make_run
+from exchanged import changed, folder_config, make_images, make_loop, make_run, stored
 
 from activeloop import NONE_OF_THESE, SKIP
 from activeloop.errors import ConfigError, DataError, StoreError
@@ -28,19 +27,13 @@ def give(run, text, *words, name="labels.csv"):
 
 
 def answers(run):
-    store = Store(run / "run.db", read_only=True)
-    try:
+    with stored(run) as store:
         return store.answers()
-    finally:
-        store.close()
 
 
 def events(run):
-    store = Store(run / "run.db", read_only=True)
-    try:
+    with stored(run) as store:
         return store.events()
-    finally:
-        store.close()
 
 
 def test_labels_become_answers_by_key(run, capsys):
@@ -66,6 +59,16 @@ def test_the_next_round_trains_on_them(run):
     loop.ask()
     assert loop.rounds[0].labels == 5
     assert loop.pool.answer(9) == 2
+
+
+@pytest.mark.parametrize(("by_people", "command"), [(True, "label"), (False, "resume")])
+def test_what_goes_on_with_the_run_is_said(run, capsys, by_people, command):
+    with changed(run) as store:
+        store.set_meta("run", {"labelled_by_people": by_people})
+    give(run, "key,label\npool/9,c\n")
+    assert f"the next round trains on them: python -m activeloop {command} " in (
+        capsys.readouterr().out
+    )
 
 
 def test_labels_for_all_of_the_open_query_close_it(run):
@@ -225,7 +228,7 @@ def test_nothing_is_half_written(run, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         give(run, "key,label\npool/7,c\npool/8,c\npool/9,new\n", "--add-classes")
     assert len(events(run)) == 2
-    with contextlib.closing(Store(run / "run.db", read_only=True)) as store:
+    with stored(run) as store:
         assert "new" not in (store.meta("classes") or [])
 
 
@@ -298,6 +301,20 @@ def test_images_are_found_by_the_end_of_their_address(photos, made, prefix, caps
     assert answers(photos) == {"cat/1.png": "dog", "dog/1.png": "cat"}
     assert {e.seconds for e in events(photos)} == {2.5}
     assert ("images are known by" in capsys.readouterr().out) == bool(prefix)
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("https://example.org/photos/a%20b.png?v=1", "a b.png"),
+        ("s3://bucket/photos/a%20b.png", "a%20b.png"),  # there it is a name like others
+    ],
+)
+def test_addresses_of_the_web_are_decoded(tmp_path, address, key):
+    data = make_images(tmp_path / "photos", ["a b.png", "a%20b.png", "c.png", "d.png"])
+    run = make_run(tmp_path / "run", {}, data, identity=folder_config(tmp_path / "photos"))
+    give(run, json.dumps([task(address, "dog")]))
+    assert answers(run) == {key: "dog"}
 
 
 def test_images_of_two_folders_are_not_mixed_up(tmp_path):

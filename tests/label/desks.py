@@ -46,6 +46,12 @@ class Desks:
         self.desk = Desk(self.loop, run="run", make_learner=make_learner, rule=rule, **settings)
         return self.desk
 
+    def begin(self, **settings):
+        """Open the run, and do what there is to do in the background."""
+        desk = self.open(**settings)
+        self.work()
+        return desk
+
     def close(self):
         if self.loop is not None:
             self.loop.files.close()

@@ -55,6 +55,8 @@ class FakeDesk:
         confidence: of the network in what it thinks; None: it thinks nothing yet.
         lose: so many replies to answers are lost after they were taken in.
         broken: the status that every answer gets, or None.
+        spent: why the run cannot be opened again, or None.
+        malformed: answers to this image are refused as such.
         forbidden: whether nothing is allowed.
         pictures: images are sent while it is set.
     """
@@ -74,6 +76,8 @@ class FakeDesk:
         self.people: dict[str, int] = {}
         self.lose = 0
         self.broken: int | None = None
+        self.spent: str | None = None
+        self.malformed: int | None = None
         self.forbidden = False
         self.opinions = False
         self.confidence: float | None = 0.8
@@ -173,6 +177,8 @@ class FakeDesk:
             raise Refusal(self.broken, "the disk is full")
         who, result = body["who"], []
         for said in body["answers"]:
+            if said["id"] == self.malformed:
+                raise Refusal(400, "that is no answer")
             if said["key"] != self.keys[said["id"]]:
                 raise Refusal(409, f"image {said['id']} is another one by now")
             present = (self.given.get(said["id"]) or [None])[-1]
@@ -256,6 +262,8 @@ class FakeDesk:
             case "/api/finish":
                 self.changes["finished"] = "finished by hand"
             case "/api/reopen":
+                if self.spent is not None:
+                    raise Refusal(409, self.spent)
                 self.changes["finished"] = None
             case _:
                 raise Refusal(404, "no such call")
@@ -286,20 +294,26 @@ class FakeDesk:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection; `desk` is set by the server's class."""
+    """One connection."""
 
-    desk: FakeDesk
+    server: Server
     protocol_version = "HTTP/1.1"
+
+    @property
+    def desk(self) -> FakeDesk:
+        return self.server.desk
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
-    def send(self, content: bytes, kind: str, status: int = 200) -> None:
+    def send(self, content: bytes, kind: str, status: int = 200, keep: bool = False) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
+        if keep:
+            self.send_header("Cache-Control", "max-age=3600")
         self.end_headers()
         self.wfile.write(content)
 
@@ -325,7 +339,7 @@ class Handler(BaseHTTPRequestHandler):
             name = "index.html" if place.path == "/" else place.path.removeprefix("/static/")
             file = PAGE / name
             if file.is_file():
-                self.send(file.read_bytes(), TYPES[name.rsplit(".", 1)[1]])
+                self.send(file.read_bytes(), TYPES[name.rsplit(".", 1)[1]], keep=True)
             else:
                 self.send(b"{}", "application/json", 404)
 
@@ -348,7 +362,8 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, port: int, desk: FakeDesk) -> None:
         self.open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), type("DeskHandler", (Handler,), {"desk": desk}))
+        self.desk = desk
+        super().__init__(("127.0.0.1", port), Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.open.add(request)
@@ -365,9 +380,9 @@ class Server(ThreadingHTTPServer):
 class FakeServer:
     """`stop` and `start` it as often as wanted: always at the same address."""
 
-    def __init__(self, desk: FakeDesk) -> None:
+    def __init__(self, desk: FakeDesk, port: int = 0) -> None:
         self.desk = desk
-        self.port = 0
+        self.port = port
         self.start()
 
     @property
@@ -390,9 +405,9 @@ class FakeServer:
 
 
 @contextmanager
-def serving(desk: FakeDesk) -> Iterator[FakeServer]:
-    """Serve until the block ends."""
-    server = FakeServer(desk)
+def serving(desk: FakeDesk, port: int = 0) -> Iterator[FakeServer]:
+    """Serve until the block ends; port 0: any that is free."""
+    server = FakeServer(desk, port)
     try:
         yield server
     finally:

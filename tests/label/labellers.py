@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 PATIENCE = 20.0  # seconds until something that must come is missed
@@ -24,10 +26,23 @@ class Labeller:
     def __init__(self, driver: Any, window: str | None = None) -> None:
         self.driver = driver
         self.window = window or driver.current_window_handle
+        driver.looked_at = self.window  # the driver would be asked before each step
+
+    def look(self) -> None:
+        """Have the driver act on this window."""
+        if self.driver.looked_at != self.window:
+            self.driver.switch_to.window(self.window)
+            self.driver.looked_at = self.window
+
+    def close(self) -> None:
+        """Close the window."""
+        self.look()
+        self.driver.close()
+        self.driver.looked_at = None
 
     def open(self, url: str, name: str | None = None) -> Labeller:
         """Load the page; with a name, answer the question for one."""
-        self.driver.switch_to.window(self.window)
+        self.look()
         self.driver.get(url)
         if name is not None:
             self.wait(lambda: self.shown("dialog"), "the question for a name")
@@ -35,12 +50,21 @@ class Labeller:
             self.wait(lambda: not self.shown("dialog"), "the end of the dialog")
         return self
 
+    def leave(self) -> None:
+        """Have the page do nothing more by itself: another server may take its own's place."""
+        self.do("for (let timer = setTimeout(() => {}); timer > 0; timer--) clearTimeout(timer)")
+
     @contextmanager
-    def known_as(self, name: str) -> Iterator[None]:
-        """Be known by a name wherever none is kept yet: nobody is asked for one."""
+    def known_as(self, name: str | None) -> Iterator[None]:
+        """Begin with nothing kept but a name: nobody is asked for one. None: not even that."""
         script = f"""
-            const name = "activeloop label name";
-            localStorage[name] ??= {json.dumps(name)};
+            const [name, turn] = {json.dumps([name, uuid.uuid4().hex])};
+            if (sessionStorage.turn !== turn) {{
+              localStorage.clear();
+              sessionStorage.clear();
+              sessionStorage.turn = turn;
+            }}
+            if (name) localStorage["activeloop label name"] ??= name;
         """
         added = self.driver.execute_cdp_cmd(
             "Page.addScriptToEvaluateOnNewDocument", {"source": script}
@@ -49,8 +73,7 @@ class Labeller:
         self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
     def do(self, script: str, *arguments: object) -> Any:
-        if self.driver.current_window_handle != self.window:
-            self.driver.switch_to.window(self.window)
+        self.look()
         return self.driver.execute_script(script, *arguments)
 
     def wait(self, told: Callable[[], Any], what: str) -> Any:
@@ -62,8 +85,14 @@ class Labeller:
 
     def type(self, *keys: str) -> None:
         """Press keys, wherever the focus is."""
-        self.do("")
-        self.driver.switch_to.active_element.send_keys(*keys)
+        self.look()
+        ActionChains(self.driver, duration=0).send_keys(*keys).perform()
+
+    def type_with(self, held: str, key: str) -> None:
+        """Press a key while another one is held."""
+        self.look()
+        chain = ActionChains(self.driver, duration=0)
+        chain.key_down(held).send_keys(key).key_up(held).perform()
 
     def press(self, *keys: str) -> None:
         """Press keys one by one, each once an image is there."""
@@ -135,7 +164,7 @@ class Labeller:
 
     def screen(self, width: int = 1280, height: int = 800, scheme: str = "light") -> None:
         """Look at the page on another screen."""
-        self.do("")
+        self.look()
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},

@@ -1,29 +1,18 @@
-"""What goes on behind the page: when rounds begin, what goes wrong, what the network thinks."""
+"""What goes on behind the page: when rounds begin, what goes wrong, how a run ends."""
 
 import threading
 
-import numpy as np
 import pytest
-import torch
-from desks import Desks, say
+from desks import say
 from fakes import CentroidLearner
 
-from activeloop.errors import ConfigError, LearnerError, OrderError, StrategyError
+from activeloop.errors import LearnerError, OrderError, StrategyError
+from activeloop.label.background import Stopped
 from activeloop.label.cards import Conflict, Said
-from activeloop.label.trainer import Stopped
-from activeloop.stopping import load_rule
-
-
-@pytest.fixture
-def desks(tmp_path):
-    made = Desks(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_round_begins_when_half_of_its_query_is_answered_and_replaces_the_rest(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     held = desk.next("bob", 2)
     desks.label("ann", 2)
     assert desks.work() == 0
@@ -41,10 +30,9 @@ def test_a_round_begins_when_half_of_its_query_is_answered_and_replaces_the_rest
     assert again[1].why.round == 1
 
 
-def test_answers_given_while_the_network_learns_count_towards_the_next_round(tmp_path):
-    desks = Desks(tmp_path, initial=12, query_size=12, learner=Interrupted)
-    desk = desks.open()
-    desks.work()
+def test_answers_given_while_the_network_learns_count_towards_the_next_round(new_desks):
+    desks = new_desks(initial=12, query_size=12, learner=Interrupted)
+    desk = desks.begin()
     Interrupted.happens = lambda: desks.label("bob", 12)  # the rest, and others at random
     desks.label("ann", 6)
     assert desk.step()
@@ -60,13 +48,11 @@ def test_answers_given_while_the_network_learns_count_towards_the_next_round(tmp
     desks.work()
     assert [round.labels for round in desks.loop.rounds] == [6, 21]
     assert desks.desk.status().training.until_next == 6
-    desks.close()
 
 
-def test_some_answers_given_while_the_network_learns_are_some_fewer_for_the_next_round(tmp_path):
-    desks = Desks(tmp_path, initial=12, query_size=12, learner=Interrupted)
-    desk = desks.open()
-    desks.work()
+def test_some_answers_given_while_the_network_learns_are_some_fewer_for_the_next_round(new_desks):
+    desks = new_desks(initial=12, query_size=12, learner=Interrupted)
+    desk = desks.begin()
     Interrupted.happens = lambda: (desks.label("bob", 3), desk.undo("bob"))
     desks.label("ann", 6)
     desks.work()
@@ -77,12 +63,10 @@ def test_some_answers_given_while_the_network_learns_are_some_fewer_for_the_next
     desks.label("ann", 5)
     desks.work()
     assert [round.labels for round in desks.loop.rounds] == [6, 12]
-    desks.close()
 
 
 def test_nothing_is_trained_before_two_classes_have_labels(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     for _ in range(9):  # the query of 6, and what comes when it is answered
         desks.work()
         (card,) = desk.next("ann", 1)
@@ -103,8 +87,7 @@ def test_nothing_is_trained_before_two_classes_have_labels(desks):
 
 
 def test_training_may_be_asked_for(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     desks.label("ann", 3)
     desks.work()
     with pytest.raises(OrderError, match="nothing was answered"):
@@ -125,29 +108,25 @@ class Failing(CentroidLearner):
         return super().fit(data, indices, labels, rng)
 
 
-def test_what_failed_is_said_and_tried_again_with_the_next_answers(tmp_path):
-    desks = Desks(tmp_path, learner=Failing)
-    desk = desks.open()
-    desks.work()
+def test_what_failed_is_said_and_tried_again_with_the_next_answers(new_desks):
+    desks = new_desks(learner=Failing)
+    desk = desks.begin()
     desks.label("ann", 3)
     desks.work()
     training = desk.status().training
     assert (training.state, training.detail) == ("failed", "training diverged: lower learner.lr")
     assert desks.work() == 0  # not again and again
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     assert desk.status().training.state == "failed"
     assert desk.next("ann", 1)
     desks.label("ann", 1)
     desks.work()
     assert desk.status().training.state == "idle"
     assert [round.labels for round in desks.loop.rounds] == [4]
-    desks.close()
 
 
 def test_a_strategy_that_fails_leaves_random_samples_to_label(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     picking, desks.loop.strategy = desks.loop.strategy, broken
     desks.label("ann", 6)
     desks.work()
@@ -165,10 +144,9 @@ def broken(context):
     raise StrategyError("no more")
 
 
-def test_a_failed_end_is_no_end(tmp_path):
-    desks = Desks(tmp_path, learner=Failing)
-    desk = desks.open()
-    desks.work()
+def test_a_failed_end_is_no_end(new_desks):
+    desks = new_desks(learner=Failing)
+    desk = desks.begin()
     desks.label("ann", 2)
     desks.label("ann", 1)
     desk.finish("ann")
@@ -176,13 +154,11 @@ def test_a_failed_end_is_no_end(tmp_path):
     assert desk.status().training.state == "failed"
     assert desk.status().finished is None
     assert desk.next("ann", 1)
-    desks.close()
 
 
-def test_all_samples_answered_ends_the_run(tmp_path):
-    desks = Desks(tmp_path, n=12)
-    desk = desks.open()
-    desks.work()
+def test_all_samples_answered_ends_the_run(new_desks, tmp_path):
+    desks = new_desks(n=12)
+    desk = desks.begin()
     for _ in range(12):
         desks.label("ann", 1)
         desks.work()
@@ -194,13 +170,11 @@ def test_all_samples_answered_ends_the_run(tmp_path):
     desk.reopen("ann")
     desks.work()
     assert [each.id for each in desk.next("ann", 5)] == [card.id]
-    desks.close()
 
 
-def test_skipped_samples_are_not_asked_for_again_and_may_be_labelled_later(tmp_path):
-    desks = Desks(tmp_path, n=12)
-    desk = desks.open()
-    desks.work()
+def test_skipped_samples_are_not_asked_for_again_and_may_be_labelled_later(new_desks):
+    desks = new_desks(n=12)
+    desk = desks.begin()
     skipped, misfit = desk.next("ann", 2)
     desk.answer("ann", [say(skipped, kind="skip"), say(misfit, kind="none")])
     for _ in range(9):
@@ -212,12 +186,10 @@ def test_skipped_samples_are_not_asked_for_again_and_may_be_labelled_later(tmp_p
     (card,) = [c for c in desk.history() if c.id == skipped.id]
     desk.answer("ann", [say(card, "a")])
     assert desk.status().skipped == 0
-    desks.close()
 
 
 def test_an_added_class_is_known_to_the_network_of_the_next_round(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     assert desk.add_class("ann", " d ") == ["a", "b", "c", "d"]
     with pytest.raises(OrderError, match="there is a class 'd' already"):
         desk.add_class("bob", "d")
@@ -231,145 +203,8 @@ def test_an_added_class_is_known_to_the_network_of_the_next_round(desks):
     assert desks.open().status().counts == {"a": 1, "b": 1, "c": 0, "d": 1}
 
 
-def test_the_opinion_shown_is_of_a_network_that_was_not_trained_on_the_sample(desks):
-    desk = desks.open()
-    desks.work()
-    first = desks.label("ann", 3)
-    desks.work()
-    assert all(desk.card(index).opinion is None for index in first)
-    others = [i for i in range(90) if i not in first]
-    probs = desks.loop.learner.predict(desks.data.pool, np.array(others), frozenset()).probs
-    said = [desk.card(index).opinion for index in others]
-    assert [o.predicted for o in said] == ["abc"[c] for c in probs.argmax(dim=1).tolist()]
-    assert [o.confidence for o in said] == pytest.approx(probs.max(dim=1).values.tolist())
-    second = desks.label("ann", 3)
-    kept = {index: desk.card(index).opinion.predicted for index in second}
-    desks.work()
-    assert {index: desk.card(index).opinion.predicted for index in second} == kept
-    desk = desks.open()
-    assert {index: desk.card(index).opinion.predicted for index in second} == kept
-    assert desk.card(others[-1]).opinion is None
-    desks.work()
-    assert desk.card(others[-1]).opinion is not None
-    assert all(desk.card(index).opinion is None for index in first)
-
-
-def test_a_grid_has_one_predicted_class_those_of_the_query_first(desks):
-    desk = desks.open()
-    assert desk.grid("ann", "a", 5) == []
-    desks.work()
-    desks.label("ann", 3)
-    desks.work()
-    queue = desks.loop.query.indices.tolist()
-    shown = [card.id for card in desk.next("ann", 3)]
-    cards = desk.grid("ann", "b", 50)
-    assert {card.opinion.predicted for card in cards} == {"b"}
-    assert {card.why.origin for card in cards} == {"grid"}
-    queued = [card.id in queue for card in cards]
-    assert queued == sorted(queued, reverse=True)
-    sure = [card.opinion.confidence for card in cards if card.id not in queue]
-    assert sure == sorted(sure, reverse=True)
-    back = desk.next("ann", 90, keep=shown)  # from the grid to one image, nothing was asked for
-    assert [card.id for card in back[: len(shown)]] == shown
-    assert {card.why.origin for card in back} == {"strategy", "waiting"}
-    cards = desk.grid("ann", "b", 50)
-    assert not {c.id for c in cards} & {c.id for c in desk.next("bob", 90)}
-    with pytest.raises(OrderError, match="no class 'z'"):
-        desk.grid("ann", "z", 5)
-    given = desk.answer("ann", [say(card, "b", seconds=float(n)) for n, card in enumerate(cards)])
-    assert len(given) == len(cards)
-    assert desks.events()[-1].seconds == pytest.approx((len(cards) - 1) / 2)
-
-
-def test_what_was_shown_before_a_grid_is_shown_after_it_for_the_same_reason(desks):
-    desk = desks.open()
-    desks.work()
-    (card,) = desk.next("ann", 1)
-    desk.grid("ann", "a", 5)
-    (again,) = desk.next("ann", 1, keep=[card.id])
-    assert (again.id, again.why) == (card.id, card.why)
-    desk = desks.open()
-    desks.work()
-    assert desk.next("ann", 1, keep=[card.id])[0].why == card.why
-
-
-def test_the_nearest_labelled_are_those_that_look_alike(desks):
-    desk = desks.open()
-    desks.work()
-    first = desks.label("ann", 6)
-    desks.work()
-    card = desk.next("bob", 1)[0]
-    unit = torch.nn.functional.normalize(desks.data.pool.values, dim=1)
-    likeness = unit[first] @ unit[card.id]
-    nearest = [first[i] for i in likeness.argsort(descending=True).tolist()]
-    assert [near.id for near in card.nearest] == nearest[:3]
-    assert [near.label for near in card.nearest] == [desks.name(i) for i in nearest[:3]]
-    desk.answer(
-        "bob", [Said(id=nearest[0], kind="skip", replaces=desk.card(nearest[0]).given.event)]
-    )
-    assert [near.id for near in desk.card(card.id).nearest] == nearest[1:4]
-
-
-def test_audits_come_first_and_give_the_estimate_without_a_test_set(tmp_path):
-    desks = Desks(tmp_path, audit=0.5, query_size=8)
-    desk = desks.open(tested=False)
-    desks.work()
-    desks.label("ann", 3)
-    desks.work()
-    origins = [card.why.origin for card in desk.next("ann", 8)]
-    assert origins == ["audit"] * 4 + ["strategy"] * 4
-    assert desk.status().estimate is None
-    desks.label("ann", 4)
-    desks.work()
-    found = desk.status().estimate
-    assert (found.samples, found.source, found.rounds) == (4, "audit", (0, 0))
-    assert desk.status().curve[0].accuracy == found.accuracy
-    corrected = desk.history()[0]
-    wrong = next(name for name in "abc" if name != corrected.opinion.predicted)
-    right = corrected.given.label == corrected.opinion.predicted
-    desk.answer("ann", [say(corrected, wrong)])
-    assert desk.status().estimate.accuracy == found.accuracy - 0.25 * right
-    desk.undo("ann")
-    assert desk.status().estimate == found
-    while desk.undo("ann"):
-        pass
-    for opened in (desk, desks.open(tested=False)):
-        assert opened.status().estimate is None
-        assert [point.accuracy for point in opened.status().curve] == [None, None]
-    desks.close()
-
-
-def test_an_audit_that_was_answered_late_as_a_pick_is_not_one_at_random(tmp_path):
-    desks = Desks(tmp_path, audit=0.5, query_size=8)
-    desk = desks.open(tested=False)
-    desks.work()
-    desks.label("ann", 3)
-    desks.work()
-    first, *others = desk.next("ann", 8)
-    desk.answer("ann", [say(card, desks.name(card.id)) for card in others[:4]])
-    desks.work()
-    assert desk.status().estimate.samples == 3
-    desk.answer("ann", [say(first, desks.name(first.id))])
-    assert desk.status().estimate.samples == 3
-    desks.close()
-
-
-def test_a_rule_gives_advice_and_ends_nothing(desks):
-    desk = desks.open(rule=load_rule("budget", labels=3))
-    desks.work()
-    assert desk.status().advice is None
-    desks.label("ann", 3)
-    desks.work()
-    assert "3" in desk.status().advice
-    assert (desk.status().rule, desk.status().finished) == ("budget", None)
-    desks.options["stop_set"] = 0
-    desks.directory = None
-    with pytest.raises(ConfigError, match="stop_set"):
-        desks.open(rule=load_rule("kappa"))
-
-
-def test_what_somebody_has_who_went_away_goes_to_others(tmp_path):
-    desks = Desks(tmp_path, n=8)
+def test_what_somebody_has_who_went_away_goes_to_others(new_desks):
+    desks = new_desks(n=8)
     desk = desks.open(patience=300.0)
     held = {card.id for card in desk.next("ann", 6)}
     assert len(desk.next("bob", 8)) == 2
@@ -382,7 +217,6 @@ def test_what_somebody_has_who_went_away_goes_to_others(tmp_path):
     desk.next("bob", 0)
     (card,) = desk.next("ann", 1)
     assert card.given is None
-    desks.close()
 
 
 @pytest.mark.parametrize(
@@ -416,8 +250,7 @@ def test_an_answer_to_what_somebody_else_has_answered_is_refused(desks):
 
 
 def test_undo_goes_back_to_the_beginning_after_a_restart_too(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     done = desks.label("ann", 4)
     desks.label("bob", 1)
     desk.answer("ann", [say(desk.card(done[0]), "c" if desks.name(done[0]) != "c" else "a")])
@@ -433,8 +266,8 @@ def test_undo_goes_back_to_the_beginning_after_a_restart_too(desks):
     assert {card.id for card in desk.next("ann", 90)} >= set(done)
 
 
-def test_eight_threads_answer_while_rounds_are_trained(tmp_path):
-    desks = Desks(tmp_path, n=300)
+def test_eight_threads_answer_while_rounds_are_trained(new_desks):
+    desks = new_desks(n=300)
     desk = desks.open(make_learner=CentroidLearner)
     desk.start()
     told, errors = {}, []
@@ -460,7 +293,6 @@ def test_eight_threads_answer_while_rounds_are_trained(tmp_path):
     assert {e.id: (e.key, e.label, e.who) for e in desks.events()} == told
     assert len({key for key, _, _ in told.values()}) == len(told)
     assert desks.loop.rounds
-    desks.close()
 
 
 class Slow(CentroidLearner):
@@ -475,10 +307,9 @@ class Slow(CentroidLearner):
         return super().fit(data, indices, labels, rng)
 
 
-def test_stopping_ends_training_and_the_round_is_done_again(tmp_path):
-    desks = Desks(tmp_path, learner=Slow)
-    desk = desks.open()
-    desks.work()
+def test_stopping_ends_training_and_the_round_is_done_again(new_desks):
+    desks = new_desks(learner=Slow)
+    desk = desks.begin()
     desks.label("ann", 3)
     desk.start()
     assert Slow.began.wait(60)
@@ -490,12 +321,10 @@ def test_stopping_ends_training_and_the_round_is_done_again(tmp_path):
     desks.open()
     desks.work()
     assert [round.labels for round in desks.loop.rounds] == [3]
-    desks.close()
 
 
 def test_what_somebody_has_is_not_given_away_for_being_kept_or_taken_back(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     first, second = desk.next("ann", 2)
     assert first.id not in {card.id for card in desk.next("bob", 2, keep=[first.id, 90, -1])}
     assert desk.next("ann", 2, keep=[second.id])[0].id == second.id
@@ -516,10 +345,9 @@ class Interrupted(CentroidLearner):
         return super().fit(data, indices, labels, rng)
 
 
-def test_finishing_may_be_asked_for_while_a_round_is_trained(tmp_path):
-    desks = Desks(tmp_path, learner=Interrupted)
-    desk = desks.open()
-    desks.work()
+def test_finishing_may_be_asked_for_while_a_round_is_trained(new_desks):
+    desks = new_desks(learner=Interrupted)
+    desk = desks.begin()
     desks.label("ann", 3)
     Interrupted.happens = lambda: desk.finish("bob")
     desks.work()
@@ -530,13 +358,11 @@ def test_finishing_may_be_asked_for_while_a_round_is_trained(tmp_path):
     desks.work()
     assert desk.status().finished is None
     assert desk.next("ann", 1)
-    desks.close()
 
 
-def test_a_run_that_ended_when_finishing_was_asked_for_may_be_reopened(tmp_path):
-    desks = Desks(tmp_path, n=6, learner=Interrupted)
-    desk = desks.open()
-    desks.work()
+def test_a_run_that_ended_when_finishing_was_asked_for_may_be_reopened(new_desks):
+    desks = new_desks(n=6, learner=Interrupted)
+    desk = desks.begin()
     Interrupted.happens = lambda: desk.finish("bob")
     desks.label("ann", 6)
     desks.work()
@@ -546,12 +372,10 @@ def test_a_run_that_ended_when_finishing_was_asked_for_may_be_reopened(tmp_path)
     Interrupted.happens = staticmethod(lambda: None)
     desks.work()
     assert desk.status().finished is None
-    desks.close()
 
 
 def test_finishing_just_after_new_samples_came_leaves_nothing_undone(desks, caplog):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     desks.label("ann", 3)
     assert desk.step()  # a round; what is shown beside its samples is still to be worked out
     desk.finish("ann")
@@ -560,10 +384,9 @@ def test_finishing_just_after_new_samples_came_leaves_nothing_undone(desks, capl
     assert caplog.messages == []
 
 
-def test_a_finish_that_was_stopped_goes_on_when_the_run_is_opened_again(tmp_path):
-    desks = Desks(tmp_path, learner=Interrupted)
-    desk = desks.open()
-    desks.work()
+def test_a_finish_that_was_stopped_goes_on_when_the_run_is_opened_again(new_desks):
+    desks = new_desks(learner=Interrupted)
+    desk = desks.begin()
     desks.label("ann", 3)
     desks.work()
     desks.label("ann", 1)
@@ -581,20 +404,16 @@ def test_a_finish_that_was_stopped_goes_on_when_the_run_is_opened_again(tmp_path
     desk = desks.open()  # what was finished is not finished again
     desks.work()
     assert desk.status().finished is None
-    desks.close()
 
 
-def test_a_finish_that_failed_is_not_tried_again_at_the_next_opening(tmp_path):
-    desks = Desks(tmp_path, learner=Failing)
-    desk = desks.open()
-    desks.work()
+def test_a_finish_that_failed_is_not_tried_again_at_the_next_opening(new_desks):
+    desks = new_desks(learner=Failing)
+    desk = desks.begin()
     desks.label("ann", 3)
     desk.finish("ann")
     desks.work()
     assert desk.status().training.state == "failed"
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     desks.label("ann", 1)
     desks.work()
     assert desk.status().finished is None
-    desks.close()

@@ -1,17 +1,12 @@
 """The desk: who labels what, and what goes on behind. Its background thread is stepped by hand."""
 
 import pytest
-from desks import Desks, say
+from desks import say
+from fakes import CentroidLearner
 
 from activeloop.errors import OrderError
+from activeloop.label import insights
 from activeloop.label.cards import Conflict
-
-
-@pytest.fixture
-def desks(tmp_path):
-    made = Desks(tmp_path)
-    yield made
-    made.close()
 
 
 def test_from_the_first_sample_to_a_finished_run(desks):
@@ -45,8 +40,7 @@ def test_from_the_first_sample_to_a_finished_run(desks):
 
 
 def test_a_reply_that_was_lost_may_be_sent_for_again(desks):
-    desk = desks.open()
-    desks.work()
+    desk = desks.begin()
     card = desk.next("ann", 1)[0]
     first = desk.answer("ann", [say(card, "a")])
     assert desk.answer("ann", [say(card, "a")]) == first
@@ -58,10 +52,9 @@ def test_a_reply_that_was_lost_may_be_sent_for_again(desks):
         desk.answer("bob", [say(card, "z")])
 
 
-def test_the_grid_leaves_out_what_tells_the_accuracy():
-    desks = Desks(audit=0.5)
-    desk = desks.open()
-    desks.work()
+def test_the_grid_leaves_out_what_tells_the_accuracy(new_desks):
+    desks = new_desks(audit=0.5)
+    desk = desks.begin()
     desks.label("ann", 6)
     desks.work()
     query = desks.loop.query
@@ -72,10 +65,9 @@ def test_the_grid_leaves_out_what_tells_the_accuracy():
     assert drawn <= {card.id for card in desk.next("ann", 6)}
 
 
-def test_confirming_a_label_is_nothing_new_to_learn():
-    desks = Desks()
-    desk = desks.open()
-    desks.work()
+def test_confirming_a_label_is_nothing_new_to_learn(new_desks):
+    desks = new_desks()
+    desk = desks.begin()
     done = desks.label("ann", 6)
     desks.work()
     rounds = len(desks.loop.rounds)
@@ -83,3 +75,65 @@ def test_confirming_a_label_is_nothing_new_to_learn():
         desk.answer("bob", [say(desk.card(index), desks.name(index))])
     desks.work()
     assert len(desks.loop.rounds) == rounds
+
+
+def test_who_finishes_before_a_round_began_has_one_network_trained_on_all(new_desks):
+    desks = new_desks()
+    desk = desks.begin()
+    desks.label("ann", 7)  # a query, and one more
+    desk.finish("ann")
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [7]
+    assert desk.status().finished == "finished by ann"
+
+
+def test_a_run_that_is_being_finished_hands_out_nothing(new_desks):
+    desks = new_desks()
+    desk = desks.begin()
+    desks.label("ann", 6)
+    desks.work()
+    names = [name for name in "abc" if desk.grid("bob", name, 5)]
+    held = [card.id for card in desk.grid("bob", names[0], 5)]
+    desk.finish("ann")
+    assert [desk.grid("bob", name, 5) for name in names] == [[]] * len(names)
+    desk.reopen("ann")
+    assert set(held) <= {card.id for card in desk.next("ann", 90)}  # what he had went back
+    desk.finish("ann")
+    assert desk.next("ann", 5) == []
+
+
+def test_of_the_queue_what_nobody_has_is_counted(new_desks):
+    desks = new_desks()
+    desk = desks.begin()
+    assert desk.status().queued == 6
+    cards = desk.next("ann", 2)
+    assert desk.status("bob").queued == desk.status("ann").queued == 4
+    desk.answer("ann", [say(cards[0], "a")])
+    assert desk.status().queued == 4
+    desk.next("ann", 1)
+    assert desk.status().queued == 4
+    desk.next("ann", 0)
+    assert desk.status().queued == 5
+
+
+def test_labels_are_doubted_once_a_round(new_desks, monkeypatch):
+    doubted = []
+
+    def contradicted(data, indices, labels, round, *others):
+        doubted.append(round)
+        return indices, {}
+
+    monkeypatch.setattr(insights, "contradicted", contradicted)
+    desks = new_desks()
+    desk = desks.begin(make_learner=CentroidLearner)
+    desks.label("ann", 3)
+    desks.work()
+    assert doubted == [0]
+    desk.finish("ann")
+    desks.work()
+    desk.reopen("ann")
+    desks.work()  # the query again, and no round
+    assert doubted == [0]
+    desks.label("ann", 3)
+    desks.work()
+    assert doubted == [0, 1]

@@ -25,11 +25,12 @@ class Model:
     def __init__(self, desks):
         self.desks, self.now = desks, 0.0
         self.stacks, self.events, self.said = {}, 0, []
+        self.has = {who: {} for who in PEOPLE}  # cards by sample
         self.restart()
 
     def restart(self):
-        self.has = {who: {} for who in PEOPLE}  # cards by sample
-        self.acted = dict.fromkeys(PEOPLE, 0.0)
+        """Open the run again: people have what they had, as if they had just acted."""
+        self.acted = dict.fromkeys(PEOPLE, self.now)
         self.desk = self.desks.open(patience=PATIENCE)
         assert self.desk.status().labels == sum(len(stack) > 0 for stack in self.stacks.values())
 

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,10 +19,10 @@ import pytest
 from PIL import Image
 
 from activeloop.app import main
-from activeloop.label import command, session
+from activeloop.label import browser, command, session
+from activeloop.label.ending import FINISHING
 from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
-from activeloop.label.trainer import FINISHING
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
 from activeloop.store import Store
@@ -361,6 +362,69 @@ def test_a_run_with_other_settings_starts_from_its_labels(photos, sit, monkeypat
     assert "stopped: 8 labels are safe" in out
 
 
+def test_images_that_were_removed_on_purpose(photos, sit, fails, monkeypatch, capfd):
+    sit([*PHOTOS, *FAST], lambda person: person.label(7))
+    with contextlib.closing(Store(RUN / "run.db", read_only=True)) as store:
+        labels = store.labels()
+    removed, kept = sorted(labels)[:2], sorted(labels)[2:]
+    for name in removed:
+        (photos / name).unlink()
+    (photos / next(p.name for p in photos.iterdir() if p.name not in labels)).unlink()
+    error = fails(str(RUN))
+    assert "3 samples are gone (" in error
+    advised = re.search(r"from the labels of those that are left: python -m (.+)", error)[1]
+    monkeypatch.setattr(sys, "argv", shlex.split(advised))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capfd.readouterr()
+    assert (ended.value.code, err) == (0, "")
+    assert "left out: 2 answers to images that are not in the pool now" in out
+    assert f"({', '.join(removed)}); in outputs/label/photos they stay" in out
+    directory = re.search("to go on: python -m activeloop label (.+)", out)[1]
+
+    def look(person):
+        assert person.status()["labels"] == 5
+        person.label(1)
+
+    assert sit([directory], look)[0] == 0
+    with contextlib.closing(Store(Path(directory) / "run.db", read_only=True)) as store:
+        found = store.labels()
+    assert {name: found[name] for name in kept} == {name: labels[name] for name in kept}
+    assert len(found) == 6
+    with contextlib.closing(Store(RUN / "run.db", read_only=True)) as store:
+        assert store.labels() == labels
+
+
+def test_a_spent_budget_is_said_with_the_command_for_a_larger_one(photos, sit, monkeypatch, capfd):
+    said = []
+
+    def spend(person):
+        person.label(12)
+        while person.status()["finished"] is None:  # a query may be open of which nothing was said
+            with contextlib.suppress(AssertionError):
+                person.ask("train")
+            time.sleep(0.05)
+        said.append(person.wait_for("finished")["cannot_reopen"])
+        with pytest.raises(AssertionError, match="budget of 12 labels spent; for more"):
+            person.ask("reopen")
+
+    code, _, err = sit([*PHOTOS, *FAST, "budget=12"], spend)
+    assert (code, err) == (0, "")
+    words = shlex.split(re.search("python -m activeloop (branch .*=24)", said[0])[1])
+    monkeypatch.setattr(sys, "argv", ["activeloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    directory = re.search("to go on: python -m activeloop label (.*)", capfd.readouterr()[0])[1]
+
+    def go_on(person):
+        assert person.status()["labels"] == 12
+        person.label(6)
+        assert person.status()["finished"] is None
+
+    assert "stopped: 18 labels are safe" in sit([directory], go_on)[1]
+
+
 def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_path):
     assert "what is to be labelled? python -m activeloop label data=image_folder" in fails()
     assert "there is no directory nowhere" in fails("nowhere")
@@ -380,6 +444,16 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_
     (tmp_path / "outputs" / "label" / "photoz").mkdir(parents=True)
     assert "no folder" in fails("data.root=photoz", *PHOTOS[::2])
     assert (tmp_path / "outputs" / "label" / "photoz").is_dir()
+
+
+def test_labels_that_were_there_before_a_run_are_not_written_over(photos, fails, tmp_path):
+    (tmp_path / "mine").mkdir()
+    kept = tmp_path / "mine" / "labels.csv"
+    kept.write_text("key,label\n")
+    words = [*PHOTOS, *FAST, "hydra.run.dir=mine"]
+    assert "holds no run, and a labels.csv that is not a run's" in fails(*words)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["labels.csv"]
+    assert kept.read_text() == "key,label\n"
 
 
 def test_samples_that_are_no_images_are_refused(tmp_path, fails, monkeypatch):
@@ -424,14 +498,18 @@ def test_the_browser_is_led_to_the_link_by_a_file_that_nobody_else_reads(tmp_pat
     opened = []
     told = threading.Event()
     monkeypatch.setattr(
-        session.webbrowser, "open", lambda address: opened.append(address) or told.set()
+        browser.webbrowser, "open", lambda address: opened.append(address) or told.set()
     )
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    with browser.opened(tmp_path, "http://x/?token=secret", browser=True):
         assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("DISPLAY", ":0")
-    with session._opened(tmp_path, "http://x/?token=secret"):
+    (tmp_path / browser.OPENING_FILE).write_text("url=http://x:1/?token=old")  # it was killed
+    with browser.opened(tmp_path, "http://x/?token=secret", browser=False):
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / browser.OPENING_FILE).write_text("url=http://x:1/?token=old")
+    with browser.opened(tmp_path, "http://x/?token=secret", browser=True):
         assert told.wait(10)
         (file,) = tmp_path.iterdir()
         assert file.stat().st_mode & 0o777 == 0o600

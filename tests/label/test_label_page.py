@@ -31,9 +31,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     running.quit()
 
 
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Return one port for all desks: the browser keeps the page's files."""
+    with serving(FakeDesk()) as server:
+        return server.port
+
+
 @pytest.fixture
-def at_work(browser: Any) -> Iterator[Callable[..., tuple[Labeller, FakeDesk, FakeServer]]]:
-    """Return what opens the page of a desk, each at an address, and so with a storage, of its own.
+def at_work(
+    browser: Any, port: int
+) -> Iterator[Callable[..., tuple[Labeller, FakeDesk, FakeServer]]]:
+    """Return what opens the page of a desk, in a browser that keeps nothing of the one before.
 
     In the end the console must be empty, but for requests that a test means to fail.
     """
@@ -43,13 +52,13 @@ def at_work(browser: Any) -> Iterator[Callable[..., tuple[Labeller, FakeDesk, Fa
         def opened(
             desk: FakeDesk, name: str | None = "Ann"
         ) -> tuple[Labeller, FakeDesk, FakeServer]:
-            server = used.enter_context(serving(desk))
+            server = used.enter_context(serving(desk, port))
             person = Labeller(browser)
-            if name is not None:
-                used.enter_context(person.known_as(name))
+            used.enter_context(person.known_as(name))
             return person.open(server.url), desk, server
 
         yield opened
+        Labeller(browser).leave()
         left = Labeller(browser).complaints()
     assert [line for line in left if "Failed to load resource" not in line] == []
 
@@ -78,6 +87,16 @@ def test_the_page_makes_no_markup_of_texts_and_names_no_other_place():
         )
 
 
+# Text for screen readers: what is there, and what comes from now on.
+LIVE = "return document.querySelector('[aria-live=polite]').textContent"
+READ_OUT = """
+    window.spoken = [];
+    const hear = ([{ target }]) => window.spoken.push(target.textContent);
+    for (const live of document.querySelectorAll("[aria-live], [role=status], [role=alert]"))
+      new MutationObserver(hear).observe(live, { childList: true });
+"""
+
+
 # -- one image -------------------------------------------------------------------------------------
 
 
@@ -90,9 +109,14 @@ def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_
         " document.body.dispatchEvent("
         "new KeyboardEvent('keydown', {key: '1', bubbles: true, ...how}))"
     )
+    person.wait(lambda: "Image 0, photo_0000.jpg" in person.do(LIVE), "its name")
+    person.do(READ_OUT)
     person.press("1", "2", "s", "n", "1")
     person.see(5)
     person.saved()
+    person.wait(lambda: "Image 5, photo_0005.jpg" in person.do(LIVE), "its name")
+    spoken = ". ".join(person.do("return window.spoken"))
+    assert spoken == ". ".join(f"Image {n}, photo_{n:04d}.jpg" for n in range(1, 6))
     assert desk.events == [
         ("Ann", 0, "label", "cat"),
         ("Ann", 1, "label", "dog"),
@@ -103,10 +127,8 @@ def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_
     said = [
         each for path, body in desk.requests if path == "/api/answer" for each in body["answers"]
     ]
-    assert all(each["replaces"] is None and 0 <= each["seconds"] < 20 for each in said)
+    assert all(each["replaces"] is None and each["seconds"] >= 0 for each in said)
     assert person.text(".totals b") == "3"
-    live = "return document.querySelector('[aria-live=polite]').textContent"
-    assert person.do(live) == "Image 5, photo_0005.jpg"
     assert [text.split("\n")[0] for text in person.texts(".recent li")][:2] == [
         "cat",
         "none of these",
@@ -120,6 +142,8 @@ def test_five_images_ahead_are_decoded_before_they_are_needed(at_work):
     person.do(STOPWATCH)
     for index in range(15):
         person.see(index)
+        ahead = f"/images/{index + 3}?size=large"
+        person.wait(lambda ahead=ahead: person.has_loaded(ahead), "an image ahead")
         person.type("1")
     person.wait(lambda: len(person.do("return window.delays")) == 15, "fifteen times")
     print("median ms from key to next image:", sorted(person.do("return window.delays"))[7])
@@ -166,13 +190,14 @@ def test_undo_goes_back_as_far_as_wanted_and_over_a_reload(at_work):
     person, desk, server = at_work(FakeDesk())
     person.press("1", "2", "1")
     person.see(3)
+    person.saved()
     person.type("u", Keys.BACKSPACE, "1")  # at once, and for the image that comes back
     person.wait(lambda: len(desk.events) == 6, "two undone, one said anew")
     person.see(2)
     person.saved()
     person.open(server.url)
     person.see(2)
-    person.type(Keys.CONTROL, "z", Keys.NULL)
+    person.type_with(Keys.CONTROL, "z")
     person.see(1)
     person.type("u")
     person.see(0)
@@ -211,8 +236,12 @@ def test_with_more_classes_than_keys_a_letter_searches(at_work):
 
 
 def test_letters_stand_for_the_classes_after_the_ninth_and_never_for_commands(at_work):
-    person, desk, _ = at_work(FakeDesk(tuple(f"class {n}" for n in range(27))))
+    classes = [f"class {n}" for n in range(27)]
+    classes[3] = "a name of three words " * 3  # which has room all the same
+    person, desk, _ = at_work(FakeDesk(tuple(classes)))
     person.see(0)
+    buttons = "return [...document.querySelectorAll('.classes button')]"
+    assert person.do(f"{buttons}.every((b) => b.scrollHeight <= b.clientHeight)")
     keys = person.texts(".classes kbd")
     assert keys == [*"123456789", *"abcdefijkmoqrtvwxy"]
     assert not set(keys) & set("snughlpz")
@@ -345,6 +374,27 @@ def test_a_full_disk_is_said_and_answers_wait_for_room(at_work):
     assert len(desk.events) == 2
 
 
+def test_what_cannot_be_drawn_keeps_no_answer_from_being_sent_once(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    desk.broken = 500
+    person.press("1", "2")
+    person.says("2 saving", ".saved")
+    desk.changes["counts"] = None  # which no status has
+    person.hear()
+    person.wait(lambda: any("TypeError" in line for line in person.complaints()), "a complaint")
+    desk.broken = None
+    tries = len(desk.requests)
+    person.saved()
+    person.complaints()
+    desk.changes.clear()
+    desk.given[9] = [given(9, "cat")]
+    person.hear()
+    person.wait(lambda: person.text(".totals b") == "3", "three labels")
+    assert len(desk.events) == 2
+    assert [path for path, _ in desk.requests[tries:]].count("/api/answer") <= 3
+
+
 def test_a_conflict_is_said_with_what_the_other_said(at_work):
     person, desk, _ = at_work(FakeDesk())
     person.see(0)
@@ -425,9 +475,8 @@ def test_two_people_never_see_the_same_image(browser, at_work):
     assert [event[1] for event in desk.events if event[0] == "Ben"] == seen["Ben"]
     assert {event[3] for event in desk.events if event[0] == "Ben"} == {"dog"}
     person.says("Ben", ".people")
-    other.do("")
-    browser.close()
-    browser.switch_to.window(person.window)
+    other.close()
+    person.look()
 
 
 # -- other views -----------------------------------------------------------------------------------
@@ -456,16 +505,18 @@ def test_the_grid_answers_a_screenful_in_one_request(at_work):
     person.wait(lambda: person.image() is not None, "one image")
 
 
-def test_a_conflict_in_the_grid_costs_no_other_answer(at_work):
+def test_an_answer_of_the_grid_that_is_refused_costs_no_other(at_work):
     person, desk, _ = at_work(FakeDesk(size=10))
     person.see(0)
     person.type("g")
     person.wait(lambda: len(person.texts(".tile")) == 5, "the grid")
     desk.given[4] = [given(4, "dog")]
+    desk.malformed = 2
     person.type(Keys.ENTER)
-    person.says("Ben has said “dog” meanwhile", ".notices")
+    person.says("“cat” for photo_0004.jpg. Ben has said “dog” meanwhile", ".notices")
+    person.says("Not saved: “cat” for photo_0002.jpg. That is no answer.", ".notices")
     person.saved()
-    assert sorted(event[1] for event in desk.events) == [0, 2, 6, 8]
+    assert sorted(event[1] for event in desk.events) == [0, 6, 8]
 
 
 def test_the_history_finds_and_corrects_answers(at_work):
@@ -590,6 +641,16 @@ def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
     assert "python -m activeloop predict '/runs/my photos' FOLDER --out predictions.csv" in commands
     assert "/runs/my photos/labels.csv" in person.texts(".end code")
     assert "1 label of 1 of 2 classes" in person.text(".summary")
+    desk.spent = "the budget of 1 label is spent; give a larger one"
+    person.click("Go on labelling", ".end")
+    person.says("The budget of 1 label is spent; give a larger one.", ".notices")
+    person.click("Dismiss", ".notices")
+    desk.changes["cannot_reopen"] = desk.spent  # as the server says it beforehand
+    person.hear()
+    person.says("The budget of 1 label is spent; give a larger one.", ".why")
+    assert "Go on labelling" not in person.text("body")
+    desk.spent = desk.changes["cannot_reopen"] = None
+    person.hear()
     person.click("Go on labelling", ".end")
     person.see(1)
     for said, seen in (("finished by Ben", ".end"), (None, ".stage img")):  # somebody else's doing
@@ -626,6 +687,37 @@ def test_an_image_that_went_to_somebody_else_is_not_asked_of_both(at_work):
     desk.leased = {2: "Ben"}  # who was faster when it was started again
     server.start()
     person.see(3)
+
+
+LATER = "const now = Date.now; Date.now = () => now() + 300_000"
+
+
+def test_what_was_left_alone_for_minutes_is_asked_for_again_before_it_is_answered(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    person.do(LATER)
+    person.type("1")  # nobody else has it
+    person.see(1)
+    person.do(LATER)
+    desk.leased = {1: "Ben"}
+    person.type("1")
+    person.see(2)
+    expected = "That image went to somebody else. Image 2, photo_0002.jpg"
+    person.wait(lambda: expected in person.do(LIVE), "both")
+    person.do(LATER)
+    desk.leased = {2: "Ben"}
+    person.do("document.dispatchEvent(new Event('pointermove'))")  # somebody is back
+    person.see(3)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "cat")]
+    # The grid's images would be given back by that.
+    person.type("g")
+    person.wait(lambda: len(person.texts(".tile")) == 24, "the grid")
+    person.do(LATER)
+    asked = len(desk.requests)
+    person.type(Keys.ARROW_RIGHT, "2", Keys.ENTER)
+    person.saved()
+    assert [path for path, _ in desk.requests[asked:]][:1] == ["/api/answer"]
 
 
 def test_when_no_images_are_left_that_is_said(at_work):

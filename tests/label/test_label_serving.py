@@ -15,7 +15,14 @@ from activeloop.label import connections
 from activeloop.label.app import make_app
 from activeloop.label.images import Picture
 from activeloop.label.security import Credentials, Guard, hosts_of
-from activeloop.label.serving import link_of, listen, serving, warning_of
+from activeloop.label.serving import (
+    Seldom,
+    allow_files,
+    link_of,
+    listen,
+    serving,
+    warning_of,
+)
 
 
 class Pictures:
@@ -163,6 +170,39 @@ def test_strangers_who_open_many_connections_keep_nobody_out(port, connection):
     finally:
         for each in silent:
             each.close()
+
+
+def test_more_files_are_allowed_than_a_shell_may_allow():
+    resource = pytest.importorskip("resource")
+    _, hard = before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 10_240 if hard == resource.RLIM_INFINITY else min(hard, 10_240)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(200, most), hard))
+        with listen("127.0.0.1", 0, exactly=True) as listening, serving(None, listening):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, hard)
+        if hard > most:  # what is more already stays
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1, hard))
+            allow_files()
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most + 1, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_connections_that_cannot_be_taken_do_not_fill_the_log(caplog):
+    with listen("127.0.0.1", 0, exactly=True) as listening, serving(None, listening):
+        for _ in range(1000):
+            logging.getLogger("asyncio").error("accept() out of system resource")
+    assert len(caplog.messages) <= 1
+
+
+def test_a_line_is_logged_again_after_a_minute():
+    now = [0.0]
+    seldom = Seldom(60.0, lambda: now[0])
+    logged = []
+    for now[0] in (0.0, 1.0, 59.0, 60.0, 61.0):
+        if seldom.filter(logging.makeLogRecord({})):
+            logged.append(now[0])
+    assert logged == [0.0, 60.0]
 
 
 def test_two_hosts_and_none_are_refused(port):

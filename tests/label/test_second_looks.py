@@ -5,6 +5,7 @@ import pytest
 from desks import Desks, say
 from fakes import CentroidLearner
 
+from activeloop.label import second_looks
 from activeloop.label.second_looks import contradicted
 
 
@@ -24,8 +25,9 @@ def plain(desks):
 
 
 @pytest.fixture
-def wrong(tmp_path):
+def wrong(tmp_path, monkeypatch):
     """Return desks where 120 of 300 samples are labelled, five of them wrongly, and which five."""
+    monkeypatch.setattr(second_looks, "LEAST_LABELS", 100)
     desks = Desks(tmp_path, n=300, learner=Sharp, initial=120, query_size=20, strategy="random")
     desk = desks.open(make_learner=Sharp)
     desks.work()
@@ -75,10 +77,10 @@ def test_planted_wrong_labels_are_found_within_five_rounds_and_settled(wrong):
 
 
 def test_few_labels_are_not_doubted(tmp_path):
-    desks = Desks(tmp_path, learner=Sharp, initial=48, query_size=2, strategy="random")
+    desks = Desks(tmp_path, 300, Sharp, initial=148, query_size=2, strategy="random")
     desks.open(make_learner=Sharp)
     desks.work()
-    for index in [card.id for card in desks.desk.next("ann", 48)]:
+    for index in [card.id for card in desks.desk.next("ann", 148)]:
         desks.desk.answer("ann", [say(desks.desk.card(index), "abc"[index % 2])])
     desks.work()
     assert len(desks.loop.rounds) == 1

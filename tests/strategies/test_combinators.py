@@ -510,7 +510,7 @@ def test_replay_of_a_part_of_each_batch(tmp_path):
 def test_replay_says_when_it_runs_out(tmp_path):
     run(load_strategy("entropy"), directory=tmp_path / "a")
     loop = make_loop(load_strategy("replay", path=tmp_path / "a"), rounds=5)
-    with pytest.raises(StrategyError, match=r"26 samples, of which 0 are left .* of 5: .*rounds"):
+    with pytest.raises(StrategyError, match=r"26 samples, 0 of them left .* of 5: .*rounds"):
         loop.run(SimulatedOracle(blobs()[1].pool))
     assert loop.pool.n_labelled == 26
 

@@ -4,6 +4,7 @@ import { h, refill } from "./dom.js";
 import { classKeys } from "./keys.js";
 
 const SEARCHED = 12; // more classes than this: the search is always there
+const LONG = 28; // characters: longer names have the room of two
 
 export class ClassButtons {
   /** `chosen(name)`: a class was chosen by its button or by the search. */
@@ -70,7 +71,7 @@ export class ClassButtons {
           {
             type: "button",
             "aria-pressed": name === this.marked ? "true" : null,
-            class: searching && n === 0 ? "first" : null,
+            class: [searching && n === 0 && "first", name.length > LONG && "long"].filter(Boolean).join(" ") || null,
             onclick: () => this.#take(name),
           },
           h("kbd", { "aria-hidden": "true" }, searching && n === 0 ? "⏎" : (keys.get(name) ?? "")),

@@ -1,6 +1,6 @@
 // Accuracy against labels, with its interval, as a picture and as a table.
 
-import { h, percent, svg, whole } from "./dom.js";
+import { h, percent, plural, svg, whole } from "./dom.js";
 
 const [WIDTH, HEIGHT] = [300, 150];
 const AREA = { left: 36, right: WIDTH - 8, top: 8, bottom: HEIGHT - 34 };
@@ -38,7 +38,7 @@ function picture(list) {
   const last = list.at(-1);
   return svg(
     "svg",
-    { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Estimated accuracy against labels: ${percent(last.accuracy)} with ${last.labels} labels` },
+    { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Estimated accuracy against labels: ${percent(last.accuracy)} with ${plural(last.labels, "label")}` },
     ticks(floor, 1, step(1 - floor || 1, 5)).map((share) => [
       svg("path", { class: "rule", d: `M${AREA.left} ${y(share).toFixed(1)}H${AREA.right}` }),
       svg("text", { x: AREA.left - 5, y: y(share) + 4, "text-anchor": "end" }, percent(share)),

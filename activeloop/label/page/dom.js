@@ -25,8 +25,8 @@ const shown = new WeakMap();
 export function refill(element, value, make) {
   const text = JSON.stringify(value);
   if (shown.get(element) === text) return;
-  shown.set(element, text);
   element.replaceChildren(...[make()].flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  shown.set(element, text);
 }
 
 /** A button with the key that does the same. */

@@ -10,12 +10,15 @@ export class End {
   constructor(app) {
     this.app = app;
     this.words = h("div", { class: "summary" });
+    this.why = h("p", { class: "why" });
+    this.again = button("Go on labelling", () => app.orders.reopen(), { class: "main" });
     this.element = h(
       "section",
       { class: "end", "aria-label": "Summary" },
       h("h1", { tabindex: -1 }, "Finished"),
       this.words,
-      h("div", { class: "actions" }, button("Go on labelling", () => app.reopen(), { class: "main" }), button("History", () => app.go({ view: "history" }), { key: "h" })),
+      this.why,
+      h("div", { class: "actions" }, this.again, button("History", () => app.go({ view: "history" }), { key: "h" })),
     );
   }
 
@@ -29,6 +32,9 @@ export class End {
   status(status) {
     const { directory, labels, skipped, none, classes, counts, estimate, finished } = status;
     if (finished === null) return; // it goes on: this is left at once
+    const { cannot_reopen: reason } = status;
+    this.again.hidden = reason !== null;
+    refill(this.why, reason, () => reason && [h("b", {}, "It cannot go on as it is: "), sentence(reason)]);
     refill(this.words, [directory, labels, skipped, none, classes, counts, estimate, finished], () => {
       const used = classes.filter((name) => counts[name]).length;
       const all = plural(classes.length, "class", "classes");

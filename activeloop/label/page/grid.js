@@ -31,7 +31,7 @@ export class Grid {
         button("Leave out", () => this.mark("out"), { key: "Space" }),
         button("Skip", () => this.mark("skip"), { key: "s" }),
         button("None of these", () => this.mark("none"), { key: "n" }),
-        button("New class", () => app.addClass(), { key: "+" }),
+        button("New class", () => app.orders.addClass(), { key: "+" }),
       ),
     );
     this.element = h(
@@ -152,7 +152,7 @@ export class Grid {
 
   /** Answer the screenful in one request, and show the next. */
   send() {
-    if (this.app.elsewhere) return;
+    if (this.app.server.elsewhere) return;
     const said = this.#tiles.filter(({ kind }) => kind !== "out");
     if (said.length) {
       const seconds = Math.round((performance.now() - this.#since) / said.length) / 1000;
@@ -164,7 +164,7 @@ export class Grid {
         replaces: card.given?.event ?? null,
       }));
       const cards = said.map(({ card }) => card);
-      this.app.answered(cards.map(({ id }) => id));
+      this.app.views.work.sources.answered(cards.map(({ id }) => id));
       this.app.outbox.add(this.app.who, cards, answers);
     }
     this.#tiles = [];

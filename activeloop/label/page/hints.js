@@ -3,6 +3,8 @@
 import { imageOf } from "./api.js";
 import { bar, h, nameOf, plain, sure } from "./dom.js";
 
+const LEAST = 0.01; // of a class that is worth a bar
+
 const WAYS = {
   entropy: "the network is unsure among the classes",
   margin: "the network wavers between two classes",
@@ -39,11 +41,11 @@ export function reasonOf({ origin, round, strategy, score }) {
   }
 }
 
-export const bars = (opinion) =>
+const bars = ({ probs }) =>
   h(
     "ol",
     { class: "bars" },
-    opinion.probs.map(([name, probability]) =>
+    probs.filter(([, probability], n) => n === 0 || probability >= LEAST).map(([name, probability]) =>
       h("li", {}, h("span", { class: "name" }, name), bar(probability), h("span", { class: "number" }, sure(probability))),
     ),
   );

@@ -38,10 +38,8 @@ export class History {
       h(
         "div",
         { class: "controls" },
-        h("label", { for: "history-class" }, "Class"),
-        this.label,
-        h("label", { for: "history-who" }, "By"),
-        this.who,
+        h("div", { class: "field" }, h("label", { for: "history-class" }, "Class"), this.label),
+        h("div", { class: "field" }, h("label", { for: "history-who" }, "By"), this.who),
         this.jump,
       ),
       this.list,

@@ -4,6 +4,7 @@ import { button, h } from "./dom.js";
 
 export class Notices {
   #banners = new Map();
+  #said = [];
 
   constructor() {
     this.element = h("div", { class: "notices" });
@@ -31,9 +32,10 @@ export class Notices {
     this.element.append(element);
   }
 
-  /** For screen readers; `seen`: for the others, too, for a while. */
+  /** For screen readers, all that is said at once as one text; `seen`: for the others, too, for a while. */
   announce(text, { seen = false } = {}) {
-    this.live.textContent = text;
+    this.#said.push(text);
+    if (this.#said.length === 1) setTimeout(() => (this.live.textContent = this.#said.splice(0).join(". ")));
     if (!seen) return;
     this.toast.textContent = text;
     this.toast.hidden = false;

@@ -24,6 +24,7 @@ export class Outbox {
     for (const name of namesOf(this.place).sort()) {
       try {
         const { who, cards, answers } = JSON.parse(kept(name));
+        if (cards.length !== answers.length) throw new RangeError(name);
         this.#entries.push({ name, who, cards, answers, tried: true, kept: true });
       } catch {
         forget(name);
@@ -48,7 +49,7 @@ export class Outbox {
     const name = `${this.place}${this.#last} ${Math.random().toString(36).slice(2)}`;
     const entry = written({ name, who, cards, answers, tried: false });
     this.#entries.push(entry);
-    this.told.changed();
+    this.#tell("changed");
     this.#send();
     return entry;
   }
@@ -81,6 +82,14 @@ export class Outbox {
   async #send() {
     if (this.#sending) return;
     this.#sending = true;
+    try {
+      await this.#sendAll();
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  async #sendAll() {
     let wait = FIRST_WAIT;
     while (this.#entries.length) {
       const [entry] = this.#entries;
@@ -97,26 +106,25 @@ export class Outbox {
         const reply = await post("/api/answer", { who: entry.who, answers });
         if (!Array.isArray(reply.given)) throw new Failure("what answers is not the server of this page");
         this.#drop(entry);
-        this.told.saved(entry, reply);
+        this.#tell("saved", entry, reply);
         wait = FIRST_WAIT;
       } catch (failure) {
         if (!(failure instanceof Failure)) throw failure;
         if (failure.passing) {
-          this.told.delayed(failure);
+          this.#tell("delayed", failure);
           await this.#pause(wait);
           wait = Math.min(2 * wait, LONGEST_WAIT);
-        } else if (failure.status === 409 && entry.answers.length > 1) {
+        } else if (entry.answers.length > 1) {
           this.#split(entry);
         } else {
           this.#drop(entry);
-          this.told.refused(entry, failure);
+          this.#tell("refused", entry, failure);
         }
       }
     }
-    this.#sending = false;
   }
 
-  /** One of many met another answer: the others do not suffer for it. */
+  /** One of many was refused: the others do not suffer for it. */
   #split(entry) {
     const rest = this.#entries.slice(1);
     this.#entries = [];
@@ -139,8 +147,17 @@ export class Outbox {
   #drop(entry) {
     this.#entries = this.#entries.filter((other) => other !== entry);
     forget(entry.name);
-    this.told.changed();
+    this.#tell("changed");
     if (!this.#entries.length) this.#waiting.splice(0).forEach((done) => done());
+  }
+
+  /** What a listener makes of it must not keep answers from being sent. */
+  #tell(what, ...how) {
+    try {
+      this.told[what](...how);
+    } catch (error) {
+      reportError(error);
+    }
   }
 
   #pause(milliseconds) {

@@ -12,8 +12,8 @@ export class Panel {
       this.#parts[name] = h("div", { class: name });
       return h("section", {}, heading && h("h2", {}, heading), this.#parts[name]);
     };
-    this.train = button("Train now", () => app.train());
-    this.finish = button("Finish", () => (app.status.finished === null ? app.finish() : app.reopen()));
+    this.train = button("Train now", () => app.orders.train());
+    this.finish = button("Finish", () => (app.status.finished === null ? app.orders.finish() : app.orders.reopen()));
     this.element = h(
       "aside",
       { class: "panel", "aria-label": "How the work goes" },
@@ -40,6 +40,7 @@ export class Panel {
     fill("people", status.people, () => people(status.people, this.app.who));
     this.train.disabled = finished !== null || training.state === "training" || training.state === "choosing";
     this.train.firstChild.textContent = training.state === "failed" ? "Try again" : "Train now";
+    this.finish.hidden = finished !== null && status.cannot_reopen !== null; // the summary says why
     this.finish.firstChild.textContent = finished === null ? "Finish" : "Go on labelling";
   }
 }

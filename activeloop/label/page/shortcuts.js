@@ -40,16 +40,16 @@ function commandOf(app, name) {
   return {
     help: () => help(),
     hints: () => app.toggleHints(),
-    undo: () => app.views.work.undo(),
+    undo: () => app.views.work.undo.once(),
     grid: () => grid.disabled || app.go({ view: "grid" }),
     history: () => app.go({ view: "history" }),
     "second looks": () => looks.disabled || app.go({ view: "work", source: "looks" }),
-    "add class": () => app.addClass(),
+    "add class": () => app.orders.addClass(),
   }[name];
 }
 
 /** Arrows are the view's, unless they move an image that is looked at closely. */
-const moves = (view, key) => /^(Arrow|Home$|End$)/.test(key) && !view.stage?.close && view.arrow?.(key);
+const moves = (view, key) => /^(Arrow|Home$|End$)/.test(key) && !view.close && view.arrow?.(key);
 
 /** Enter on a button is the button's; on an image of the grid it confirms them all. */
 const enters = (view, event) => !within(event, "button:not(.tile), a, summary") && view.enter?.(event);

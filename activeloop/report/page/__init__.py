@@ -16,7 +16,7 @@ from string import Template
 from typing import Any
 
 from activeloop.report.document import Report
-from activeloop.run_files import named_errors, replacing
+from activeloop.whole_files import named_errors, replacing
 
 # One module for the browser, in parts: each uses those before it.
 SCRIPTS = (

@@ -1,0 +1,116 @@
+"""Intake: what is said is checked, put on disk, and then on the ledger."""
+
+from __future__ import annotations
+
+from activeloop.errors import OrderError
+from activeloop.label.cards import Conflict, Said
+from activeloop.label.ledger import Ledger
+from activeloop.label.trainer import Trainer
+from activeloop.label.turns import Turns
+from activeloop.loop import ActiveLoop
+from activeloop.types import Answer, Skip
+
+_KINDS = {"skip": Skip.SKIP, "none": Skip.NONE}
+
+
+class Intake:
+    """Takes answers; the desk's lock is held by whoever calls it.
+
+    Args:
+        loop: puts them on disk.
+        ledger: the answers as they are.
+        index: the pool index of each sample with an answer, by key; it is kept up.
+        turns: nobody has what is answered.
+        trainer: is told of them.
+    """
+
+    def __init__(
+        self,
+        loop: ActiveLoop,
+        ledger: Ledger,
+        index: dict[str, int],
+        turns: Turns,
+        trainer: Trainer,
+    ) -> None:
+        self._loop, self._ledger, self._index = loop, ledger, index
+        self._turns, self._trainer = turns, trainer
+
+    def checked(self, index: int) -> int:
+        """Return the number of a sample.
+
+        Raises:
+            OrderError: there is none of that number.
+        """
+        if isinstance(index, bool) or not isinstance(index, int):
+            raise OrderError(f"a sample has a whole number, got {index!r}")
+        if not 0 <= index < len(self._loop.pool):
+            raise OrderError(f"there is no sample {index}: the pool has {len(self._loop.pool)}")
+        return index
+
+    def label(self, name: str | None) -> int:
+        """Return the number of a class.
+
+        Raises:
+            OrderError: there is none of that name.
+        """
+        classes = self._loop.data.classes
+        if name not in classes:
+            raise OrderError(f"there is no class {name!r}: add it first")
+        return classes.index(name)
+
+    def meant(self, said: Said) -> Answer:
+        """Return what `said` means.
+
+        Raises:
+            OrderError: it makes no sense.
+        """
+        key = self._loop.data.pool.keys[self.checked(said.id)]
+        if said.key is not None and said.key != key:  # seen before the server was started again
+            raise OrderError(f"image {said.id} is another one by now ({key})")
+        if said.kind == "label":
+            return self.label(said.label)
+        if said.kind not in _KINDS or said.label is not None:
+            raise OrderError(f"sample {said.id}: an answer is a label, a skip or none, got {said}")
+        return _KINDS[said.kind]
+
+    def beneath(self, index: int) -> Answer | None:
+        """Return the answer that comes back when the present one is taken back."""
+        if (event := self._ledger.beneath(index)) is None:
+            return None
+        return self.label(event.label) if event.kind == "label" else _KINDS[event.kind]
+
+    def is_new(self, said: Said, who: str) -> bool:
+        """Return False for an answer that was taken already, and has come again.
+
+        Raises:
+            Conflict: the present answer is not what was seen.
+        """
+        given = self._ledger.given(said.id)
+        if (given and given.event) == said.replaces:
+            return True
+        if given is None:
+            raise Conflict("the answer that this replaces was taken back meanwhile", None)
+        if (given.who, given.kind, given.label) == (who, said.kind, said.label):
+            return False
+        shown = given.label if given.kind == "label" else given.kind
+        raise Conflict(f"{given.who} has answered meanwhile: {shown}", given)
+
+    def record(
+        self,
+        answers: dict[int, Answer] | dict[int, Answer | None],
+        who: str,
+        seconds: float | None,
+        takes_back: int | None = None,
+    ) -> None:
+        """Put answers on disk, then on the ledger."""
+        before = {index: self._loop.pool.answer(index) for index in answers}
+        self._loop.record(answers, who, seconds, takes_back)
+        for index in answers:
+            self._index[self._loop.data.pool.keys[index]] = index
+        self._ledger.add(self._loop.files.store.events(self._ledger.last), self._index)
+        self._turns.drop(answers)
+        for index, answer in answers.items():
+            if answer is None:
+                self._trainer.taken_back(index)
+            elif answer != before[index]:  # else it was confirmed, and there is nothing to learn
+                self._trainer.answered(index)

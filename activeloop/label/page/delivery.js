@@ -1,0 +1,57 @@
+// What is said of answers on their way: that they are saved, that they wait, that one was refused.
+
+import { button, fileName, h, plural, refill, saidOf, sentence } from "./dom.js";
+import { Outbox } from "./outbox.js";
+
+export class Delivery {
+  constructor(app) {
+    this.app = app;
+    this.waited = false; // for a server that was away
+    // Not read out: it changes twice with each answer.
+    this.element = h("p", { class: "saved" });
+    this.outbox = new Outbox(app.status.directory, {
+      changed: () => this.draw(),
+      saved: (entry, reply) => this.#saved(entry, reply),
+      delayed: (failure) => this.#delayed(failure),
+      refused: (entry, failure) => this.#refused(entry, failure),
+    });
+    this.draw();
+  }
+
+  #saved(entry, reply) {
+    this.app.notices.banner("answers", null);
+    this.app.views.work.saved(entry, reply);
+    this.app.server.heard(reply.status);
+  }
+
+  #delayed(failure) {
+    if (failure.status !== 0 && this.app.server.connection === "there")
+      this.app.notices.banner("answers", `Answers cannot be saved at the moment: ${sentence(failure.message)} They are kept in this browser, and tried again.`);
+    this.draw();
+  }
+
+  #refused(entry, failure) {
+    const { app } = this;
+    app.notices.banner("answers", null);
+    app.views.work.refused(entry);
+    const [card] = entry.cards;
+    const [answer] = entry.answers;
+    const mine = entry.answers.length === 1 ? `“${saidOf(answer)}” for ${fileName(card.key)}` : plural(entry.answers.length, "answer");
+    const why = failure.given ? `${failure.given.who} has said “${saidOf(failure.given)}” meanwhile` : failure.message;
+    const look = button("Look at it", (event) => {
+      event.target.closest(".notice").remove();
+      app.go({ view: "work", image: card.id });
+    });
+    app.notices.message(`Not saved: ${mine}. ${sentence(why)}`, look);
+  }
+
+  draw() {
+    if (!this.outbox) return;
+    const { size } = this.outbox;
+    const trouble = size > 0 && this.app.server.connection !== "there";
+    if (!size && this.waited) this.app.announce("All answers are saved");
+    this.waited = size > 0 && (this.waited || trouble);
+    this.element.className = `saved ${trouble ? "trouble" : size ? "busy" : "all"}`;
+    refill(this.element, size, () => (size ? `${size} saving…` : "all saved"));
+  }
+}

@@ -1,0 +1,47 @@
+"""The tables of a run's SQLite file."""
+
+from __future__ import annotations
+
+VERSION = 3
+
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE queries (
+    round INTEGER NOT NULL, position INTEGER NOT NULL,
+    key TEXT NOT NULL, sample INTEGER NOT NULL, score REAL,
+    predicted TEXT, confidence REAL,  -- by the network that was there; NULL: there was none
+    audit INTEGER NOT NULL,
+    PRIMARY KEY (round, position)
+);
+CREATE TABLE asks (
+    round INTEGER PRIMARY KEY,
+    predict_seconds REAL NOT NULL, select_seconds REAL NOT NULL,
+    horizon INTEGER,        -- the last event when the query was closed; NULL: it is open
+    classes INTEGER         -- how many there were then
+);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('label', 'skip', 'none', 'undo')),
+    label TEXT,             -- the class of a label, NULL for the other kinds
+    who TEXT NOT NULL,
+    at TEXT NOT NULL,       -- UTC, ISO 8601
+    round INTEGER NOT NULL,
+    seconds REAL,           -- that the answer took, where known
+    takes_back INTEGER      -- the event that this one takes back, saying what was there before
+);
+CREATE INDEX events_by_key ON events (key);
+CREATE VIEW labels AS
+    SELECT id, key, kind, label, who, at, round, seconds FROM events
+    WHERE id IN (SELECT max(id) FROM events GROUP BY key) AND kind <> 'undo';
+CREATE TABLE rounds (
+    round INTEGER PRIMARY KEY, labels INTEGER NOT NULL, classes INTEGER NOT NULL,
+    at TEXT NOT NULL, metrics TEXT NOT NULL,
+    weights TEXT            -- digest of the file that has them; NULL: none are kept
+);
+CREATE TABLE samples (      -- what the pool, the test and the validation set are made of
+    part TEXT PRIMARY KEY,
+    keys BLOB NOT NULL,
+    checksums BLOB
+);
+"""

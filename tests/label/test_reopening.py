@@ -1,0 +1,153 @@
+"""Going on with a run that is over: where it cannot, and what is left to do without new samples."""
+
+import pytest
+from desks import say
+from fakes import CentroidLearner
+
+from activeloop.errors import OrderError
+from activeloop.label import second_looks
+
+
+def other(name):
+    return "abc"["abc".index(name) - 1]
+
+
+def correct(desks, index, who="ann"):
+    """Have `who` change a label; return the new one."""
+    card = desks.desk.card(index)
+    name = other(card.given.label)
+    desks.desk.answer(who, [say(card, name)])
+    return name
+
+
+def ended(desks):
+    """Label until the run is over; return what was labelled."""
+    desk, done = desks.desk, []
+    desks.work()
+    while desk.status().finished is None:
+        done += desks.label("ann", 1)
+        desks.work()
+    return done
+
+
+@pytest.mark.parametrize(
+    ("size", "reason", "setting"),
+    [
+        ({"budget": 12}, "budget of 12 labels spent", "budget=24"),
+        ({"budget": 60}, "budget of 60 labels spent", "budget=90"),
+        ({"budget": None, "rounds": 1}, "rounds=1 done", "rounds=2"),
+    ],
+)
+def test_a_run_that_would_be_over_at_once_is_not_reopened(
+    new_desks, tmp_path, size, reason, setting
+):
+    desks = new_desks(directory=tmp_path / "a b", **size)
+    desk = desks.open()
+    assert desk.status().cannot_reopen is None
+    done = ended(desks)
+    said = desk.status().cannot_reopen
+    assert said.startswith(f"{reason}; ")
+    assert f"branch '{tmp_path / 'a b'}' {setting}. " in said
+    with pytest.raises(OrderError) as refused:
+        desk.reopen("ann")
+    assert str(refused.value) == said
+    assert desk.status().finished == reason
+    # What is corrected can be learnt, as the sentence says.
+    rounds = len(desks.loop.rounds)
+    correct(desks, done[0])
+    assert desk.status().cannot_reopen is None
+    desk.reopen("ann")
+    desks.work()
+    assert desk.status().finished == reason
+    assert len(desks.loop.rounds) == rounds + 1
+    assert desk.status().cannot_reopen == said
+    if "budget" in reason:  # one that is taken back is one to ask for
+        desk.undo("ann")
+        desk.undo("ann")
+        desk.reopen("ann")
+        desks.work()
+        assert desk.status().finished is None
+    desks.close()
+
+
+class Seeing(CentroidLearner):
+    """Remembers what it was fitted on last."""
+
+    def fit(self, data, indices, labels, rng):
+        type(self).labels = dict(zip(indices.tolist(), labels.tolist(), strict=True))
+        return super().fit(data, indices, labels, rng)
+
+
+def test_with_all_answered_people_correct_and_finish_with_a_network_that_knows_it(new_desks):
+    desks = new_desks(n=12, learner=Seeing)
+    desk = desks.open()
+    done = ended(desks)
+    assert desk.status().finished == "no unlabelled sample left"
+    rounds = len(desks.loop.rounds)
+    assert desk.status().cannot_reopen is None
+    desk.reopen("ann")
+    desks.work()
+    status = desk.status()
+    assert (status.finished, status.training.state) == (None, "idle")
+    assert "correct" in status.training.detail
+    assert desk.next("ann", 5) == []
+    with pytest.raises(OrderError, match="nothing was answered"):
+        desk.train()
+    name = correct(desks, done[0])
+    correct(desks, done[1], "bob")
+    for _ in range(2):  # as it was left, also where the server is started again
+        desks.work()
+        assert desk.status().finished is None
+        assert len(desks.loop.rounds) == rounds
+        desk = desks.open()
+    desk.finish("bob")
+    desks.work()
+    assert desk.status().finished == "finished by bob"
+    assert len(desks.loop.rounds) == rounds + 1
+    assert Seeing.labels[done[0]] == "abc".index(name)
+    # It may be had again, and what is taken back is asked for once more.
+    desk.reopen("ann")
+    assert desk.undo("bob").id == done[1]
+    assert desk.undo("ann").id == done[0]
+    desk.undo("ann")
+    desks.work()
+    assert [card.id for card in desk.next("ann", 5)] == [done[-1]]
+    desks.label("ann", 1)
+    desks.work()
+    assert desk.status().finished == "no unlabelled sample left"
+
+
+def test_training_may_be_asked_for_when_all_is_answered(new_desks):
+    desks = new_desks(n=12)
+    desk = desks.open()
+    done = ended(desks)
+    rounds = len(desks.loop.rounds)
+    desk.reopen("ann")
+    desks.work()
+    correct(desks, done[0])
+    desk.train()
+    desks.work()
+    assert desk.status().finished == "no unlabelled sample left"
+    assert len(desks.loop.rounds) == rounds + 1
+
+
+def test_second_looks_may_be_taken_when_all_is_answered(new_desks, monkeypatch):
+    monkeypatch.setattr(second_looks, "LEAST_LABELS", 50)
+    desks = new_desks()
+    desk = desks.begin(make_learner=CentroidLearner, threshold=0.5)
+    while desk.status().finished is None:
+        for card in desk.next("ann", 5):
+            name = desks.name(card.id)
+            desk.answer("ann", [say(card, other(name) if card.id % 7 == 6 else name)])
+        desks.work()
+    desk.reopen("ann")
+    desks.work()
+    looks = desk.second_looks("bob", 50)
+    assert looks
+    for look in looks:
+        desk.answer("bob", [say(look, look.opinion.predicted)])
+        desks.work()
+    assert desk.second_looks("bob", 50) == []
+    desk.finish("bob")
+    desks.work()
+    assert desk.status().finished == "finished by bob"
