@@ -19,7 +19,13 @@ class Parser(argparse.ArgumentParser):
         if unknown := re.search(r"^unrecognized arguments: (?:.* )?(-\S+)", message):
             takes_settings = any("key=value" in str(each.metavar) for each in self._actions)
             raise ConfigError(_no_option(unknown[1], self._option_string_actions, takes_settings))
-        raise ConfigError(f"{self.prog}: {message}")
+        raise ConfigError(f"{self.prog}: {message}{self._choices_of_required(message)}")
+
+    def _choices_of_required(self, message: str) -> str:
+        """Return what may be given for the options that are missing, where it is one of few."""
+        _, _, names = message.partition("arguments are required: ")
+        missing = [each for each in self._actions if each.option_strings[:1] == names.split(", ")]
+        return "".join(f" {', '.join(each.choices)}" for each in missing if each.choices)
 
 
 def _no_option(word: str, options: Iterable[str], takes_settings: bool) -> str:

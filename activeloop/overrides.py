@@ -84,8 +84,13 @@ def unreadable(word: str, message: str) -> str:
 
 def quoted(key: str, value: str) -> str:
     """Return how a value with characters that mean something to Hydra is typed."""
+    return shlex.quote(literal(key, value))
+
+
+def literal(key: str, value: str) -> str:
+    """Return a word that Hydra reads as this value, whatever is in it."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return shlex.quote(f'{key}="{escaped}"')
+    return f'{key}="{escaped}"'
 
 
 def several(line: str, key: str, value: str) -> str:
