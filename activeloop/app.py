@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import os
 import sys
 import traceback
@@ -13,18 +12,16 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from activeloop import sweep, torchrun
-from activeloop.arguments import check_options
+from activeloop.arguments import settings_and_options
 from activeloop.config import EXCLUDED_KEYS, TARGET, config_dir, register
 from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
 from activeloop.experiments import multirun_option
 from activeloop.messages import one_line
+from activeloop.overrides import check_sweeps, check_whole, parsed
 from activeloop.targets import check_composed, check_targets
 
 
@@ -82,20 +79,21 @@ def _process_to_say() -> str | None:
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Run the subcommand that the first word names, or else Hydra; return the exit code."""
-    if arguments and "=" not in arguments[0] and not arguments[0].startswith("-"):
+    check_whole(arguments)
+    if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
         return subcommand(arguments[0])(arguments[1:])
     sweep.forget()
     register()
-    warn_of_hidden_configs(arguments)
-    # Overrides first, for argparse takes positional arguments in one group only.
-    overrides = [word for word in arguments if _is_override(word)]
-    options = [word for word in arguments if not _is_override(word)]
-    check_options(options)
+    overrides, options = settings_and_options(arguments)
+    folders = config_folders(options)
+    warn_of_hidden_configs(folders)
     overrides += experiments_seeds_left_out(overrides)
     own = torchrun.overrides(torchrun.place(), options, overrides)
-    read = _parsed([*overrides, *own])
+    read = parsed([*overrides, *own])
+    check_sweeps(read)
     check_targets(read)
-    options += multirun_option(read, options, config_folders(arguments))
+    options += multirun_option(read, options, folders)
+    # Overrides first, for argparse takes positional arguments in one group only.
     sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *own, *options]
     task = Task()
     hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
@@ -247,7 +245,7 @@ def branch(arguments: Sequence[str]) -> int:
 
 def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:
     """Return the override by which a `seed=` takes the place of the `seeds` of an experiment."""
-    given = {override.key_or_group for override in _parsed(overrides)}
+    given = {override.key_or_group for override in parsed(overrides)}
     return ["seeds=null"] if {"experiment", "seed"} <= given and "seeds" not in given else []
 
 
@@ -257,10 +255,10 @@ def fixed_keys_left_out(overrides: Sequence[str]) -> list[str]:
     A strategy of the user's is called by the last part of its target, and by all of it where others
     of the sweep are called so too.
     """
-    if not (parsed := _parsed(overrides)):
+    if not (read := parsed(overrides)):
         return []
-    fixed = {o.key_or_group for o in parsed if o.key_or_group and not o.is_sweep_override()}
-    targets = [o for o in parsed if o.key_or_group == TARGET and o.is_choice_sweep()]
+    fixed = {o.key_or_group for o in read if o.key_or_group and not o.is_sweep_override()}
+    targets = [o for o in read if o.key_or_group == TARGET and o.is_choice_sweep()]
     last = [str(each).rpartition(".")[2] for o in targets for each in o.sweep_iterator()]
     if len(set(last)) == len(last):
         fixed.add(TARGET)
@@ -268,28 +266,14 @@ def fixed_keys_left_out(overrides: Sequence[str]) -> list[str]:
     return [f"{EXCLUDED_KEYS}=[{names}]"]
 
 
-def _parsed(overrides: Sequence[str]) -> list[Override]:
-    """Return overrides as Hydra reads them; none where it cannot, which it says better itself."""
-    try:
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except OverrideParseException:
-        return []
-
-
-def _is_override(word: str) -> bool:
-    return "=" in word and not word.startswith("-")
-
-
-def config_folders(arguments: Sequence[str]) -> list[Path]:
+def config_folders(options: Sequence[str]) -> list[Path]:
     """Return the folders of `--config-dir`."""
-    folders = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
-    folders += [b for a, b in itertools.pairwise(arguments) if a in ("--config-dir", "-cd")]
-    return [Path(folder) for folder in folders]
+    return [Path(o.partition("=")[2]) for o in options if o.startswith("--config-dir=")]
 
 
-def warn_of_hidden_configs(arguments: Sequence[str]) -> None:
+def warn_of_hidden_configs(folders: Sequence[Path]) -> None:
     """Say which files of `--config-dir` Hydra ignores, because a config of ours has that name."""
-    for folder in config_folders(arguments):
+    for folder in folders:
         for path in sorted(folder.rglob("*.yaml")):
             name = path.relative_to(folder)
             if (config_dir() / name).is_file():

@@ -11,10 +11,16 @@ from typing import Any
 from activeloop.errors import ConfigError
 
 
-def whole(name: str, value: object, *, least: int = 0) -> int:
-    """Return `value` as an `int` of at least `least`, or raise `ConfigError`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+def whole(name: str, value: object, *, least: int = 0, most: int | None = None) -> int:
+    """Return `value` as an `int` of at least `least` and at most `most`, or raise `ConfigError`."""
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Integral)
+        or value < least
+        or (most is not None and int(value) > most)
+    ):
+        raise ConfigError(f"{name} must be a whole number {bounds}, got {value!r}")
     return int(value)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from activeloop.arguments import Parser
 from activeloop.config import config_dir, register
 from activeloop.errors import ConfigError
 from activeloop.loading import build_data
@@ -25,9 +26,10 @@ def embed(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: the overrides have no meaning, or what is embedded would not be kept.
     """
+    overrides = _parser().parse_args(list(arguments)).overrides
     register()
     with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
-        config = compose("config", list(arguments))
+        config = compose("config", overrides)
     check_complete(config)
     settings: Any = OmegaConf.to_container(config.embed, resolve=True)
     if settings.get("cache") is None:
@@ -41,3 +43,18 @@ def embed(arguments: Sequence[str]) -> None:
     assert data.embeddings is not None
     samples, width = data.embeddings.shape
     print(f"{data.name}: the pool is {samples:,} vectors of {width}")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "activeloop embed",
+        description="Make the vectors of a data set by a frozen network and keep them for runs. "
+        "Several of this command may be at it at once.",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="settings of a run, as in data=image_folder data.root=photos embed=backbone",
+    )
+    return parser

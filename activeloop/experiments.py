@@ -18,7 +18,7 @@ from activeloop.errors import ConfigError
 
 _GROUP = "experiment"
 # Options with which nothing is run, or that say themselves that it is a sweep.
-_OTHER_MODES = {"-m", "--multirun", "-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info"}
+_OTHER_MODES = {"--multirun", "--help", "--hydra-help", "--cfg", "--info"}
 
 
 def multirun_option(
@@ -28,7 +28,7 @@ def multirun_option(
 
     Args:
         overrides: of the command line.
-        options: of the command line.
+        options: of the command line, by their whole names.
         folders: other config folders that it names.
 
     Raises:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import inspect
 import itertools
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from omegaconf import OmegaConf
 
+from activeloop.arguments import Parser
 from activeloop.config import config_dir
 from activeloop.errors import ConfigError
 from activeloop.strategies import (
@@ -35,18 +34,13 @@ _GAP = 2
 _NEEDS = ("embeddings", "probs", "features", "head", "neighbors", "members")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"activeloop strategies: {message}")
-
-
 def list_strategies(arguments: Sequence[str]) -> str:
     """Return what the subcommand prints for its `arguments`.
 
     Raises:
         ConfigError: the arguments make no sense, or there is no such strategy or folder.
     """
-    parser = _Parser("activeloop strategies", description="List the strategies, or show one.")
+    parser = Parser("activeloop strategies", description="List the strategies, or show one.")
     parser.add_argument("name", nargs="?", help="of the strategy to show in full")
     parser.add_argument("--markdown", action="store_true", help="the table of the README")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with strategy/*.yaml")

@@ -77,8 +77,10 @@ def _no_option(path: str, options: Iterable[str]) -> str:
     group, slash, name = path.rpartition("/") if path[:6] == "hydra/" else path.partition("/")
     if not slash:
         return f"there is no config {path}"
-    close = difflib.get_close_matches(name, options, 1)
-    hint = f"did you mean {group}={close[0]}?" if close else f"there is {', '.join(options)}"
+    # Hydra does not say them of those that are given as a list.
+    there = [*options] or sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+    close = difflib.get_close_matches(name, there, 1)
+    hint = f"did you mean {group}={close[0]}?" if close else f"there is {', '.join(there)}"
     return f"there is no {group}={name}: {hint}"
 
 

@@ -4,13 +4,54 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
+from hydra.errors import OverrideParseException
 
 from activeloop.config import config_dir
+from activeloop.errors import ConfigError
 
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _FUNCTIONS = r"(range|choice|interval|glob|sort|shuffle|tag|int|float|str|bool)\("
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Return overrides as Hydra reads them; none where it cannot, which it says better itself."""
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException:
+        return []
+
+
+def check_whole(words: Sequence[str]) -> None:
+    """Raise `ConfigError` if the shell has cut a list at its spaces, as `names=[cat, dog]`."""
+    for number, word in enumerate(words):
+        pieces = [word]
+        for piece in words[number + 1 :] if _is_open(word) else ():
+            if "=" in piece or piece.startswith("-"):
+                break
+            pieces.append(piece)
+            whole = " ".join(pieces)
+            if not _is_open(whole) and parsed([whole]):
+                raise ConfigError(
+                    f"{whole} was cut at its spaces by the shell: write it in quotes, as in "
+                    f"{shlex.quote(whole)}"
+                )
+
+
+def check_sweeps(overrides: Sequence[Override]) -> None:
+    """Raise `ConfigError` for `choice(1,2),3` and the like, which Hydra cannot sweep over."""
+    for each in overrides:
+        swept = each.value()
+        if isinstance(swept, ChoiceSweep) and any(isinstance(one, Sweep) for one in swept.list):
+            raise ConfigError(
+                f"{each.input_line} cannot be swept over: choice(...), range(...) and the like "
+                f"stand alone; several values are written one by one, as in {each.key_or_group}="
+                "A,B,C"
+            )
 
 
 def unreadable(word: str, message: str) -> str:
@@ -36,17 +77,26 @@ def unreadable(word: str, message: str) -> str:
     if re.match(_FUNCTIONS, value):
         inner = message.partition("\n")[2].partition("\n")[0].partition(": ")[2]
         return f"{said}{f': {inner}' if inner else ''}"
-    if re.fullmatch(r"\(.*\)|\[.*\]", value):
-        return f"{said}: {as_list(key, ','.join(re.split(r'[;, ]+', value[1:-1])))}"
+    if hint := _as_mapping(key, value) or _as_elements(key, value):
+        return f"{said}: {hint}"
+    return f"{said}: a value with such characters is written in quotes, as in {quoted(key, value)}"
+
+
+def quoted(key: str, value: str) -> str:
+    """Return how a value with characters that mean something to Hydra is typed."""
+    return shlex.quote(literal(key, value))
+
+
+def literal(key: str, value: str) -> str:
+    """Return a word that Hydra reads as this value, whatever is in it."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    quoted = shlex.quote(f'{key}="{escaped}"')
-    return f"{said}: a value with such characters is written in quotes, as in {quoted}"
+    return f'{key}="{escaped}"'
 
 
 def several(line: str, key: str, value: str) -> str:
     """Return what to do with several values where one was expected: a run of each, or a list."""
-    if as_list(key, value):
-        return f"{line} is several values: {as_list(key, value)}, and -m makes a run of each"
+    if hint := _as_one(key, value):
+        return f"{line} is several values: {hint}, and -m makes a run of each"
     return f"{line} is several values: -m makes a run of each, or give one"
 
 
@@ -54,8 +104,16 @@ def one_value(override: Override) -> str:
     """Return the same where there can be one run only."""
     line = str(override.input_line)
     key, _, value = line.partition("=")
-    hint = as_list(key, value)
+    hint = _as_one(key, value)
     return f"{line} is several values: give one{f'; {hint}' if hint else ''}"
+
+
+def _as_one(key: str, value: str) -> str:
+    """Return how values with commas between them are written as one, of the kind that they are."""
+    a_list = as_list(key, value)
+    if a_list and ("/" in value or Path(value).exists()):
+        return f"one with a comma in it is written {quoted(key, value)}, {a_list}"
+    return a_list
 
 
 def as_list(key: str, value: str) -> str:
@@ -63,6 +121,34 @@ def as_list(key: str, value: str) -> str:
     if (config_dir() / key).is_dir() or re.match(_FUNCTIONS, value):
         return ""
     return f"a list is written {shlex.quote(f'{key}=[{value}]')}"
+
+
+def _as_elements(key: str, value: str) -> str:
+    """Return how a list that cannot be read is written, its elements in quotes where need be."""
+    if not re.fullmatch(r"\(.*\)|\[.*\]", value):
+        return ""
+    elements = re.split(r"[;, ]+", value[1:-1])
+    in_quotes = [e if parsed([f"x={e}"]) else f'"{e}"' for e in elements]
+    for each in (elements, in_quotes):
+        if parsed([f"{key}=[{','.join(each)}]"]):
+            return as_list(key, ",".join(each))
+    return f'a list is written {key}=[A,B,C], with " around what holds other characters'
+
+
+def _as_mapping(key: str, value: str) -> str:
+    """Return how a mapping that cannot be read is written."""
+    if not re.fullmatch(r"\{.*\}", value):
+        return ""
+    line = f"{key}=" + re.sub(r"""(["'])([^"']*)\1(\s*:)""", r"\2\3", value)
+    if parsed([line]):
+        return f"names within {{}} are written without quotes, as in {shlex.quote(line)}"
+    example = shlex.quote(f"{key}={{name: A, other: B}}")
+    return f"names and values are written as in {example}"
+
+
+def _is_open(word: str) -> bool:
+    key, equals, value = word.partition("=")
+    return bool(equals) and not word.startswith("-") and "is not closed" in _unclosed(key, value)
 
 
 def _unclosed(key: str, value: str) -> str:
@@ -87,7 +173,7 @@ def _unclosed(key: str, value: str) -> str:
 
 
 def _comma_too_many(key: str, value: str) -> str:
-    without = re.sub(r",\s*(?=[,\]}])|(?<=[\[{])\s*,", "", value)
-    return f"it has a comma too many, did you mean {shlex.quote(f'{key}={without}')}?" * (
-        without != value
-    )
+    without = re.sub(r"(?:(?<=[\[{(])|^)[\s,]*,|,\s*(?=[,\])}]|$)", "", value)
+    if without in ("", value) or not parsed([f"{key}={without}"]):
+        return ""
+    return f"it has a comma too many, did you mean {shlex.quote(f'{key}={without}')}?"

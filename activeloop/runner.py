@@ -21,8 +21,9 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop import models, stopping, strategies, torchrun
+from activeloop.audit import Audit
 from activeloop.changes import NewSamples
-from activeloop.checks import bytes_of, whole
+from activeloop.checks import bytes_of, plain, whole
 from activeloop.config import Config, cache_dir, strategy_name, variant, without_storage
 from activeloop.distributed import ALONE, Ranks, joined
 from activeloop.environment import keep_environment, write_environment
@@ -258,6 +259,10 @@ def build(
     strategy = strategies.from_config(_plain(config.strategy))
     rule = stopping.from_config(_plain(config.stopping))
     tracker = build_tracker(config)
+    check_sizes(config)
+    memory_limit = bytes_of("memory_limit", config.memory_limit)
+    neighbors = build_neighbors(config)
+    learner = build_learner(config, ranks)
     kept = kept_of(directory)  # before the data: whether it may be used at all
     there = loaded(config) if loaded else shared_data(config, ranks)
     if kept is not None and ranks.size == 1:
@@ -269,7 +274,6 @@ def build(
     data, hidden = made.data, made.hidden
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)
-    learner = build_learner(config, ranks)
     loop = ActiveLoop(
         data,
         LeadingLearner(learner, data, ranks) if ranks.size > 1 else learner,
@@ -286,8 +290,8 @@ def build(
         seed=seed,
         directory=directory,
         measures=config.measures,
-        memory_limit=bytes_of("memory_limit", config.memory_limit),
-        neighbors=build_neighbors(config),
+        memory_limit=memory_limit,
+        neighbors=neighbors,
         identity=identity_of(config),
         originals=made.originals,
         about=about,
@@ -315,6 +319,18 @@ def check_complete(config: DictConfig) -> None:
         raise ConfigError(f"there is no setting {unknown[0]!r}: {hint}")
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise ConfigError(f"{missing[0]} has no value: give one, as in {missing[0]}=VALUE")
+
+
+def check_sizes(config: DictConfig) -> None:
+    """Raise `ConfigError` if a size makes no sense, whatever the data."""
+    settings = _plain(config)
+    initial = settings["initial"] or {}
+    ours = str(initial.get("_target_")).startswith("activeloop.")
+    size = plain(initial.get("size")) if ours else None
+    ways = (plain(settings[name]) for name in ("query_size", "query_growth", "rounds", "budget"))
+    Schedule(1 if size is None else size, sys.maxsize, *ways)
+    whole("stop_set", config.stop_set)
+    Audit(config.audit)
 
 
 def check_labelled_fit(config: DictConfig, data: Data, initial: Initial) -> None:

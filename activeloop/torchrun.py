@@ -49,7 +49,7 @@ def overrides(place: Place, options: Sequence[str], words: Sequence[str]) -> lis
 
     Args:
         place: of this process.
-        options: of the command line.
+        options: of the command line, by their whole names.
         words: its overrides.
 
     Raises:
@@ -57,7 +57,7 @@ def overrides(place: Place, options: Sequence[str], words: Sequence[str]) -> lis
     """
     if place.size == 1:
         return []
-    if {"-m", "--multirun"} & set(options) or "hydra.mode=MULTIRUN" in words:
+    if "--multirun" in options or "hydra.mode=MULTIRUN" in words:
         raise ConfigError(
             "torchrun shares one run among its processes: leave out -m and start it once for each "
             "run; for a sweep leave out torchrun, and see hydra/launcher=joblib or submitit_slurm"

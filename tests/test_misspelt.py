@@ -6,9 +6,13 @@ import pytest
 from hydra._internal.utils import get_args_parser
 
 from activeloop.app import main
-from activeloop.arguments import HYDRA_OPTIONS
+from activeloop.arguments import hydra_parser
 
 LIST = "a list is written 'data.classes=[cat,dog]'"
+NO_SETTING = (
+    "'foo' is no setting: expected key=value; a value with spaces is written in quotes, as in "
+    "'data.root=\"my photos\"'"
+)
 ENTROPY = "strategy.sampling, strategy.beta, strategy.temperature"
 
 
@@ -38,6 +42,7 @@ def said(tmp_path, monkeypatch, capfd):
         # Options of groups.
         ("strategy=bagde", "there is no strategy=bagde: did you mean strategy=badge?"),
         ("-m strategy=margin,bagde", "there is no strategy=bagde: did you mean strategy=badge?"),
+        ("strategy=[margin,bagde]", "there is no strategy=bagde: did you mean strategy=badge?"),
         ("data=imagefolder", "there is no data=imagefolder: did you mean data=image_folder?"),
         ("oracle=xyz", "there is no oracle=xyz: there is noisy, people, simulated"),
         (
@@ -52,6 +57,12 @@ def said(tmp_path, monkeypatch, capfd):
             "strategy=3",
             "a group, such as data= or strategy=, is given the name of an option, not a number or "
             "null; without an experiment, leave experiment= out",
+        ),
+        (
+            "label data.root=x initial=file initial.path=y.csv",
+            "a run that people label starts with what they are asked: start it without "
+            "initial=file, stop it (Ctrl-C), and python -m activeloop import DIR FILE gives it "
+            "labels that are there already",
         ),
         # Settings.
         ("query_sise=20", "there is no setting query_sise: did you mean query_size?"),
@@ -150,7 +161,67 @@ def said(tmp_path, monkeypatch, capfd):
             "'photos' is no setting: expected key=value; a value with spaces is written in quotes, "
             "as in 'data.root=\"my photos\"'",
         ),
+        (
+            "data.root=/my,photos",
+            "data.root=/my,photos is several values: one with a comma in it is written "
+            "'data.root=\"/my,photos\"', a list is written 'data.root=[/my,photos]', and -m "
+            "makes a run of each",
+        ),
+        (
+            "-m seed=1,2,",
+            "seed=1,2, cannot be read: it has a comma too many, did you mean seed=1,2?",
+        ),
+        (
+            "-m seed=choice(1,2),3",
+            "seed=choice(1,2),3 cannot be swept over: choice(...), range(...) and the like stand "
+            "alone; several values are written one by one, as in seed=A,B,C",
+        ),
+        (
+            '+x={a:[1,2],"b":3}',
+            '+x={a:[1,2],"b":3} cannot be read: names within {} are written without quotes, as in '
+            "'+x={a:[1,2],b:3}'",
+        ),
+        (
+            "+x={a=3}",
+            "+x={a=3} cannot be read: names and values are written as in '+x={name: A, other: B}'",
+        ),
+        (
+            "data.classes=[a=b,cat]",
+            "data.classes=[a=b,cat] cannot be read: a list is written 'data.classes=[\"a=b\",cat]'",
+        ),
+        # What the shell has cut.
+        (
+            "data.classes=[cat, ship]",
+            "data.classes=[cat, ship] was cut at its spaces by the shell: write it in quotes, as "
+            "in 'data.classes=[cat, ship]'",
+        ),
+        (
+            "label data=image_folder data.classes=[a, b, c] data.root=x --no-browser",
+            "data.classes=[a, b, c] was cut at its spaces by the shell: write it in quotes, as in "
+            "'data.classes=[a, b, c]'",
+        ),
+        (
+            "label data=image_folder data.root=my photos",
+            "'photos' is neither a setting (key=value) nor the directory of a run; a value with "
+            "spaces is written in quotes, as in 'data.root=\"my photos\"'",
+        ),
+        # What is to be taken away.
+        ("~learner.lrr", "there is no setting learner.lrr, which ~ is to take away"),
+        ("-m seed=1 ~learner.lrr", "there is no setting learner.lrr, which ~ is to take away"),
         # Options.
+        ("label data.root=x --prt 80", "there is no option --prt: did you mean --port?"),
+        (
+            "label data.root=x --port 99999",
+            "--port must be a whole number from 0 to 65535, got 99999",
+        ),
+        ("report --frce x", "there is no option --frce: --help lists those that there are"),
+        (
+            "--conf x",
+            "activeloop: ambiguous option: --conf could match --config-path, --config-name, "
+            "--config-dir",
+        ),
+        ("-m foo", NO_SETTING),
+        ("seed=1 -m foo", NO_SETTING),
         ("--multrun seed=1", "there is no option --multrun: did you mean --multirun?"),
         (
             "--seed=3",
@@ -168,6 +239,42 @@ def test_a_mistake_is_named_in_one_sentence(said, words, sentence):
     assert said(*words.split()) == sentence
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("query_size=abc", "query_size must be a whole number of at least 1, got 'abc'"),
+        ("initial.size=0", "initial.size must be a whole number of at least 1, got 0"),
+        ("budget=1.5", "budget must be a whole number of at least 1, got 1.5"),
+        ("audit=2", "audit must be a number at least 0 and at most 1, got 2.0"),
+        ("stop_set=-1", "stop_set must be a whole number of at least 0, got -1"),
+        (
+            "memory_limit=x",
+            "memory_limit must be a number of bytes such as 512MiB or 4GiB, got 'x'",
+        ),
+        ("neighbors.recall=2", "neighbors.recall must be a number above 0 and at most 1, got 2.0"),
+        ("learner.lr=-1", "learner.lr must be a number above 0, got -1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["", "label "])
+def test_settings_are_checked_before_the_images_are_read(
+    said, monkeypatch, command, wrong, sentence
+):
+    monkeypatch.setattr("activeloop.runner.build_data", lambda config: pytest.fail("it was read"))
+    words = f"{command}data=image_folder data.root=x {wrong}"
+    assert said(*words.split()).endswith(sentence)
+
+
+@pytest.mark.parametrize("words", [["--config-dir=mine"], ["-cd=mine"], ["--config-di", "mine"]])
+def test_an_experiment_of_ones_own_is_found_however_its_folder_is_given(said, tmp_path, words):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "tiny.yaml").write_text("# @package _global_\nseed: -7\n")
+    assert said("experiment=tiny", *words).endswith("at least 0, got -7")
+
+
+def test_a_setting_that_is_taken_away_may_come_first(said):
+    assert "seed" in said("~seed", "query_size=0")
+
+
 def test_the_whole_traceback_is_there_for_who_wants_it(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
@@ -180,5 +287,9 @@ def test_the_whole_traceback_is_there_for_who_wants_it(tmp_path, monkeypatch, ca
 
 
 def test_options_that_may_be_given_are_those_that_hydra_has():
-    theirs = {name for each in get_args_parser()._actions for name in each.option_strings}
-    assert set(HYDRA_OPTIONS) == theirs
+    def of(parser):
+        return {tuple(a.option_strings): (a.nargs, a.choices, a.const) for a in parser._actions}
+
+    ours, theirs = of(hydra_parser()), of(get_args_parser())
+    version = ("--version",)  # prints it and leaves
+    assert ours | {version: None} == theirs | {version: None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from activeloop.exchange.origin import Origin, read_origin
 from activeloop.exchange.records import check_run
 from activeloop.flat_settings import differences, flat
 from activeloop.messages import shown
+from activeloop.overrides import literal
 from activeloop.reloading import found
 from activeloop.report.runs import read_run
 from activeloop.resuming import resume_run
@@ -74,9 +76,17 @@ def _config(origin: Origin, words: Sequence[str], folder: Path | None) -> DictCo
     settings["initial"] = {"_target_": "activeloop.initial.branched", "size": origin.labels}
     settings["initial"] |= {n: v for n, v in origin.kept.items() if n != "labels"}
     names = {group: str(origin.run.get(group, "run")) for group in ("data", "strategy")}
-    config = composed(settings, words, names, folder)
+    place = _place_beside(origin) if _by_people(origin) else []
+    config = composed(settings, [*place, *words], names, folder)
     check_complete(_plain(config))
     return config
+
+
+def _place_beside(origin: Origin) -> list[str]:
+    """Return the directory of a branch that people label, unless they say another: `NAME-2`, ..."""
+    directory = origin.directory.absolute()
+    beside = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
+    return [literal("hydra.run.dir", str(next(each for each in beside if not each.exists())))]
 
 
 def _check_budget(config: DictConfig, origin: Origin) -> None:
@@ -148,7 +158,8 @@ def _parser() -> Parser:
         nargs="*",
         metavar="key=value",
         help="round=5: from its labels as they were after that round's query (as they are now); "
-        "strategy=margin and the like: what is to be otherwise; hydra.run.dir=: where",
+        "strategy=margin and the like: what is to be otherwise; hydra.run.dir=: where "
+        "(of a run that people label, DIR-2)",
     )
     parser.add_argument("--config-dir", type=Path, metavar="FOLDER", help="of your own configs")
     return parser

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from activeloop.arguments import Parser
-from activeloop.errors import ConfigError, DataError, StoreError
+from activeloop.errors import IN_USE, ConfigError, DataError, StoreError
 from activeloop.exchange.planning import Plan, plan
 from activeloop.exchange.reading import read_rows
 from activeloop.exchange.records import check_run, classes_of
@@ -35,7 +35,7 @@ def import_labels(arguments: Sequence[str]) -> None:
     given = _parser().parse_args(list(arguments))
     if given.who is not None and not given.who.strip():
         raise ConfigError("--who needs a name")
-    check_run(given.directory)
+    _check_begun(given.directory)
     rows = read_rows(given.file, Columns(given.key_column, given.label_column))
     if given.dry_run:
         with opened(given.directory) as store:
@@ -43,14 +43,36 @@ def import_labels(arguments: Sequence[str]) -> None:
         _tell(given, made)
         print("nothing was written (--dry-run)")
         return
-    files = RunFiles(given.directory)
-    with contextlib.closing(files):
+    with contextlib.closing(_taken(given.directory)) as files:
         made = _checked(given, rows, files.store)
         events = _write(given, made, files.store)
         if events:
             files.write_tables()
         _tell(given, made)
         _tell_next(given.directory, files.store, len(events))
+
+
+def _check_begun(directory: Path) -> None:
+    """Raise `StoreError` if there is no run; how to begin one."""
+    try:
+        check_run(directory)
+    except StoreError as error:
+        where = shlex.quote(f"hydra.run.dir={directory}")
+        raise StoreError(
+            f"{error}; to begin one with labels that are there already: python -m activeloop label "
+            f"data=image_folder data.root=photos 'data.classes=[cat,dog]' {where}, stop it "
+            "(Ctrl-C), and this command again"
+        ) from None
+
+
+def _taken(directory: Path) -> RunFiles:
+    """Return the files of a run, which nobody else writes to meanwhile."""
+    try:
+        return RunFiles(directory)
+    except StoreError as error:
+        if not str(error).endswith(IN_USE):
+            raise
+        raise StoreError(f"{error}; stop it first (Ctrl-C in its terminal)") from error
 
 
 def _checked(given: Namespace, rows: Sequence[Row], store: Store) -> Plan:

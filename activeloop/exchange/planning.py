@@ -42,15 +42,15 @@ class Plan:
     def problems(self, classes: Sequence[str]) -> list[str]:
         """Return what is wrong with the file, a line each, with the first ten of each kind."""
         names = dict.fromkeys(row.label for row in self.strange)
-        kinds = {
-            "not in the pool": _placed(self.unknown),
-            "without a label": _placed(self.unlabelled),
-            "of no class of the run": [f"{name!r}{_meant(name, classes)}" for name in names],
-            "with several labels": [
-                f"{key!r} is {' and '.join(them)}" for key, them in self.disputed.items()
-            ],
-        }
-        return [f"{len(said):,} {kind}: {_first(said)}" for kind, said in kinds.items() if said]
+        strange = [f"{name!r}{_meant(name, classes)}" for name in names]
+        disputed = [f"{key!r} is {' and '.join(them)}" for key, them in self.disputed.items()]
+        kinds = [
+            (len(self.unknown), "not in the pool", _placed(self.unknown)),
+            (len(self.unlabelled), "without a label", _placed(self.unlabelled)),
+            (len(self.strange), "of no class of the run", strange),
+            (len(disputed), "with several labels", disputed),
+        ]
+        return [f"{count:,} {kind}: {_first(said)}" for count, kind, said in kinds if count]
 
     def conflict_lines(self) -> str:
         """Return the first ten conflicts with what there is."""

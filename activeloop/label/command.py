@@ -22,11 +22,12 @@ from activeloop.errors import IN_USE, ConfigError, StoreError
 from activeloop.experiments import check_experiments
 from activeloop.flat_settings import differences, flat
 from activeloop.messages import shown
-from activeloop.overrides import one_value
+from activeloop.overrides import one_value, quoted
 from activeloop.resuming import Begun, begun_in, config_of
 from activeloop.runner import CONFIG_FILE, check_complete, identity_of
 
 PORT = 8765
+_LAST_PORT = 65_535
 _IMAGE_FOLDER = "activeloop.data.image_folder"
 _PACKAGES = ("starlette", "uvicorn")
 # Of every run that people label, unless they say otherwise.
@@ -35,6 +36,12 @@ _OWN = {"experiment": "label", "oracle": "people"}
 _OWN_OF_FOLDERS = {"data.size": "64"}
 # Of a network that is trained on few images: it is surer of itself than it should be without.
 _OWN_OF_NETWORKS = {"learner.augment": "auto"}
+# What cannot start a run that people label, and what to do instead.
+_NO_START = {
+    "file": "start it without initial=file, stop it (Ctrl-C), and python -m activeloop import DIR "
+    "FILE gives it labels that are there already",
+    "all": "leave out initial=all, for people are asked until nothing is left",
+}
 _EXAMPLE = "python -m activeloop label data=image_folder data.root=photos 'data.classes=[cat,dog]'"
 
 
@@ -97,12 +104,9 @@ def check_installed() -> None:
 def _wanted(given: argparse.Namespace) -> Wanted:
     """Return what is asked for, its config composed or read."""
     words, working_directory = given.words, None
-    if directories := [word for word in words if "=" not in word and word[0] not in "~+"]:
+    if directories := [word for word in words if "=" not in word and not word.startswith("~")]:
         if len(words) > 1:
-            raise ConfigError(
-                f"label {directories[0]} goes on with that run's own settings: leave out "
-                f"{next(word for word in words if word != directories[0])}"
-            )
+            raise ConfigError(_not_alone(words, directories[0]))
         directory = Path(directories[0]).resolve()
         config, about, working_directory = _kept(directory)
     elif words:
@@ -122,12 +126,25 @@ def _wanted(given: argparse.Namespace) -> Wanted:
         working_directory=working_directory,
         new_samples=given.new_samples,
         host=given.host,
-        port=None if given.port is None else whole("--port", given.port),
+        port=None if given.port is None else whole("--port", given.port, most=_LAST_PORT),
         names=given.allow_host,
         browser=not given.no_browser,
         opinions=not given.hide_opinions,
         new_token=given.new_token,
     )
+
+
+def _not_alone(words: Sequence[str], word: str) -> str:
+    """Return why a word that is no setting cannot be beside others, and what is likely meant."""
+    if Path(word).is_dir():
+        other = next((each for each in words if each != word), word)
+        return f"label {word} goes on with that run's own settings: leave out {other}"
+    said = f"{word!r} is neither a setting (key=value) nor the directory of a run"
+    key, equals, value = words[max(0, words.index(word) - 1)].partition("=")
+    if not equals:
+        return said
+    whole_value = quoted(key, f"{value} {word}")
+    return f"{said}; a value with spaces is written in quotes, as in {whole_value}"
 
 
 def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any]]:
@@ -138,6 +155,8 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any
         raise ConfigError(f"people label one run at a time, and {one_value(swept[0])}")
     check_experiments(parsed)
     named = {each.key_or_group: each.value() for each in parsed}
+    if (instead := _NO_START.get(str(named.get("initial")))) is not None:
+        raise ConfigError(f"a run that people label starts with what they are asked: {instead}")
     from_folder = named.get("data", "image_folder") == "image_folder"
     own_settings = _OWN | (_OWN_OF_FOLDERS if from_folder else {})
     own_settings |= {} if "learner" in named else _OWN_OF_NETWORKS

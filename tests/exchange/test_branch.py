@@ -146,6 +146,18 @@ def test_a_run_that_people_label_is_prepared_and_goes_on_by_label(source, capsys
     assert Path("new/config.yaml").exists()
 
 
+def test_a_branch_that_people_label_lies_beside_its_origin_unless_they_say_where(source, capsys):
+    by_people = Path("my=labels, new")
+    shutil.move("source", by_people)
+    with changed(by_people) as store:
+        store.set_meta("run", store.meta("run") | {"labelled_by_people": True})
+    for number in (2, 3):
+        branch([str(by_people), "round=1"])
+        beside = f"my=labels, new-{number}"
+        assert f"python -m activeloop label '{beside}'" in capsys.readouterr().out
+        assert Path(beside, "config.yaml").exists()
+
+
 # -- a branch that is stopped ----------------------------------------------------------------------
 
 
@@ -293,7 +305,7 @@ def test_relative_paths_lead_where_they_led(tmp_path, monkeypatch, capsys):
         (["source", "seeds=3"], "it is one run"),
         (["source", "+experiment=compare"], "takes no experiment="),
         (["source", "hydra.sweep.dir=x"], "takes hydra.run.dir= and no hydra.sweep.dir="),
-        (["source", "--multirun"], "unrecognized arguments: --multirun"),
+        (["source", "--multirun"], "there is no option --multirun"),
         (["nowhere"], "nowhere is no directory"),
         (["."], "holds no run"),
         ([], "DIR"),
