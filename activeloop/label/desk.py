@@ -195,7 +195,8 @@ class Desk:
             took = [said.seconds for said in answers if said.id in new and said.seconds is not None]
             if new:
                 fresh = {index: answer for index, answer in told.items() if index in new}
-                self._in.record(fresh, who, sum(took) / len(took) if took else None)
+                origins = {index: self._out.origin(index) for index in fresh}
+                self._in.record(fresh, who, sum(took) / len(took) if took else None, origins)
             given = [self._ledger.given(said.id) for said in answers]
             return [each for each in given if each is not None]
 
@@ -209,8 +210,8 @@ class Desk:
             if (last := self._ledger.last_of(who)) is None:
                 return None
             index, event = last
-            self._in.record({index: self._in.beneath(index)}, who, None, takes_back=event.id)
-            return self._out.again(who, index)
+            self._in.take_back(index, event, who)
+            return self._out.again(who, index, event)
 
     def add_class(self, who: str, name: str) -> list[str]:
         """Add a class, known to the network from the next round on; return all of them.
