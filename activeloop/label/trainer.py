@@ -134,8 +134,8 @@ class Trainer(Silent):
 
     @property
     def until_next(self) -> int | None:
-        """Answers that are missing until the next round begins; None: not known."""
-        if self.query is None:
+        """New answers that are missing until the next round begins; None: not known, or no more."""
+        if self.query is None or self.ending.near:
             return None
         enough = math.ceil(ANSWERED_SHARE * len(self.query.indices))
         missing = max(0, enough - len(self._since))
