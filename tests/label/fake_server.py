@@ -151,6 +151,8 @@ class FakeDesk:
         return replace(status, **self.changes)
 
     def free(self, who: str) -> Iterator[int]:
+        if self.changes.get("finished"):
+            return
         for index in range(len(self.keys)):
             if not self.given.get(index) and self.leased.get(index, who) == who:
                 yield index

@@ -530,6 +530,7 @@ def test_the_history_finds_and_corrects_answers(at_work):
     person.see(4)
     person.type("h")
     person.wait(lambda: len(person.texts(".tiles li")) == 4, "four answers")
+    person.says("Click on an image to correct its answer.", ".history")
     choose = (
         "const list = document.getElementById(arguments[0]); list.value = arguments[1];"
         "list.dispatchEvent(new Event('change'))"
@@ -543,6 +544,7 @@ def test_the_history_finds_and_corrects_answers(at_work):
     person.see(1)
     person.type("1")
     person.says("No answers yet", ".history")  # of a dog, by Ben
+    assert "Click on" not in person.text(".history")
     assert desk.events[-1] == ("Ann", 1, "label", "cat")
     person.type(Keys.ESCAPE)
     person.see(4)  # where one image had been left
@@ -554,7 +556,10 @@ def test_any_image_can_be_gone_to(at_work):
     person.type("h")
     person.wait(lambda: person.shown("#history-id"), "the history")
     person.do("document.getElementById('history-id').focus()")
-    person.type("44", Keys.ENTER)
+    assert person.do("return document.getElementById('history-id').placeholder") == "0 to 59"
+    person.type("60", Keys.ENTER)
+    assert person.shown(".history")  # the browser says what is too large
+    person.type(Keys.BACKSPACE * 2, "44", Keys.ENTER)
     person.see(44)
     person.says("This image has no answer yet")
     person.type("1")
@@ -601,9 +606,8 @@ def test_the_panel_says_how_it_goes(at_work):
     person.press("1")
     person.see(1)
     person.saved()
-    person.says(
-        "about 87% (79% to 93%), from 42 images drawn at random, rounds 1 to 2", ".estimate"
-    )
+    of_images = "about 87% (79% to 93%), from 42 images drawn at random"
+    person.says(f"{of_images}, when the network had 20 to 40 labels", ".estimate")
     assert person.texts(".balance li") == ["cat\n1", "dog\n0"]
     assert person.do("return document.querySelectorAll('.curve circle').length") == 2
     person.do("document.querySelector('.chart details').open = true")
@@ -615,12 +619,14 @@ def test_the_panel_says_how_it_goes(at_work):
     assert "7 more answers until the next round" in person.text(".behind")
     desk.changes["advice"] = "no gain in 3 rounds"
     person.click("Train now")
-    person.says("Training: round 3: 60 labels", ".behind")
+    person.says("Round 3: 60 labels.", ".behind")
+    assert person.text(".panel").count("Training") == 1  # the heading
     person.hear()
     person.says("You may stop: no gain in 3 rounds", ".advice")
     desk.changes["training"] = Training(state="failed", detail="the disk is full", until_next=None)
     person.hear()
     person.says("Training failed: The disk is full. You can go on labelling.", ".notices")
+    person.says("Failed: the disk is full", ".behind")
     person.press("2")
     person.see(2)
     person.click("Try again", ".notices")
@@ -687,6 +693,19 @@ def test_an_image_that_went_to_somebody_else_is_not_asked_of_both(at_work):
     desk.leased = {2: "Ben"}  # who was faster when it was started again
     server.start()
     person.see(3)
+
+
+def test_at_the_end_of_a_run_nobody_is_told_that_their_image_went_to_somebody_else(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    desk.changes["finished"] = "the budget of 1 label is spent"
+    person.do(LATER)
+    person.do("document.dispatchEvent(new Event('pointermove'))")  # asks whose the image is
+    person.wait(lambda: person.image() is None, "nothing to be answered")
+    person.hear()
+    person.says("The budget of 1 label is spent.", ".end")
+    assert person.do("return document.querySelector('.toast').textContent") == ""
+    assert "somebody else" not in person.do(LIVE)
 
 
 LATER = "const now = Date.now; Date.now = () => now() + 300_000"
@@ -809,6 +828,34 @@ def test_on_a_phone_nothing_is_cut_off_all_can_be_touched_and_has_a_name(at_work
             assert person.do(f"{keys}.length") > 20
             assert person.do(f"{keys}.every((key) => key.checkVisibility())")
     assert person.do("return document.querySelector('h1').textContent") == "Finished"
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG 2.2 of `rgb(...)`, which must be opaque."""
+    channels = [int(channel) / 255 for channel in re.findall(r"[\d.]+", colour)]
+    assert colour.startswith("rgb(")
+    assert len(channels) == 3
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_hints_in_empty_fields_can_be_read(at_work, scheme):
+    person, _, _ = at_work(FakeDesk(tuple(f"breed {n}" for n in range(30))))
+    person.screen(scheme=scheme)
+    for key, field in (("p", ".choice input"), ("h", "#history-id")):
+        person.see(0)
+        person.type(key)
+        person.wait(lambda field=field: person.shown(field), "the field")
+        hint, back, opacity = person.do(
+            "const field = document.querySelector(arguments[0]);"
+            "const hint = getComputedStyle(field, '::placeholder');"
+            "return [hint.color, getComputedStyle(field).backgroundColor, hint.opacity]",
+            field,
+        )
+        light, dark = sorted([luminance(hint), luminance(back)], reverse=True)
+        assert opacity == "1"
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_the_name_is_asked_once_and_a_name_in_use_is_pointed_out(at_work):
