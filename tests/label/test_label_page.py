@@ -446,6 +446,34 @@ def test_another_run_at_the_same_port_gets_no_answer(at_work):
     assert [event[1:] for event in desk.events] == [(0, "label", "cat"), (1, "label", "dog")]
 
 
+def test_answers_for_a_run_that_is_gone_are_not_given_to_another_and_not_forgotten(at_work):
+    person, desk, server = at_work(FakeDesk())
+    person.see(0)
+    server.stop()
+    person.press("1", "s")
+    person.says("2 saving", ".saved")
+    desk.directory = "/runs/my"  # whose name begins as the other's does
+    server.start()
+    person.open(server.url)
+    told = "2 answers for another run, /runs/my photos, not saved yet: “cat” for photo_0000.jpg, "
+    person.says(f"{told}“skipped” for photo_0001.jpg.", ".notices")
+    person.press("2")
+    person.see(1)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "dog")]
+    person.click("Forget", ".notices")
+    person.click("Cancel", "dialog")
+    assert person.shown(".notice")
+    person.click("Forget", ".notices")
+    person.click("Forget", "dialog")
+    person.wait(lambda: not person.shown(".notice"), "the end of the notice")
+    desk.directory = "/runs/my photos"
+    person.open(server.url)
+    person.see(1)
+    assert person.text(".saved") == "all saved"
+    assert len(desk.events) == 1
+
+
 def test_who_may_not_label_is_told_to_open_the_link(at_work):
     person, desk, _ = at_work(FakeDesk())
     person.see(0)
@@ -503,6 +531,11 @@ def test_the_grid_answers_a_screenful_in_one_request(at_work):
     person.wait(lambda: len(person.texts(".tile")) == 1, "what was left out")
     person.type(Keys.ESCAPE)
     person.wait(lambda: person.image() is not None, "one image")
+    last = "return [...document.querySelectorAll('.recent button')].map((b) => b.ariaLabel)"
+    assert person.do(last) == [
+        f"Image {n}, photo_{n:04d}.jpg: cat. Correct it" for n in range(57, 39, -3)
+    ]
+    person.wait(lambda: person.texts(".mark") == ["✓"] * 6, "that they are saved")
 
 
 def test_an_answer_of_the_grid_that_is_refused_costs_no_other(at_work):
@@ -517,6 +550,9 @@ def test_an_answer_of_the_grid_that_is_refused_costs_no_other(at_work):
     person.says("Not saved: “cat” for photo_0002.jpg. That is no answer.", ".notices")
     person.saved()
     assert sorted(event[1] for event in desk.events) == [0, 6, 8]
+    person.type(Keys.ESCAPE)
+    marks = ["✓", "✓", "✗ not saved", "✗ not saved", "✓"]
+    person.wait(lambda: person.texts(".mark") == marks, "which are saved")
 
 
 def test_the_history_finds_and_corrects_answers(at_work):

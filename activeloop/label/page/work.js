@@ -169,7 +169,7 @@ export class Work {
     const said = { id: card.id, kind, label, seconds, replaces: card.given?.event ?? null };
     this.sources.answered([card.id]);
     const entry = this.app.outbox.add(this.app.who, [card], [said]);
-    this.screen.recent.add(entry, card, said);
+    this.screen.recent.add(entry);
     if (kind === "label") this.screen.classes.flash(label);
     this.#next();
     if (this.app.view === this) this.#fill();
