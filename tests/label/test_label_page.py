@@ -171,6 +171,7 @@ def test_keys_are_not_taken_from_fields(at_work):
     person.see(0)
     person.type("+")
     person.wait(lambda: person.shown("dialog"), "the dialog")
+    person.says("can be neither renamed nor removed", "dialog")
     person.type("Cat", Keys.ENTER)
     person.says("There is a class “cat” already", "dialog")
     person.type(Keys.BACKSPACE * 3, "sun 12")

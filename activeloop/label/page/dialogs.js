@@ -119,6 +119,7 @@ export function help() {
     keyTable(WORDS),
     h("h3", {}, "In the grid"),
     keyTable(GRID_WORDS),
+    h("p", { class: "quiet" }, "A round: a network learns from all labels so far, and chooses the next images. The first is round 0."),
     h("p", { class: "quiet" }, "Every answer is on the server's disk when the page says “all saved”. Until then this browser keeps it."),
   );
   dialog.append(h("div", { class: "actions" }, button("Close", () => dialog.close(), { class: "main" })));
