@@ -218,7 +218,7 @@ class FakeDesk:
             self.given[index].pop()
             self.events.append((body["who"], index, "undo", None))
             self.leased[index] = body["who"]
-            card = self.card(index)
+            card = self.card(index, "asked for")
         return {"card": card, "status": self.status()}
 
     def history(self, query: dict[str, str]) -> Any:

@@ -198,8 +198,10 @@ def test_undo_goes_back_as_far_as_wanted_and_over_a_reload(at_work):
     person.saved()
     person.open(server.url)
     person.see(2)
+    assert "taken back" not in person.text(".reason")
     person.type_with(Keys.CONTROL, "z")
     person.see(1)
+    person.says("Here again, for its answer was taken back.", ".reason")
     person.type("u")
     person.see(0)
     person.type("u")
@@ -644,7 +646,7 @@ def test_the_panel_says_how_it_goes(at_work):
     person.see(1)
     person.saved()
     of_images = "about 87% (79% to 93%), from 42 images drawn at random"
-    person.says(f"{of_images}, when the network had 20 to 40 labels", ".estimate")
+    person.says(f"{of_images}, when it had 20 to 40 labels", ".estimate")
     assert person.texts(".balance li") == ["cat\n1", "dog\n0"]
     assert person.do("return document.querySelectorAll('.curve circle').length") == 2
     person.do("document.querySelector('.chart details').open = true")

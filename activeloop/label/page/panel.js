@@ -69,7 +69,7 @@ function behind(training) {
   ];
 }
 
-/** As in "about 87% (79% to 93%), from 42 images drawn at random, when the network had 20 to 40 labels". */
+/** As in "about 87% (79% to 93%), from 42 images drawn at random, when it had 20 to 40 labels". */
 export function estimateWords({ estimate, curve }) {
   if (!estimate) return "Not known yet. It is estimated from images drawn at random, once the network has been trained.";
   const { accuracy, low, high, samples, source, rounds } = estimate;
@@ -79,7 +79,7 @@ export function estimateWords({ estimate, curve }) {
   const [least, most] = [Math.min(...labels), Math.max(...labels)];
   return [
     h("b", {}, `about ${percent(accuracy)}`),
-    ` (${percent(low)} to ${percent(high)}), from ${from}, when the network had `,
+    ` (${percent(low)} to ${percent(high)}), from ${from}, when it had `,
     least === most ? plural(most, "label") : `${whole(least)} to ${plural(most, "label")}`,
   ];
 }

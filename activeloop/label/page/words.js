@@ -31,7 +31,7 @@ const STATES = {
 /** What goes on behind the page; the heading above says that it is about training. */
 export function behindWords({ state, detail }) {
   if (state === "training" || state === "finished") return sentence(detail);
-  return detail && state !== "choosing" ? `${STATES[state]}: ${detail}` : STATES[state];
+  return detail && (state === "idle" || state === "failed") ? `${STATES[state]}: ${detail}` : STATES[state];
 }
 
 /** Why there is no image, and what to do: `[heading, text, action]`. */
