@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from activeloop.store import Store
 from activeloop.types import Round
@@ -65,7 +66,9 @@ class QueryTable:
         with replacing(self._path, durable=False) as temporary:
             if before is not None:
                 shutil.copyfile(self._path, temporary)
-            with temporary.open("a", encoding="utf-8", newline="") as file:
+            # Not added to what a process left there that was killed.
+            how: Literal["a", "w"] = "w" if before is None else "a"
+            with temporary.open(how, encoding="utf-8", newline="") as file:
                 write = csv.writer(file, lineterminator="\n").writerow
                 if before is None:
                     write(QUERY_COLUMNS)

@@ -150,3 +150,11 @@ def test_what_is_there_when_a_run_is_opened_is_not_trusted(tmp_path):
     with closing(RunFiles(tmp_path)) as files:
         files.write_tables()
     assert (tmp_path / "queries.csv").read_text() == whole
+
+
+def test_what_a_killed_process_left_is_not_added_to(tmp_path, store, table):
+    whole = (tmp_path / "queries.csv").read_text()
+    (tmp_path / ".queries.csv.tmp").write_text(whole[: len(whole) // 2])
+    QueryTable(tmp_path / "queries.csv", store).write()
+    assert (tmp_path / "queries.csv").read_text() == whole
+    assert not (tmp_path / ".queries.csv.tmp").exists()

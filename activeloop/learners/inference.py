@@ -17,6 +17,7 @@ from activeloop.architecture import Network
 from activeloop.data import raw_batches
 from activeloop.distributed import ALONE, Ranks
 from activeloop.errors import LearnerError
+from activeloop.learners.blocked import blocked_pass
 from activeloop.learners.frozen import Forward, frozen, plain
 from activeloop.types import Indices, Prediction, Samples
 
@@ -258,8 +259,12 @@ class Predictor:
 
     def _freeze(self, key: tuple[int, bool], forward: Forward, example: Tensor) -> Forward:
         if key not in self._frozen:
-            number = key[0] if key[0] < len(self.networks) else 0
-            self._frozen[key] = frozen(forward, self.networks[number].module, example)
+            number, features = key
+            masked = number >= len(self.networks)
+            network = self.networks[0 if masked else number]
+            shape = tuple(example.shape[1:])
+            faster = None if masked else blocked_pass(network, features=features, shape=shape)
+            self._frozen[key] = faster or frozen(forward, network.module, example)
         return self._frozen[key]
 
 

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from activeloop.distributed import ALONE, Forward, Ranks
 from activeloop.errors import LearnerError
 from activeloop.learners.augment import Augmentation
+from activeloop.learners.blocked import blocked
 from activeloop.learners.settings import Training
 from activeloop.types import Epoch, History, Indices, Labels, Samples
 
@@ -65,7 +66,7 @@ def train(
         LearnerError: the loss or a weight became infinite or NaN.
     """
     optimizer = settings.make_optimizer(module)
-    forward = ranks.parallel(module)
+    forward = _forward(module, examples, ranks)
     total = settings.total_steps(len(examples))
     of = math.ceil(total / settings.batches(len(examples)))
     watch = EarlyStopping(settings, module, validation, ranks)
@@ -186,9 +187,9 @@ def _run_epoch(
     bfloat16 = settings.mixed_precision and device.type == "cuda"
     for chosen, rate in zip(batches, rates, strict=True):
         mine = ranks.share(len(chosen))
-        labels = examples.labels[chosen[mine.rows]]
+        labels = examples.labels.index_select(0, chosen[mine.rows])
         # The whole batch on every rank: a sample's chance is what it is in one process.
-        inputs = examples.normalise(augment(examples.raw[chosen])[mine.rows])
+        inputs = examples.normalise(augment(examples.raw.index_select(0, chosen))[mine.rows])
         with (
             _lone_sample(module, len(labels)),
             torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
@@ -207,6 +208,14 @@ def _run_epoch(
     seen = sum(map(len, batches))
     loss_sum, correct = ranks.total(torch.stack([loss_sum, correct]))
     return float(loss_sum) / seen, float(correct) / seen
+
+
+def _forward(module: nn.Module, examples: Examples, ranks: Ranks) -> Forward:
+    """Return the forward pass of `module` that a step takes."""
+    if ranks.size > 1:
+        return ranks.parallel(module)
+    faster = blocked(module, tuple(examples.raw.shape[1:]))
+    return module if faster is None else faster
 
 
 def _shuffled(examples: Examples) -> Tensor:
