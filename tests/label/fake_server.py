@@ -157,6 +157,8 @@ class FakeDesk:
         return replace(status, **self.changes)
 
     def free(self, who: str) -> Iterator[int]:
+        if self.changes.get("finished"):
+            return
         for index in range(len(self.keys)):
             if not self.given.get(index) and self.leased.get(index, who) == who:
                 yield index
@@ -222,7 +224,7 @@ class FakeDesk:
             self.given[index].pop()
             self.events.append((body["who"], index, "undo", None))
             self.leased[index] = body["who"]
-            card = self.card(index)
+            card = self.card(index, "asked for")
         return {"card": card, "status": self.status()}
 
     def history(self, query: dict[str, str]) -> Any:

@@ -171,6 +171,7 @@ def test_keys_are_not_taken_from_fields(at_work):
     person.see(0)
     person.type("+")
     person.wait(lambda: person.shown("dialog"), "the dialog")
+    person.says("can be neither renamed nor removed", "dialog")
     person.type("Cat", Keys.ENTER)
     person.says("There is a class “cat” already", "dialog")
     person.type(Keys.BACKSPACE * 3, "sun 12")
@@ -197,8 +198,10 @@ def test_undo_goes_back_as_far_as_wanted_and_over_a_reload(at_work):
     person.saved()
     person.open(server.url)
     person.see(2)
+    assert "taken back" not in person.text(".reason")
     person.type_with(Keys.CONTROL, "z")
     person.see(1)
+    person.says("Here again, for its answer was taken back.", ".reason")
     person.type("u")
     person.see(0)
     person.type("u")
@@ -446,6 +449,34 @@ def test_another_run_at_the_same_port_gets_no_answer(at_work):
     assert [event[1:] for event in desk.events] == [(0, "label", "cat"), (1, "label", "dog")]
 
 
+def test_answers_for_a_run_that_is_gone_are_not_given_to_another_and_not_forgotten(at_work):
+    person, desk, server = at_work(FakeDesk())
+    person.see(0)
+    server.stop()
+    person.press("1", "s")
+    person.says("2 saving", ".saved")
+    desk.directory = "/runs/my"  # whose name begins as the other's does
+    server.start()
+    person.open(server.url)
+    told = "2 answers for another run, /runs/my photos, not saved yet: “cat” for photo_0000.jpg, "
+    person.says(f"{told}“skipped” for photo_0001.jpg.", ".notices")
+    person.press("2")
+    person.see(1)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "dog")]
+    person.click("Forget", ".notices")
+    person.click("Cancel", "dialog")
+    assert person.shown(".notice")
+    person.click("Forget", ".notices")
+    person.click("Forget", "dialog")
+    person.wait(lambda: not person.shown(".notice"), "the end of the notice")
+    desk.directory = "/runs/my photos"
+    person.open(server.url)
+    person.see(1)
+    assert person.text(".saved") == "all saved"
+    assert len(desk.events) == 1
+
+
 def test_who_may_not_label_is_told_to_open_the_link(at_work):
     person, desk, _ = at_work(FakeDesk())
     person.see(0)
@@ -503,6 +534,11 @@ def test_the_grid_answers_a_screenful_in_one_request(at_work):
     person.wait(lambda: len(person.texts(".tile")) == 1, "what was left out")
     person.type(Keys.ESCAPE)
     person.wait(lambda: person.image() is not None, "one image")
+    last = "return [...document.querySelectorAll('.recent button')].map((b) => b.ariaLabel)"
+    assert person.do(last) == [
+        f"Image {n}, photo_{n:04d}.jpg: cat. Correct it" for n in range(57, 39, -3)
+    ]
+    person.wait(lambda: person.texts(".mark") == ["✓"] * 6, "that they are saved")
 
 
 def test_an_answer_of_the_grid_that_is_refused_costs_no_other(at_work):
@@ -517,6 +553,9 @@ def test_an_answer_of_the_grid_that_is_refused_costs_no_other(at_work):
     person.says("Not saved: “cat” for photo_0002.jpg. That is no answer.", ".notices")
     person.saved()
     assert sorted(event[1] for event in desk.events) == [0, 6, 8]
+    person.type(Keys.ESCAPE)
+    marks = ["✓", "✓", "✗ not saved", "✗ not saved", "✓"]
+    person.wait(lambda: person.texts(".mark") == marks, "which are saved")
 
 
 def test_the_history_finds_and_corrects_answers(at_work):
@@ -530,6 +569,7 @@ def test_the_history_finds_and_corrects_answers(at_work):
     person.see(4)
     person.type("h")
     person.wait(lambda: len(person.texts(".tiles li")) == 4, "four answers")
+    person.says("Click on an image to correct its answer.", ".history")
     choose = (
         "const list = document.getElementById(arguments[0]); list.value = arguments[1];"
         "list.dispatchEvent(new Event('change'))"
@@ -543,6 +583,7 @@ def test_the_history_finds_and_corrects_answers(at_work):
     person.see(1)
     person.type("1")
     person.says("No answers yet", ".history")  # of a dog, by Ben
+    assert "Click on" not in person.text(".history")
     assert desk.events[-1] == ("Ann", 1, "label", "cat")
     person.type(Keys.ESCAPE)
     person.see(4)  # where one image had been left
@@ -554,7 +595,10 @@ def test_any_image_can_be_gone_to(at_work):
     person.type("h")
     person.wait(lambda: person.shown("#history-id"), "the history")
     person.do("document.getElementById('history-id').focus()")
-    person.type("44", Keys.ENTER)
+    assert person.do("return document.getElementById('history-id').placeholder") == "0 to 59"
+    person.type("60", Keys.ENTER)
+    assert person.shown(".history")  # the browser says what is too large
+    person.type(Keys.BACKSPACE * 2, "44", Keys.ENTER)
     person.see(44)
     person.says("This image has no answer yet")
     person.type("1")
@@ -601,9 +645,8 @@ def test_the_panel_says_how_it_goes(at_work):
     person.press("1")
     person.see(1)
     person.saved()
-    person.says(
-        "about 87% (79% to 93%), from 42 images drawn at random, rounds 1 to 2", ".estimate"
-    )
+    of_images = "about 87% (79% to 93%), from 42 images drawn at random"
+    person.says(f"{of_images}, when it had 20 to 40 labels", ".estimate")
     assert person.texts(".balance li") == ["cat\n1", "dog\n0"]
     assert person.do("return document.querySelectorAll('.curve circle').length") == 2
     person.do("document.querySelector('.chart details').open = true")
@@ -615,12 +658,14 @@ def test_the_panel_says_how_it_goes(at_work):
     assert "7 more answers until the next round" in person.text(".behind")
     desk.changes["advice"] = "no gain in 3 rounds"
     person.click("Train now")
-    person.says("Training: round 3: 60 labels", ".behind")
+    person.says("Round 3: 60 labels.", ".behind")
+    assert person.text(".panel").count("Training") == 1  # the heading
     person.hear()
     person.says("You may stop: no gain in 3 rounds", ".advice")
     desk.changes["training"] = Training(state="failed", detail="the disk is full", until_next=None)
     person.hear()
     person.says("Training failed: The disk is full. You can go on labelling.", ".notices")
+    person.says("Failed: the disk is full", ".behind")
     person.press("2")
     person.see(2)
     person.click("Try again", ".notices")
@@ -687,6 +732,19 @@ def test_an_image_that_went_to_somebody_else_is_not_asked_of_both(at_work):
     desk.leased = {2: "Ben"}  # who was faster when it was started again
     server.start()
     person.see(3)
+
+
+def test_at_the_end_of_a_run_nobody_is_told_that_their_image_went_to_somebody_else(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    desk.changes["finished"] = "the budget of 1 label is spent"
+    person.do(LATER)
+    person.do("document.dispatchEvent(new Event('pointermove'))")  # asks whose the image is
+    person.wait(lambda: person.image() is None, "nothing to be answered")
+    person.hear()
+    person.says("The budget of 1 label is spent.", ".end")
+    assert person.do("return document.querySelector('.toast').textContent") == ""
+    assert "somebody else" not in person.do(LIVE)
 
 
 LATER = "const now = Date.now; Date.now = () => now() + 300_000"
@@ -809,6 +867,34 @@ def test_on_a_phone_nothing_is_cut_off_all_can_be_touched_and_has_a_name(at_work
             assert person.do(f"{keys}.length") > 20
             assert person.do(f"{keys}.every((key) => key.checkVisibility())")
     assert person.do("return document.querySelector('h1').textContent") == "Finished"
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG 2.2 of `rgb(...)`, which must be opaque."""
+    channels = [int(channel) / 255 for channel in re.findall(r"[\d.]+", colour)]
+    assert colour.startswith("rgb(")
+    assert len(channels) == 3
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_hints_in_empty_fields_can_be_read(at_work, scheme):
+    person, _, _ = at_work(FakeDesk(tuple(f"breed {n}" for n in range(30))))
+    person.screen(scheme=scheme)
+    for key, field in (("p", ".choice input"), ("h", "#history-id")):
+        person.see(0)
+        person.type(key)
+        person.wait(lambda field=field: person.shown(field), "the field")
+        hint, back, opacity = person.do(
+            "const field = document.querySelector(arguments[0]);"
+            "const hint = getComputedStyle(field, '::placeholder');"
+            "return [hint.color, getComputedStyle(field).backgroundColor, hint.opacity]",
+            field,
+        )
+        light, dark = sorted([luminance(hint), luminance(back)], reverse=True)
+        assert opacity == "1"
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_the_name_is_asked_once_and_a_name_in_use_is_pointed_out(at_work):

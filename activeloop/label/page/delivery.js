@@ -1,7 +1,10 @@
 // What is said of answers on their way: that they are saved, that they wait, that one was refused.
 
 import { button, fileName, h, plural, refill, saidOf, sentence } from "./dom.js";
-import { Outbox } from "./outbox.js";
+import { askedFor } from "./dialogs.js";
+import { forgetAll, Outbox } from "./outbox.js";
+
+const LISTED = 10; // answers that are named in one notice
 
 export class Delivery {
   constructor(app) {
@@ -16,6 +19,24 @@ export class Delivery {
       refused: (entry, failure) => this.#refused(entry, failure),
     });
     this.draw();
+    this.outbox.others.forEach((entries, run) => this.#otherRun(run, entries));
+  }
+
+  /** Answers for a run that is not served here, and may never be again, are lost if nobody knows of them. */
+  #otherRun(run, entries) {
+    const said = entries.flatMap(({ cards, answers }) => answers.map((answer, n) => `“${saidOf(answer)}” for ${cards[n].key}`));
+    const rest = said.length > LISTED ? `, and ${plural(said.length - LISTED, "more", "more")}` : "";
+    const count = plural(said.length, "answer");
+    const forget = button("Forget", async (event) => {
+      const notice = event.target.closest(".notice");
+      if (!(await askedFor(`Forget ${count}?`, `What was answered for ${run} is saved nowhere else.`, "Forget"))) return;
+      forgetAll(entries);
+      notice.remove();
+    });
+    this.app.notices.message(
+      `${count} for another run, ${run}, not saved yet: ${said.slice(0, LISTED).join(", ")}${rest}. What this browser keeps is sent when that run is served here again.`,
+      forget,
+    );
   }
 
   #saved(entry, reply) {

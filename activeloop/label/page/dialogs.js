@@ -96,7 +96,7 @@ export async function askName(name, people) {
 export const askClass = (classes, forImage) =>
   typed({
     heading: "A new class",
-    text: "It is for everybody who labels, and stays.",
+    text: "It is for everybody who labels, and can be neither renamed nor removed: mind its spelling.",
     label: "Its name",
     longest: 100,
     choices: forImage ? [["Add, and this image is one", "use"], ["Only add", "add"]] : [["Add", "add"]],
@@ -119,6 +119,7 @@ export function help() {
     keyTable(WORDS),
     h("h3", {}, "In the grid"),
     keyTable(GRID_WORDS),
+    h("p", { class: "quiet" }, "A round: a network learns from all labels so far, and chooses the next images. The first is round 0."),
     h("p", { class: "quiet" }, "Every answer is on the server's disk when the page says “all saved”. Until then this browser keeps it."),
   );
   dialog.append(h("div", { class: "actions" }, button("Close", () => dialog.close(), { class: "main" })));

@@ -164,8 +164,9 @@ export class Grid {
         replaces: card.given?.event ?? null,
       }));
       const cards = said.map(({ card }) => card);
-      this.app.views.work.sources.answered(cards.map(({ id }) => id));
-      this.app.outbox.add(this.app.who, cards, answers);
+      const { sources, screen } = this.app.views.work;
+      sources.answered(cards.map(({ id }) => id));
+      screen.recent.add(this.app.outbox.add(this.app.who, cards, answers), "small");
     }
     this.#tiles = [];
     this.load(this.#label);

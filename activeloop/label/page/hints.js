@@ -19,8 +19,8 @@ const WAYS = {
   random: "drawn at random",
 };
 
-/** Why, in words. */
-export function reasonOf({ origin, round, strategy, score }) {
+/** Why, in words; `again`: its answer was taken back. */
+export function reasonOf({ origin, round, strategy, score }, again) {
   const way = strategy && WAYS[strategy] ? `${strategy}: ${WAYS[strategy]}` : strategy;
   const scored = typeof score === "number" ? `, score ${plain(score)}` : "";
   switch (origin) {
@@ -37,7 +37,7 @@ export function reasonOf({ origin, round, strategy, score }) {
     case "second look":
       return "For a second look: a network trained without this label contradicts it.";
     default:
-      return "Asked for by you.";
+      return again ? "Here again, for its answer was taken back." : "Asked for by you.";
   }
 }
 

@@ -1,7 +1,7 @@
 // Answered images, newest first: looked up by class and person, corrected by a click.
 
 import { Failure, get } from "./api.js";
-import { button, clock, fileName, h, nameOf, refill, saidOf, sentence } from "./dom.js";
+import { button, clock, fileName, h, nameOf, refill, saidOf, sentence, whole } from "./dom.js";
 import { thumbnail } from "./hints.js";
 
 const PAGE = 48;
@@ -16,6 +16,7 @@ export class History {
     this.label = h("select", { id: "history-class", onchange: () => this.load() });
     this.who = h("select", { id: "history-who", onchange: () => this.load() });
     this.number = h("input", { id: "history-id", type: "number", min: 0, step: 1, inputmode: "numeric", required: true });
+    this.hint = h("p", { class: "quiet" }, "Click on an image to correct its answer.");
     this.jump = h(
       "form",
       {
@@ -24,7 +25,7 @@ export class History {
           app.go({ view: "work", image: Number(this.number.value), back: { view: "history", keep: true } });
         },
       },
-      h("label", { for: "history-id" }, "Image"),
+      h("label", { for: "history-id" }, "Image number"),
       this.number,
       h("button", { type: "submit" }, "Go"),
     );
@@ -42,6 +43,7 @@ export class History {
         h("div", { class: "field" }, h("label", { for: "history-who" }, "By"), this.who),
         this.jump,
       ),
+      this.hint,
       this.list,
       this.empty,
       this.more,
@@ -73,6 +75,7 @@ export class History {
     }
     refill(this.list, this.#cards, () => this.#cards.map((card) => this.#item(card)));
     this.empty.textContent = this.#cards.length ? "" : "No answers yet.";
+    this.hint.hidden = !this.#cards.length;
     if (!this.#cards.length) this.more.hidden = true;
   }
 
@@ -94,7 +97,9 @@ export class History {
   }
 
   #options() {
-    const { classes, counts, people } = this.app.status;
+    const { classes, counts, people, labels, skipped, none, unlabelled } = this.app.status;
+    this.number.max = labels + skipped + none + unlabelled - 1;
+    this.number.placeholder = `0 to ${whole(this.number.max)}`;
     const fill = (select, value, all, names) => {
       const chosen = select.value;
       refill(select, value, () => [h("option", { value: "" }, all), names]);

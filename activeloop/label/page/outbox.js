@@ -6,6 +6,7 @@ import { forget, keep, kept, namesOf } from "./storage.js";
 const FIRST_WAIT = 500; // ms, doubled with each failure in a row
 const LONGEST_WAIT = 10_000;
 const CANARY = "keeps"; // gone when all that the browser kept was cleared
+const NAME = /^outbox (.*) \d{13,} [a-z0-9]+(?: \d{3})?$/s; // of an entry: its run, and when it was made
 
 export class Outbox {
   #entries = [];
@@ -16,19 +17,16 @@ export class Outbox {
 
   /** `place`: the run that the answers belong to. `told`: `changed()`, `saved(entry, reply)`,
    * `delayed(failure)` and `refused(entry, failure)`. Answers that an earlier page left unsent are
-   * sent first. */
+   * sent first; those that belong to other runs are in `others`, by run. */
   constructor(place, told) {
     this.place = `outbox ${place} `;
     this.told = told;
     keep(CANARY, "answers");
-    for (const name of namesOf(this.place).sort()) {
-      try {
-        const { who, cards, answers } = JSON.parse(kept(name));
-        if (cards.length !== answers.length) throw new RangeError(name);
-        this.#entries.push({ name, who, cards, answers, tried: true, kept: true });
-      } catch {
-        forget(name);
-      }
+    this.others = new Map();
+    for (const name of namesOf("outbox ").sort()) {
+      const entry = read(name);
+      if (entry?.run === place) this.#entries.push(entry);
+      else if (entry) this.others.set(entry.run, [...(this.others.get(entry.run) ?? []), entry]);
     }
     this.#send();
   }
@@ -135,7 +133,7 @@ export class Outbox {
 
   #part(entry, answer, n) {
     const name = `${entry.name} ${String(n).padStart(3, "0")}`;
-    return written({ name, who: entry.who, cards: [entry.cards[n]], answers: [answer], tried: false });
+    return written({ name, who: entry.who, cards: [entry.cards[n]], answers: [answer], tried: false, of: entry });
   }
 
   /** The browser's memory was cleared: here is a copy. */
@@ -170,6 +168,22 @@ export class Outbox {
     });
   }
 }
+
+/** An entry that was kept, with its run; null, and no longer kept, if it makes no sense. */
+function read(name) {
+  try {
+    const [, run] = NAME.exec(name);
+    const { who, cards, answers } = JSON.parse(kept(name));
+    if (cards.length !== answers.length) throw new RangeError(name);
+    return { name, run, who, cards, answers, tried: true, kept: true };
+  } catch {
+    forget(name);
+    return null;
+  }
+}
+
+/** Keep these no longer. */
+export const forgetAll = (entries) => entries.forEach(({ name }) => forget(name));
 
 /** An entry, kept over a reload if the browser can. */
 function written(entry) {

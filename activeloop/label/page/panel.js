@@ -1,7 +1,8 @@
 // How the work goes: labels, accuracy, balance, curve, people, and what goes on behind.
 
 import { curveOf } from "./curve.js";
-import { bar, button, h, percent, plural, refill, sentence, whole } from "./dom.js";
+import { bar, button, h, percent, plural, refill, whole } from "./dom.js";
+import { behindWords } from "./words.js";
 
 export class Panel {
   #parts = {};
@@ -34,7 +35,7 @@ export class Panel {
     fill("totals", [labels, skipped, none, unlabelled, status.per_hour], () => totals(status));
     fill("advice", status.advice, () => status.advice && h("p", {}, h("b", {}, "You may stop: "), status.advice));
     fill("behind", training, () => behind(training));
-    fill("estimate", estimate, () => h("p", {}, estimateWords(estimate)));
+    fill("estimate", [estimate, status.curve], () => h("p", {}, estimateWords(status)));
     fill("chart", status.curve, () => curveOf(status.curve));
     fill("balance", [status.classes, status.counts], () => balance(status));
     fill("people", status.people, () => people(status.people, this.app.who));
@@ -59,34 +60,27 @@ const totals = ({ labels, skipped, none, unlabelled, per_hour }) => [
   ),
 ];
 
-const STATES = {
-  idle: "Waiting for answers",
-  training: "Training",
-  choosing: "Choosing the next images",
-  "second looks": "Looking for labels to look at again",
-  failed: "Training failed",
-  finished: "Finished",
-};
-
-function behind({ state, detail, until_next }) {
+function behind(training) {
+  const { state, until_next } = training;
   const busy = state === "training" || state === "choosing" || state === "second looks";
-  const words = state === "finished" ? sentence(detail) : detail ? `${STATES[state]}: ${detail}` : STATES[state];
   return [
-    h("p", { class: `state ${state.replace(" ", "-")}` }, busy && h("span", { class: "busy", "aria-hidden": "true" }), h("span", {}, words)),
+    h("p", { class: `state ${state.replace(" ", "-")}` }, busy && h("span", { class: "busy", "aria-hidden": "true" }), h("span", {}, behindWords(training))),
     until_next !== null && state !== "finished" && h("p", { class: "quiet" }, until_next === 0 ? "The next round begins as soon as it can." : `${plural(until_next, "more answer")} until the next round.`),
   ];
 }
 
-/** As in "about 87% (79% to 93%), from 42 images drawn at random". */
-export function estimateWords(estimate) {
+/** As in "about 87% (79% to 93%), from 42 images drawn at random, when it had 20 to 40 labels". */
+export function estimateWords({ estimate, curve }) {
   if (!estimate) return "Not known yet. It is estimated from images drawn at random, once the network has been trained.";
   const { accuracy, low, high, samples, source, rounds } = estimate;
   const from = source === "test" ? `${plural(samples, "image")} of the test set` : `${plural(samples, "image")} drawn at random`;
   const [first, last] = rounds;
+  const labels = curve.filter(({ round }) => round >= first && round <= last).map((point) => point.labels);
+  const [least, most] = [Math.min(...labels), Math.max(...labels)];
   return [
     h("b", {}, `about ${percent(accuracy)}`),
-    ` (${percent(low)} to ${percent(high)}), from ${from}, `,
-    first === last ? `round ${last}` : `rounds ${first} to ${last}`,
+    ` (${percent(low)} to ${percent(high)}), from ${from}, when it had `,
+    least === most ? plural(most, "label") : `${whole(least)} to ${plural(most, "label")}`,
   ];
 }
 

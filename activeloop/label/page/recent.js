@@ -5,8 +5,11 @@ import { h, nameOf, saidOf } from "./dom.js";
 
 const MOST = 6;
 
+/** Whether it was sent in this entry, or in this part of one that was refused as a whole. */
+const sentIn = (item, entry) => item.entry === entry || (item.entry === entry.of && item.id === entry.answers[0].id);
+
 export class Recent {
-  #items = []; // newest first: {id, mark, element}
+  #items = []; // newest first: {id, entry, mark, element}
 
   constructor(open) {
     this.open = open;
@@ -14,10 +17,16 @@ export class Recent {
     this.element = this.list;
   }
 
-  add(entry, card, said) {
+  /** The last answers of an entry; `size` of the images that were just shown: the browser has those,
+   * whether the server is there or not. */
+  add(entry, size = "large") {
+    const first = Math.max(0, entry.answers.length - MOST);
+    entry.answers.slice(first).forEach((said, n) => this.#add(entry, entry.cards[first + n], said, size));
+  }
+
+  #add(entry, card, said, size) {
     const mark = h("span", { class: "mark" });
-    // The image that was just shown: the browser has it, whether the server is there or not.
-    const image = h("img", { src: imageOf(card.id), alt: "", draggable: "false" });
+    const image = h("img", { src: imageOf(card.id, size), alt: "", draggable: "false" });
     const element = h(
       "li",
       {},
@@ -37,11 +46,11 @@ export class Recent {
   }
 
   saved(entry) {
-    for (const item of this.#items) if (item.entry === entry) this.#mark(item.mark, "saved");
+    for (const item of this.#items) if (sentIn(item, entry)) this.#mark(item.mark, "saved");
   }
 
   refused(entry) {
-    for (const item of this.#items) if (item.entry === entry) this.#mark(item.mark, "not saved");
+    for (const item of this.#items) if (sentIn(item, entry)) this.#mark(item.mark, "not saved");
   }
 
   takenBack(ids) {

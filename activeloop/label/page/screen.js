@@ -60,8 +60,8 @@ export class Screen {
     this.hintSwitch.setAttribute("aria-expanded", String(Boolean(open)));
     this.hints.hidden = !open || !shown;
     if (!this.hints.hidden) refill(this.hints, card, () => hintsOf(card, (id) => work.aside(id)));
-    refill(this.reason, card && [card.why, card.key, card.id], () =>
-      card ? [h("span", {}, reasonOf(card.why)), " ", h("span", { class: "file" }, `${fileName(card.key)}, image ${card.id}`)] : [],
+    refill(this.reason, card && [card.why, card.key, card.id, shown.again], () =>
+      card ? [h("span", {}, reasonOf(card.why, shown.again)), " ", h("span", { class: "file" }, `${fileName(card.key)}, image ${card.id}`)] : [],
     );
     refill(this.asked, [card?.id, card?.given, shown?.source, look], () => (card ? askedOf(shown, look, work) : []));
   }

@@ -1,6 +1,6 @@
 // What is said about the image that is shown, or about there being none.
 
-import { button, h, plural, saidOf, sure } from "./dom.js";
+import { button, h, plural, saidOf, sentence, sure } from "./dom.js";
 
 /** What is special about an image: it has an answer, is looked at again, or was asked for. */
 export function askedOf({ card, source }, look, work) {
@@ -21,6 +21,19 @@ export function askedOf({ card, source }, look, work) {
   return source === "asked" ? [h("p", {}, "This image has no answer yet."), button("Back", () => work.leave(), { key: "Esc" })] : [];
 }
 
+const STATES = {
+  idle: "Waiting for answers",
+  choosing: "Choosing the next images",
+  "second looks": "Looking for labels to look at again",
+  failed: "Failed",
+};
+
+/** What goes on behind the page; the heading above says that it is about training. */
+export function behindWords({ state, detail }) {
+  if (state === "training" || state === "finished") return sentence(detail);
+  return detail && (state === "idle" || state === "failed") ? `${STATES[state]}: ${detail}` : STATES[state];
+}
+
 /** Why there is no image, and what to do: `[heading, text, action]`. */
 export function emptyWords(source, { status, server: { connection }, finishing }) {
   const { state, detail } = status.training;
@@ -28,10 +41,10 @@ export function emptyWords(source, { status, server: { connection }, finishing }
   if (connection === "another run") return ["Another run", "The banner above says what becomes of your answers.", null];
   if (connection !== "there") return ["The server does not answer", "What you have answered is kept in this browser and sent when it is back.", null];
   if (source === "looks") return ["No second looks", "No label is contradicted strongly by a network that was trained without it. More may come with the next round.", "work"];
-  if (finishing) return ["Finishing", detail || "A last network is trained on all labels.", null];
+  if (finishing) return ["Finishing", detail ? sentence(detail) : "A last network is trained on all labels.", null];
   if (status.unlabelled === 0) return ["No images are left", `All have an answer: ${plural(status.labels, "label")}, ${status.skipped} skipped, ${status.none} of no class.`, "finish"];
   if (state === "failed") return ["No images are ready", "Training failed: the panel says why and what to do.", "train"];
-  if (status.labels + status.skipped + status.none === 0) return ["Waiting for the first images", detail || "They are being chosen. This takes a moment.", null];
+  if (status.labels + status.skipped + status.none === 0) return ["Waiting for the first images", detail ? sentence(detail) : "They are being chosen. This takes a moment.", null];
   if (state === "idle") return ["Waiting for images", "Others have all that are left.", null];
-  return ["Waiting for images", `The next ones are on their way${detail ? `: ${detail}` : ""}.`, null];
+  return ["Waiting for images", `The next ones are on their way. ${sentence(behindWords(status.training))}`, null];
 }

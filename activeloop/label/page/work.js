@@ -13,7 +13,7 @@ import { Undo } from "./undo.js";
 const GUARD = 400; // ms without keys after an image was replaced by no one's doing
 
 export class Work {
-  #shown = null; // {card, image, ready, source}
+  #shown = null; // {card, image, ready, source, again}
   #checking = null;
   #deafUntil = 0;
   #source = "queue"; // or "looks"
@@ -169,7 +169,7 @@ export class Work {
     const said = { id: card.id, kind, label, seconds, replaces: card.given?.event ?? null };
     this.sources.answered([card.id]);
     const entry = this.app.outbox.add(this.app.who, [card], [said]);
-    this.screen.recent.add(entry, card, said);
+    this.screen.recent.add(entry);
     if (kind === "label") this.screen.classes.flash(label);
     this.#next();
     if (this.app.view === this) this.#fill();
@@ -180,7 +180,7 @@ export class Work {
     this.screen.recent.takenBack([card, ...others].map(({ id }) => id));
     this.sources.again(others);
     this.sources.wanted([card.id]);
-    const shown = { ...loaded(card), source: card.given ? "asked" : "queue" };
+    const shown = { ...loaded(card), source: card.given ? "asked" : "queue", again: true };
     await shown.ready;
     this.#putBack();
     this.#source = "queue";
