@@ -6,6 +6,7 @@ import pytest
 import torch
 from fakes import context
 
+from activeloop import score
 from activeloop.errors import StrategyError
 from activeloop.selection import candidates, select
 from activeloop.strategies import needs
@@ -83,6 +84,26 @@ def test_an_exception_is_named_once_and_the_strategy_not_called_again():
         select(broken, ctx())
     assert isinstance(caught.value.__cause__, KeyError)
     assert calls == [1]
+
+
+def test_an_exception_says_in_which_line_of_whose_code():
+    def broken(context):
+        return torch.zeros(2)[5]  # torch raises it, this line is to blame
+
+    line = broken.__code__.co_firstlineno + 1
+    with pytest.raises(StrategyError, match=rf"IndexError in test_selection.py, line {line}: "):
+        select(broken, ctx())
+
+
+@pytest.mark.parametrize("returned", [(torch.zeros(3), torch.zeros(3)), None, {}, "high"])
+def test_scores_that_are_no_numbers_are_named(returned):
+    @score
+    def odd(context):
+        return returned
+
+    shown = rf"odd: scores must be an array .* got {type(returned).__name__}$"
+    with pytest.raises(StrategyError, match=shown):
+        select(odd, ctx())
 
 
 @pytest.mark.parametrize(

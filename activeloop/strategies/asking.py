@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sysconfig
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,13 @@ from activeloop.errors import ActiveLoopError, StrategyError
 from activeloop.strategies.base import needs_of
 from activeloop.strategies.loading import name_of
 from activeloop.types import Context, Indices, Picks, Scores, Strategy
+
+# Where code lies that is not the user's: ours, the standard library's and what is installed.
+_NOT_THE_USERS = (
+    str(Path(__file__).parents[1]),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    "<",
+)
 
 
 def ask(strategy: Strategy, context: Context) -> tuple[Indices, Scores | None]:
@@ -56,7 +66,8 @@ def called(name: str, strategy: Callable[[Context], Any], context: Context) -> A
         raise type(error)(f"strategy {name}: {error}") from error
     except (Exception, SystemExit) as error:
         hint = _hint(strategy, error)
-        message = f"strategy {name} raised {type(error).__name__}: {error}{hint}"
+        place = _place(error)
+        message = f"strategy {name} raised {type(error).__name__}{place}: {error}{hint}"
         raise StrategyError(message) from error
 
 
@@ -143,6 +154,13 @@ def _array(values: object) -> npt.NDArray[Any]:
     if isinstance(values, str | bytes | dict | set) or values is None:
         raise TypeError
     return np.asarray(values)
+
+
+def _place(error: BaseException) -> str:
+    """Return in which line of the user's own code an error arose; nothing if in none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_USERS)]
+    return f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
 
 def _hint(strategy: Callable[..., Any], error: BaseException) -> str:

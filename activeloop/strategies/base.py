@@ -134,8 +134,14 @@ class ScoreStrategy:
         real("strategy.temperature", temperature, above=0)
 
     def _checked(self, scores: Tensor, context: Context) -> Scores:
-        array = torch.as_tensor(scores).detach().cpu().to(torch.float64).numpy()
         expected = context.unlabelled.shape
+        try:
+            array = torch.as_tensor(scores).detach().cpu().to(torch.float64).numpy()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise StrategyError(
+                f"scores must be an array or a tensor of shape {expected}, "
+                f"got {type(scores).__name__}"
+            ) from error
         if array.shape != expected:
             raise StrategyError(f"scores must have shape {expected}, got {array.shape}")
         if np.isnan(array).any():
