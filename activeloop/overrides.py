@@ -31,7 +31,7 @@ def check_whole(words: Sequence[str]) -> None:
     for number, word in enumerate(words):
         pieces = [word]
         for piece in words[number + 1 :] if _is_open(word) else ():
-            if "=" in piece or piece.startswith("-"):
+            if piece.startswith("-"):
                 break
             pieces.append(piece)
             whole = " ".join(pieces)

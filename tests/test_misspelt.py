@@ -209,6 +209,7 @@ def said(tmp_path, monkeypatch, capfd):
         ("~learner.lrr", "there is no setting learner.lrr, which ~ is to take away"),
         ("-m seed=1 ~learner.lrr", "there is no setting learner.lrr, which ~ is to take away"),
         # Options.
+        ("--info query_sise=3", "there is no setting query_sise: did you mean query_size?"),
         ("label data.root=x --prt 80", "there is no option --prt: did you mean --port?"),
         (
             "label data.root=x --port 99999",

@@ -432,7 +432,7 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(photos, fails, tmp_
     assert "data.root has no value" in fails("data=image_folder")
     assert "leave out seeds" in fails(*PHOTOS, "seeds=3")
     assert "--port must be a whole number" in fails(*PHOTOS, "--port", "-1")
-    assert "unrecognized arguments: --prot" in fails(*PHOTOS, "--prot")
+    assert "no option --prot: did you mean --port?" in fails(*PHOTOS, "--prot")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
