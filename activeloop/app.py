@@ -22,6 +22,7 @@ from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
 from activeloop.experiments import multirun_option
 from activeloop.messages import one_line
 from activeloop.overrides import check_sweeps, check_whole, parsed
+from activeloop.targets import check_composed, check_targets
 
 
 def main() -> None:
@@ -90,6 +91,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     own = torchrun.overrides(torchrun.place(), options, overrides)
     read = parsed([*overrides, *own])
     check_sweeps(read)
+    check_targets(read)
     options += multirun_option(read, options, folders)
     # Overrides first, for argparse takes positional arguments in one group only.
     sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *own, *options]
@@ -128,6 +130,8 @@ class Task:
         from activeloop.seeds import run_seeds
 
         try:
+            hydra_config = HydraConfig.get()
+            check_composed(hydra_config.overrides.task, hydra_config.runtime.choices)
             run_seeds(config) if config.get("seeds") is not None else run_config(config)
         except Exception as error:
             # A sweep's job raises, in whichever process it is; a single run's error is raised

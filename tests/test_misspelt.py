@@ -276,6 +276,14 @@ def test_a_setting_that_is_taken_away_may_come_first(said):
     assert "seed" in said("~seed", "query_size=0")
 
 
+def test_embed_says_how_it_is_used(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["activeloop", "embed", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "[key=value ...]" in capfd.readouterr()[0]
+
+
 def test_the_whole_traceback_is_there_for_who_wants_it(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")

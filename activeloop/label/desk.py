@@ -119,8 +119,9 @@ class Desk:
 
     @property
     def directory(self) -> str:
-        """Where the run is kept."""
-        return str(self._loop.files.directory or "")
+        """Where the run is kept: for pages the run itself, so always by the same path."""
+        directory = self._loop.files.directory
+        return "" if directory is None else str(directory.resolve())
 
     def next(self, who: str, count: int, keep: Sequence[int] = ()) -> list[Card]:
         """Return at most `count` samples that `who` is to answer, which nobody else gets.
