@@ -31,8 +31,6 @@ def check_whole(words: Sequence[str]) -> None:
     for number, word in enumerate(words):
         pieces = [word]
         for piece in words[number + 1 :] if _is_open(word) else ():
-            if "=" in piece or piece.startswith("-"):
-                break
             pieces.append(piece)
             whole = " ".join(pieces)
             if not _is_open(whole) and parsed([whole]):

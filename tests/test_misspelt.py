@@ -209,6 +209,7 @@ def said(tmp_path, monkeypatch, capfd):
         ("~learner.lrr", "there is no setting learner.lrr, which ~ is to take away"),
         ("-m seed=1 ~learner.lrr", "there is no setting learner.lrr, which ~ is to take away"),
         # Options.
+        ("--info query_sise=3", "there is no setting query_sise: did you mean query_size?"),
         ("label data.root=x --prt 80", "there is no option --prt: did you mean --port?"),
         (
             "label data.root=x --port 99999",
@@ -273,6 +274,14 @@ def test_an_experiment_of_ones_own_is_found_however_its_folder_is_given(said, tm
 
 def test_a_setting_that_is_taken_away_may_come_first(said):
     assert "seed" in said("~seed", "query_size=0")
+
+
+def test_embed_says_how_it_is_used(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["activeloop", "embed", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "[key=value ...]" in capfd.readouterr()[0]
 
 
 def test_the_whole_traceback_is_there_for_who_wants_it(tmp_path, monkeypatch, capfd):
