@@ -8,7 +8,7 @@ from fakes import CentroidLearner, blobs
 
 from activeloop import Initial
 from activeloop.errors import LearnerError, OrderError, StoreError, StrategyError
-from activeloop.label.background import Stopped
+from activeloop.label.background import Background, Stopped
 from activeloop.label.cards import Conflict, Said
 from activeloop.label.turns import Turns
 
@@ -382,6 +382,21 @@ def test_stopping_ends_training_and_the_round_is_done_again(new_desks):
     assert [round.labels for round in desks.loop.rounds] == [3]
 
 
+def test_a_stop_that_comes_as_the_background_looks_for_work_is_not_missed():
+    background = Background()
+
+    class Late(threading.Event):
+        def clear(self):
+            if not background.stopping:
+                background.stopping = True
+                self.set()
+            super().clear()
+
+    background._more = Late()
+    background.start(lambda: False)
+    assert background.stop(60)
+
+
 def test_what_somebody_has_is_not_given_away_for_being_kept_or_taken_back(desks):
     desk = desks.begin()
     first, second = desk.next("ann", 2)
@@ -423,7 +438,9 @@ def test_a_run_that_is_just_being_ended_is_not_reopened(new_desks):
     desks = new_desks(learner=Interrupted)
     desk = desks.begin()
     desks.label("ann", 2)
+    assert desk.status().training.until_next == 1
     desk.finish("ann")
+    assert desk.status().training.until_next is None
     refused = []
 
     def reopen():
