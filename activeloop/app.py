@@ -25,6 +25,7 @@ from activeloop.config import EXCLUDED_KEYS, TARGET, config_dir, register
 from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
 from activeloop.experiments import multirun_option
 from activeloop.messages import one_line
+from activeloop.targets import check_composed, check_targets
 
 
 def main() -> None:
@@ -92,7 +93,9 @@ def dispatch(arguments: Sequence[str]) -> int:
     check_options(options)
     overrides += experiments_seeds_left_out(overrides)
     own = torchrun.overrides(torchrun.place(), options, overrides)
-    options += multirun_option(_parsed([*overrides, *own]), options, config_folders(arguments))
+    read = _parsed([*overrides, *own])
+    check_targets(read)
+    options += multirun_option(read, options, config_folders(arguments))
     sys.argv[1:] = [*overrides, *fixed_keys_left_out(overrides), *own, *options]
     task = Task()
     hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
@@ -129,6 +132,8 @@ class Task:
         from activeloop.seeds import run_seeds
 
         try:
+            hydra_config = HydraConfig.get()
+            check_composed(hydra_config.overrides.task, hydra_config.runtime.choices)
             run_seeds(config) if config.get("seeds") is not None else run_config(config)
         except Exception as error:
             # A sweep's job raises, in whichever process it is; a single run's error is raised

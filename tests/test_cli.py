@@ -393,6 +393,24 @@ def test_a_function_and_a_class_of_ones_own_by_target(cli, tmp_path, mine):
     assert list((tmp_path / "outputs").glob("*/*-digits-first-seed0"))
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["strategy=random"], "would be shown as random: it goes with strategy=custom$"),
+        ([], "shown as the default strategy: it goes with strategy=custom$"),
+        (["-m", "strategy=custom,margin"], "with strategy=custom alone; .*strategy=margin,mine$"),
+        (["experiment=coin"], "would be shown as margin"),
+    ],
+)
+def test_ones_own_strategy_is_not_shown_as_another(cli, tmp_path, mine, words, said):
+    (tmp_path / "my_conf" / "experiment").mkdir(parents=True)
+    coin = "# @package _global_\ndefaults: [{override /strategy: margin}]\n"
+    (tmp_path / "my_conf" / "experiment" / "coin.yaml").write_text(coin)
+    code, _, err = cli(*words, f"strategy._target_={mine}.first", "--config-dir=my_conf")
+    assert (code, bool(re.search(said, err.strip()))) == (1, True), err
+    assert not list(tmp_path.rglob("run.db"))
+
+
 def test_a_yaml_file_in_ones_own_folder(cli, tmp_path, mine):
     folder = tmp_path / "my_conf" / "strategy"
     folder.mkdir(parents=True)

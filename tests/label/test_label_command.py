@@ -362,6 +362,13 @@ def test_a_run_with_other_settings_starts_from_its_labels(photos, sit, monkeypat
     assert "stopped: 8 labels are safe" in out
 
 
+def test_a_run_that_is_served_again_is_the_same_one_for_pages(photos, sit):
+    seen = []
+    for words in ([*PHOTOS, *FAST], [*PHOTOS, *FAST], [str(RUN)]):
+        sit(words, lambda person: seen.append(person.status()["directory"]))
+    assert seen == [str(RUN.resolve())] * 3
+
+
 def test_images_that_were_removed_on_purpose(photos, sit, fails, monkeypatch, capfd):
     sit([*PHOTOS, *FAST], lambda person: person.label(7))
     with contextlib.closing(Store(RUN / "run.db", read_only=True)) as store:
