@@ -174,7 +174,7 @@ def test_from_200_images_to_a_model(photos, browser, tmp_path):
 
     page.wait(lambda: sitting.desk.status().training.state == "idle", "a pause")
     page.hear()
-    page.says("drawn at random, round", ".estimate")
+    page.says("drawn at random, when it had", ".estimate")
     page.click("Finish", ".panel")
     page.click("Finish", "dialog")
     page.says("Finished by Ann", ".end")
