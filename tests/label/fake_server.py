@@ -280,7 +280,12 @@ class FakeDesk:
     def get(self, path: str, query: dict[str, str]) -> Any:
         match path:
             case "/api/options":
-                return {"opinions": self.opinions, "grid": 24, "page_version": self.version}
+                return {
+                    "opinions": self.opinions,
+                    "grid": 24,
+                    "page_version": self.version,
+                    "second_looks_from": 150,
+                }
             case "/api/status":
                 if who := query.get("who"):
                     self.people[who] = 1

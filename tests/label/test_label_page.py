@@ -626,6 +626,10 @@ def test_second_looks_are_kept_or_changed(at_work):
     person.see(14)
     person.type(Keys.ENTER)  # keeps this one, and presses no button that was clicked for another
     person.says("No second looks")
+    person.says("Second looks begin at 150 labels: there are 4 so far.", ".stage")
+    desk.changes["labels"] = 150
+    person.hear()
+    person.says("No label is contradicted strongly", ".stage")
     person.saved()
     assert [event[1:] for event in desk.events] == [
         (5, "label", "cat"),

@@ -30,12 +30,12 @@ export class End {
   hide() {}
 
   status(status) {
-    const { directory, labels, skipped, none, classes, counts, estimate, curve, finished } = status;
+    const { directory, labels, skipped, none, classes, counts, estimate, finished } = status;
     if (finished === null) return; // it goes on: this is left at once
     const { cannot_reopen: reason } = status;
     this.again.hidden = reason !== null;
     refill(this.why, reason, () => reason && [h("b", {}, "It cannot go on as it is: "), sentence(reason)]);
-    refill(this.words, [directory, labels, skipped, none, classes, counts, estimate, curve, finished], () => {
+    refill(this.words, [directory, labels, skipped, none, classes, counts, estimate, finished], () => {
       const used = classes.filter((name) => counts[name]).length;
       const all = plural(classes.length, "class", "classes");
       const place = quoted(directory);
@@ -43,7 +43,7 @@ export class End {
       return [
         h("p", {}, sentence(finished)),
         h("p", {}, h("b", {}, plural(labels, "label")), ` of ${used < classes.length ? `${used} of ${all}` : all}, ${skipped} skipped, ${none} of no class.`),
-        estimate && h("p", {}, "Accuracy of the model: ", estimateWords(status), "."),
+        estimate && h("p", {}, "Accuracy of the model: ", estimateWords(estimate), "."),
         h(
           "dl",
           {},

@@ -35,7 +35,7 @@ export class Panel {
     fill("totals", [labels, skipped, none, unlabelled, status.per_hour], () => totals(status));
     fill("advice", status.advice, () => status.advice && h("p", {}, h("b", {}, "You may stop: "), status.advice));
     fill("behind", training, () => behind(training));
-    fill("estimate", [estimate, status.curve], () => h("p", {}, estimateWords(status)));
+    fill("estimate", estimate, () => h("p", {}, estimateWords(estimate)));
     fill("chart", status.curve, () => curveOf(status.curve));
     fill("balance", [status.classes, status.counts], () => balance(status));
     fill("people", status.people, () => people(status.people, this.app.who));
@@ -70,17 +70,15 @@ function behind(training) {
 }
 
 /** As in "about 87% (79% to 93%), from 42 images drawn at random, when it had 20 to 40 labels". */
-export function estimateWords({ estimate, curve }) {
+export function estimateWords(estimate) {
   if (!estimate) return "Not known yet. It is estimated from images drawn at random, once the network has been trained.";
-  const { accuracy, low, high, samples, source, rounds } = estimate;
+  const { accuracy, low, high, samples, source, labels } = estimate;
   const from = source === "test" ? `${plural(samples, "image")} of the test set` : `${plural(samples, "image")} drawn at random`;
-  const [first, last] = rounds;
-  const labels = curve.filter(({ round }) => round >= first && round <= last).map((point) => point.labels);
-  const [least, most] = [Math.min(...labels), Math.max(...labels)];
+  const [first, last] = labels;
   return [
     h("b", {}, `about ${percent(accuracy)}`),
     ` (${percent(low)} to ${percent(high)}), from ${from}, when it had `,
-    least === most ? plural(most, "label") : `${whole(least)} to ${plural(most, "label")}`,
+    first === last ? plural(last, "label") : `${whole(first)} to ${plural(last, "label")}`,
   ];
 }
 

@@ -35,11 +35,13 @@ export function behindWords({ state, detail }) {
 }
 
 /** Why there is no image, and what to do: `[heading, text, action]`. */
-export function emptyWords(source, { status, server: { connection }, finishing }) {
+export function emptyWords(source, { status, options, server: { connection }, finishing }) {
   const { state, detail } = status.training;
   if (connection === "not allowed") return ["Not allowed", "The banner above says how to be let in.", null];
   if (connection === "another run") return ["Another run", "The banner above says what becomes of your answers.", null];
   if (connection !== "there") return ["The server does not answer", "What you have answered is kept in this browser and sent when it is back.", null];
+  const from = options.second_looks_from;
+  if (source === "looks" && status.labels < from) return ["No second looks", `Second looks begin at ${plural(from, "label")}: there ${status.labels === 1 ? "is" : "are"} ${status.labels} so far.`, "work"];
   if (source === "looks") return ["No second looks", "No label is contradicted strongly by a network that was trained without it. More may come with the next round.", "work"];
   if (finishing) return ["Finishing", detail ? sentence(detail) : "A last network is trained on all labels.", null];
   if (status.unlabelled === 0) return ["No images are left", `All have an answer: ${plural(status.labels, "label")}, ${status.skipped} skipped, ${status.none} of no class.`, "finish"];
