@@ -18,6 +18,7 @@ from activeloop.journal import (
     State,
     checked_answers,
     checked_changes,
+    origins_of,
     read_labels,
     skip_query,
     write_answers,
@@ -81,14 +82,17 @@ class Answers:
             if self.query is None or query.round != self.query.round:
                 raise OrderError("tell needs the query that is open: call ask first")
             told = checked_answers(self.query, answers, self.data.n_classes)
-            self._keep(told, annotator, seconds)
+            origins = origins_of(self.query)
+            self._keep(told, annotator, seconds, {index: origins[index] for index in told})
 
     def record(
         self,
         answers: Mapping[int, Answer | None],
         annotator: str,
         seconds: float | None,
+        origins: Mapping[int, str] | None,
         takes_back: int | None,
+        brings_back: int | None,
     ) -> None:
         """Take answers to any samples. See `ActiveLoop.record`."""
         with self.lock:
@@ -97,7 +101,7 @@ class Answers:
                 raise OrderError(
                     f"index {outside[0]} is outside the pool of {len(self.pool)} samples"
                 )
-            self._keep(told, annotator, seconds, takes_back)
+            self._keep(told, annotator, seconds, origins, takes_back, brings_back)
 
     def add_class(self, name: str) -> int:
         """Add a class, and return its label. See `ActiveLoop.add_class`."""
@@ -116,7 +120,9 @@ class Answers:
         told: Mapping[int, Answer | None],
         annotator: str,
         seconds: float | None,
+        origins: Mapping[int, str] | None,
         takes_back: int | None = None,
+        brings_back: int | None = None,
     ) -> None:
         """Store answers, then record them; they close the open query if none is missing."""
         query = self.query  # one that is being made will find them answered
@@ -132,7 +138,9 @@ class Answers:
             annotator,
             closes=closes,
             seconds=seconds,
+            origins=origins,
             takes_back=takes_back,
+            brings_back=brings_back,
         )
         self.pool.change(told)
         if query is not None:

@@ -99,11 +99,14 @@ def write_answers(
     *,
     closes: bool,
     seconds: float | None = None,
+    origins: Mapping[int, str] | None = None,
     takes_back: int | None = None,
+    brings_back: int | None = None,
 ) -> None:
-    """Keep answers and what each took; `closes` ends the round's query with them."""
+    """Keep answers, what each took, and why it came; `closes` ends the round's query with them."""
+    keys = data.pool.keys
     names = {
-        data.pool.keys[index]: data.classes[answer] if isinstance(answer, int) else answer
+        keys[index]: data.classes[answer] if isinstance(answer, int) else answer
         for index, answer in answers.items()
     }
     store.add_labels(
@@ -112,8 +115,19 @@ def write_answers(
         who,
         closes=data.n_classes if closes else None,
         seconds=seconds,
+        origins={keys[index]: origin for index, origin in (origins or {}).items()},
         takes_back=takes_back,
+        brings_back=brings_back,
     )
+
+
+def origins_of(query: Query) -> dict[int, str]:
+    """Return why each sample of a query was picked, by pool index, as events have it."""
+    picked = "strategy" if query.round else "initial"
+    origins = dict.fromkeys(query.indices.tolist(), picked)
+    if query.audit is not None:
+        origins |= dict.fromkeys(query.indices[query.audit].tolist(), "audit")
+    return origins
 
 
 def read_labels(store: Store, data: Data, round: int) -> tuple[Indices, Labels]:

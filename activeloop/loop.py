@@ -285,6 +285,8 @@ class ActiveLoop:
         annotator: str = "user",
         seconds: float | None = None,
         takes_back: int | None = None,
+        brings_back: int | None = None,
+        origins: Mapping[int, str] | None = None,
     ) -> None:
         """Take answers to any samples of the pool, asked for or not: on disk when it returns.
 
@@ -296,11 +298,13 @@ class ActiveLoop:
             annotator: who answered.
             seconds: how long each answer took, where that is known.
             takes_back: number of the event that this takes back, where it is somebody's undo.
+            brings_back: number of the event in which the answer was said that is there again then.
+            origins: why each sample was answered, by pool index, in a word: see `Event.origin`.
 
         Raises:
             OrderError: an index is outside the pool, or an answer is none; nothing is recorded.
         """
-        self.answers.record(answers, annotator, seconds, takes_back)
+        self.answers.record(answers, annotator, seconds, origins, takes_back, brings_back)
 
     def close(self) -> None:
         """End the open query early: what has no answer goes back to the pool.

@@ -28,12 +28,16 @@ CREATE TABLE events (
     at TEXT NOT NULL,       -- UTC, ISO 8601
     round INTEGER NOT NULL,
     seconds REAL,           -- that the answer took, where known
-    takes_back INTEGER      -- the event that this one takes back, saying what was there before
+    origin TEXT,            -- why the sample was answered; NULL: nobody said
+    takes_back INTEGER,     -- the event that this one takes back, saying what was there before
+    brings_back INTEGER     -- the event in which that was said; NULL: nothing was there
 );
 CREATE INDEX events_by_key ON events (key);
 CREATE VIEW labels AS
-    SELECT id, key, kind, label, who, at, round, seconds FROM events
-    WHERE id IN (SELECT max(id) FROM events GROUP BY key) AND kind <> 'undo';
+    SELECT said.id, said.key, said.kind, said.label, said.who, said.at, said.round, said.seconds,
+        said.origin
+    FROM events AS last JOIN events AS said ON said.id = coalesce(last.brings_back, last.id)
+    WHERE last.id IN (SELECT max(id) FROM events GROUP BY key) AND said.kind <> 'undo';
 CREATE TABLE rounds (
     round INTEGER PRIMARY KEY, labels INTEGER NOT NULL, classes INTEGER NOT NULL,
     at TEXT NOT NULL, metrics TEXT NOT NULL,

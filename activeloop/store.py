@@ -67,8 +67,12 @@ class Event:
         at: when, UTC, ISO 8601.
         round: number of the query that was open then, or was made next.
         seconds: that it took, where known.
+        origin: why the sample was answered: "initial", "strategy" or "audit" of a query; on the
+            label page also "waiting", "grid", "second look", "asked for", and "history", where an
+            answer was corrected; "undo", "import", "branch"; None: who told it did not say.
         takes_back: the event that this one takes back; it says again what was there before that,
             or is an "undo" if nothing was.
+        brings_back: the event in which that was said; None where nothing was there.
     """
 
     id: int
@@ -79,7 +83,9 @@ class Event:
     at: str
     round: int
     seconds: float | None
+    origin: str | None = None
     takes_back: int | None = None
+    brings_back: int | None = None
 
 
 class Store(Database):
@@ -157,14 +163,16 @@ class Store(Database):
         *,
         closes: int | None = None,
         seconds: float | None = None,
+        origins: Mapping[str, str] | None = None,
         takes_back: int | None = None,
+        brings_back: int | None = None,
     ) -> None:
         """Append answers by key: a class, a `Skip`, or None, which takes back what there was.
 
-        `closes` ends the round's query with them; it is the number of classes that there are.
-        `takes_back` is the event that they take back.
+        `closes` ends the round's query with them; it is the number of classes that there are. For
+        the others see `Event`; `origins` are by key.
         """
-        at = now()
+        at, origins = now(), origins or {}
         self.add_events(
             (
                 Event(
@@ -176,7 +184,9 @@ class Store(Database):
                     at=at,
                     round=round,
                     seconds=seconds,
+                    origin=origins.get(key),
                     takes_back=takes_back,
+                    brings_back=brings_back,
                 )
                 for key, answer in answers.items()
             ),
@@ -202,8 +212,9 @@ class Store(Database):
                 execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
             for event in events:
                 execute(
-                    "INSERT INTO events (key, kind, label, who, at, round, seconds, takes_back) "
-                    "VALUES (:key, :kind, :label, :who, :at, :round, :seconds, :takes_back)",
+                    "INSERT INTO events (key, kind, label, who, at, round, seconds, origin, "
+                    "takes_back, brings_back) VALUES (:key, :kind, :label, :who, :at, :round, "
+                    ":seconds, :origin, :takes_back, :brings_back)",
                     vars(event),
                 )
             if closes is not None:
@@ -305,6 +316,17 @@ class Store(Database):
                 found[key] = label if kind == "label" else Skip(kind)
         return found
 
+    def answer(self, key: str, until: int) -> tuple[Kind, str | None] | None:
+        """Return kind and label of what was said last of a sample by event `until`; None: nothing.
+
+        An "undo" says that it had no answer then.
+        """
+        rows = self._all(
+            "SELECT kind, label FROM events WHERE key = ? AND id <= ? ORDER BY id DESC LIMIT 1",
+            (key, until),
+        )
+        return rows[0] if rows else None
+
     def labels(self, until: int | None = None) -> dict[str, str | None]:
         """Return the present label for each key that has an answer; None: it is no class."""
         answers = self.answers(until).items()
@@ -312,7 +334,7 @@ class Store(Database):
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the answers as they were given, in order, from the one after event `after` on."""
-        columns = "key, kind, label, who, at, round, seconds, takes_back"
+        columns = "key, kind, label, who, at, round, seconds, origin, takes_back, brings_back"
         rows = self._events(columns, after)
         return [
             Event(
@@ -324,9 +346,11 @@ class Store(Database):
                 at=at,
                 round=round,
                 seconds=seconds,
-                takes_back=takes_back,
+                origin=origin,
+                takes_back=takes,
+                brings_back=brings,
             )
-            for number, key, kind, label, who, at, round, seconds, takes_back in rows
+            for number, key, kind, label, who, at, round, seconds, origin, takes, brings in rows
         ]
 
     def _events(self, columns: str, after: int = 0, until: int | None = None) -> Iterator[Any]:

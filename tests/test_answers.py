@@ -361,6 +361,20 @@ def test_an_answer_says_which_event_it_takes_back(tmp_path):
     loop.record({3: 1}, "ann")
     loop.record({3: None}, "ann", takes_back=1)
     assert [event.takes_back for event in loop.files.store.events()] == [None, 1]
+    loop.record({3: 1}, "ann", takes_back=2, brings_back=1)
+    assert [event.brings_back for event in loop.files.store.events()] == [None, None, 1]
+
+
+def test_why_samples_were_answered_is_kept_with_the_answers(tmp_path):
+    loop, truth = make(tmp_path, audit=0.5)
+    told(loop, truth)
+    query = told(loop, truth)
+    loop.record({int(loop.pool.unlabelled[0]): 0, int(query.indices[0]): 1}, "eve")
+    said = [event.origin for event in loop.files.store.events()]
+    assert said[:6] == ["initial"] * 6
+    assert said[6:12] == ["audit" if each else "strategy" for each in query.audit.tolist()]
+    assert set(said[6:12]) == {"audit", "strategy"}
+    assert said[12:] == [None, None]  # of those, whoever told it has to say why
 
 
 def test_a_query_answered_after_the_end_is_closed_when_the_run_is_reopened():

@@ -68,6 +68,32 @@ def test_answers_as_they_were_at_any_event_and_those_taken_back():
     assert [event.who for event in store.events(after=4)] == ["ann", "ann"]
 
 
+def test_what_an_undo_brings_back_is_of_whoever_said_it():
+    store = Store()
+    store.add_labels(0, {"a": "cat", "b": "cat"}, "ann", seconds=2.0, origins={"a": "strategy"})
+    store.add_labels(1, {"a": "dog"}, "bob", origins={"a": "history"})
+    store.add_labels(1, {"a": "cat"}, "eve", takes_back=3, brings_back=1, origins={"a": "undo"})
+    store.add_labels(1, {"b": None}, "eve", takes_back=2, origins={"b": "undo"})
+    said = store.events()[0]
+    assert store._all("SELECT * FROM labels") == [
+        (1, "a", "label", "cat", "ann", said.at, 0, 2.0, "strategy")
+    ]
+    assert [event.origin for event in store.events()] == [
+        *("strategy", None, "history", "undo", "undo")
+    ]
+    assert [event.brings_back for event in store.events(after=3)] == [1, None]
+
+
+def test_what_was_said_of_a_sample_by_an_event():
+    store = Store()
+    store.add_labels(0, {"a": "cat", "b": SKIP}, "ann")
+    store.add_labels(0, {"a": None}, "ann")
+    assert store.answer("a", until=2) == ("label", "cat")
+    assert store.answer("a", until=3) == ("undo", None)
+    assert store.answer("b", until=9) == ("skip", None)
+    assert store.answer("b", until=1) is None
+
+
 def test_an_interrupted_write_leaves_nothing(tmp_path):
     store = Store(tmp_path / "run.db")
 

@@ -121,7 +121,7 @@ def _prepare(directory: Path, origin: Origin, config: DictConfig, about: Mapping
             describe(directory, config, about)  # it may be there with other settings
             values = {**about, "branched_from": origin.kept}
             store.set_all(values | ({"classes": origin.added} if origin.added else {}))
-            store.add_events(replace(event, round=0) for event in origin.answers)
+            store.add_events(replace(event, round=0, origin="branch") for event in origin.answers)
         elif changed := differences(flat(_begun(directory, store)), flat(identity_of(config))):
             raise StoreError(
                 f"{shown(directory)} holds a branch with other settings ({changed}): choose "

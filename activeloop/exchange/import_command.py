@@ -94,6 +94,7 @@ def _write(given: Namespace, made: Plan, store: Store) -> list[Event]:
             at=at,
             round=round,
             seconds=row.seconds,
+            origin="import",
         )
         for key, row in rows.items()
     ]

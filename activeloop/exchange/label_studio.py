@@ -61,10 +61,12 @@ def _task(labels: Labels, event: Event, prefix: str) -> dict[str, Any]:
         annotation["lead_time"] = event.seconds
     task: dict[str, Any] = {
         "data": {_IMAGE: prefix + _path(event.key, prefix), "key": event.key},
-        "meta": {"who": event.who, "at": event.at, "round": event.round},
+        "meta": {name: getattr(event, name) for name in ("who", "at", "round", "origin")},
         "annotations": [annotation],
     }
     asked = labels.asked.get(event.key)
+    if asked is not None:
+        task["meta"] |= {"asked": asked.round, "score": asked.score}
     if asked is not None and asked.predicted is not None:
         prediction: dict[str, Any] = {"result": _result(asked.predicted)}
         if asked.confidence is not None:

@@ -67,6 +67,12 @@ def classes_of(store: Store) -> tuple[str, ...]:
 
 
 def present(events: Iterable[Event]) -> list[Event]:
-    """Return the last of the events of each key, in order, without those that took one back."""
-    last = {event.key: event for event in events}
-    return sorted((e for e in last.values() if e.kind != "undo"), key=lambda event: event.id)
+    """Return the event in which each key's present answer was said, in order.
+
+    What an undo brought back was said by whoever gave it then, not by who took the other back.
+    """
+    said, last = dict[int, Event](), dict[str, Event]()
+    for event in events:
+        said[event.id] = last[event.key] = event
+    counts = (said[event.brings_back or event.id] for event in last.values())
+    return sorted((e for e in counts if e.kind != "undo"), key=lambda event: event.id)

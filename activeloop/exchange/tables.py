@@ -11,18 +11,19 @@ from typing import Any
 from activeloop.exchange.records import Labels
 from activeloop.store import Event
 
-# The first two are what `initial=file` reads, and `import`.
+# The first two are what `initial=file` reads, and `import`. `asked` is the round whose query asked
+# for the sample last, with that score.
 COLUMNS = (
-    *("key", "label", "kind", "who", "at", "round", "seconds"),
-    *("predicted", "confidence"),
+    *("key", "label", "kind", "who", "at", "round", "seconds", "origin"),
+    *("asked", "score", "predicted", "confidence"),
 )
 
 
 def csv_lines(labels: Labels, events: Iterable[Event], *, numbered: bool) -> Iterator[str]:
-    """Yield the lines of a CSV file: an event each; `numbered` has its number first."""
+    """Yield the lines of a CSV file: an event each; `numbered`: with number and what it undid."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = ["event"] * numbered + [*COLUMNS]
+    names = _names(numbered)
     writer.writerow(names)
     for row in _rows(labels, events):
         writer.writerow(["" if row[name] is None else row[name] for name in names])
@@ -31,9 +32,13 @@ def csv_lines(labels: Labels, events: Iterable[Event], *, numbered: bool) -> Ite
 
 def json_lines(labels: Labels, events: Iterable[Event], *, numbered: bool) -> Iterator[str]:
     """Yield a JSON object for each event, with null for what is not known."""
-    names = ["event"] * numbered + [*COLUMNS]
+    names = _names(numbered)
     for row in _rows(labels, events):
         yield json.dumps({name: row[name] for name in names}, ensure_ascii=False) + "\n"
+
+
+def _names(numbered: bool) -> list[str]:
+    return ["event", *COLUMNS, "takes_back"] if numbered else [*COLUMNS]
 
 
 def _rows(labels: Labels, events: Iterable[Event]) -> Iterator[dict[str, Any]]:
@@ -41,6 +46,8 @@ def _rows(labels: Labels, events: Iterable[Event]) -> Iterator[dict[str, Any]]:
         asked = labels.asked.get(event.key)
         yield vars(event) | {
             "event": event.id,
+            "asked": asked.round if asked else None,
+            "score": asked.score if asked else None,
             "predicted": asked.predicted if asked else None,
             "confidence": asked.confidence if asked else None,
         }

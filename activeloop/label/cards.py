@@ -156,6 +156,7 @@ class Estimate:
         source: "test" set, or "audit": samples drawn at random, predicted before they were trained
             on.
         rounds: first and last round whose networks it is of.
+        labels: how many labels these two were trained on.
     """
 
     accuracy: float
@@ -164,6 +165,7 @@ class Estimate:
     samples: int
     source: Literal["test", "audit"]
     rounds: tuple[int, int]
+    labels: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +187,8 @@ class Training:
         state: "idle", until enough answers are there; "training"; "choosing" the next samples;
             "second looks"; "failed"; "finished": the run is over.
         detail: in words, as in "round 3: 60 labels"; what went wrong and what to do, if it failed.
-        until_next: answers that are still missing until the next round begins; None: not known.
+        until_next: new answers, to whatever samples, that are still missing until the next round
+            begins; None: not known, or none comes.
     """
 
     state: Literal["idle", "training", "choosing", "second looks", "failed", "finished"]
@@ -199,7 +202,7 @@ class Status:
 
     Attributes:
         run: the run's name.
-        directory: where it is kept.
+        directory: where it is kept, wherever the program was started: a page knows its run by it.
         classes: names, in the order of their numbers.
         counts: present labels by class name, all classes.
         labels: present labels in all.

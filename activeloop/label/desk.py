@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
+from pathlib import Path
 
 from activeloop.errors import OrderError
 from activeloop.journal import indices_of
@@ -17,6 +18,7 @@ from activeloop.label.background import Background
 from activeloop.label.cards import (
     Card,
     Conflict,
+    Estimate,
     Given,
     Said,
     Status,
@@ -67,6 +69,8 @@ class Desk:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop, self._run = loop, run
+        # As it was typed it may be another one's elsewhere.
+        self._directory = str((loop.files.directory or Path()).resolve())
         self._lock = threading.RLock()
         store, pool = loop.files.store, loop.data.pool
         events, asked = store.events(), store.queries()
@@ -119,9 +123,14 @@ class Desk:
 
     @property
     def directory(self) -> str:
-        """Where the run is kept: for pages the run itself, so always by the same path."""
-        directory = self._loop.files.directory
-        return "" if directory is None else str(directory.resolve())
+        """Where the run is kept, as an absolute path: the same each time the run is opened."""
+        return self._directory
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """How good the network is; None: not known yet."""
+        with self._lock:
+            return self._figures.measures()[1]
 
     def next(self, who: str, count: int, keep: Sequence[int] = ()) -> list[Card]:
         """Return at most `count` samples that `who` is to answer, which nobody else gets.
@@ -196,7 +205,8 @@ class Desk:
             took = [said.seconds for said in answers if said.id in new and said.seconds is not None]
             if new:
                 fresh = {index: answer for index, answer in told.items() if index in new}
-                self._in.record(fresh, who, sum(took) / len(took) if took else None)
+                origins = {index: self._out.origin(index) for index in fresh}
+                self._in.record(fresh, who, sum(took) / len(took) if took else None, origins)
             given = [self._ledger.given(said.id) for said in answers]
             return [each for each in given if each is not None]
 
@@ -210,8 +220,8 @@ class Desk:
             if (last := self._ledger.last_of(who)) is None:
                 return None
             index, event = last
-            self._in.record({index: self._in.beneath(index)}, who, None, takes_back=event.id)
-            return self._out.again(who, index)
+            self._in.take_back(index, event, who)
+            return self._out.again(who, index, event)
 
     def add_class(self, who: str, name: str) -> list[str]:
         """Add a class, known to the network from the next round on; return all of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -25,21 +26,20 @@ def estimate(rounds: Sequence[Round], tested: int) -> Estimate | None:
     """
     if rounds and tested and "accuracy" in rounds[-1].metrics:
         right = round(rounds[-1].metrics["accuracy"] * tested)
-        number = rounds[-1].round
-        return _estimate(right, tested, "test", (number, number))
+        return _estimate(right, tested, "test", rounds[-1], rounds[-1])
     right = samples = 0
     last = first = None
-    for each in reversed(rounds):
+    for before, each in reversed([*itertools.pairwise(rounds)]):
         if count := int(each.metrics.get("audit_labels", 0)):
-            last = each.round - 1 if last is None else last
-            first = each.round - 1
+            last = last or before
+            first = before
             right += round(each.metrics["audit_accuracy"] * count)
             samples += count
         if samples >= LEAST_AUDITED:
             break
     if first is None or last is None:
         return None
-    return _estimate(right, samples, "audit", (first, last))
+    return _estimate(right, samples, "audit", first, last)
 
 
 def by_present(
@@ -93,7 +93,7 @@ def curve(rounds: Sequence[Round], tested: int) -> list[Point]:
     return points
 
 
-def _estimate(right: int, samples: int, source: str, rounds: tuple[int, int]) -> Estimate:
+def _estimate(right: int, samples: int, source: str, first: Round, last: Round) -> Estimate:
     low, high = clopper_pearson(right, samples)
     return Estimate(
         accuracy=right / samples,
@@ -101,5 +101,6 @@ def _estimate(right: int, samples: int, source: str, rounds: tuple[int, int]) ->
         high=high,
         samples=samples,
         source=source,  # type: ignore[arg-type]  # one of the two
-        rounds=rounds,
+        rounds=(first.round, last.round),
+        labels=(first.labels, last.labels),
     )

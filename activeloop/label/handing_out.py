@@ -17,6 +17,7 @@ from activeloop.label.second_looks import SecondLooks
 from activeloop.label.trainer import Trainer
 from activeloop.label.turns import Turns
 from activeloop.loop import ActiveLoop
+from activeloop.store import Event
 from activeloop.strategies import name_of
 
 
@@ -80,12 +81,27 @@ class HandingOut:
         why = Why(origin="second look", round=self._trainer.round)
         return self._hand_out(who, count, [], self._second_looks.open, lambda index: why)
 
-    def again(self, who: str, index: int) -> Card:
-        """Give a sample to `who`, whoever has it."""
+    def again(self, who: str, index: int, event: Event) -> Card:
+        """Give a sample to `who`, whoever has it, as the answer of `event` was taken back."""
+        why = self._why.get(index) or self._why_next(index)
+        if why.origin in ("waiting", "grid"):  # it is not at random that it comes now
+            origin = event.origin if event.origin in ("initial", "strategy") else "asked for"
+            why = Why(origin=origin, round=event.round)  # type: ignore[arg-type]  # one of them
         self._turns.take(who, [index])
+        self._why[index] = why
         self._keep()
-        self._why.setdefault(index, self._why_next(index))
         return self.card(index)
+
+    def origin(self, index: int) -> str:
+        """Return why a sample gets the answer that is about to be put on disk."""
+        shown = self._why.get(index)
+        if index in self._ledger:
+            looked = shown is not None and shown.origin == "second look"
+            return "second look" if looked and self._second_looks.is_open(index) else "history"
+        if shown is None:  # it was not handed out, or has gone back
+            shown = self._why_next(index)
+            return "asked for" if shown.origin == "waiting" else shown.origin
+        return shown.origin
 
     @property
     def queued(self) -> int:
@@ -115,11 +131,11 @@ class HandingOut:
             if index not in chosen and self._turns.free(index, who):
                 chosen.append(index)
         self._turns.take(who, chosen)
-        self._keep()
         # What is kept keeps its reason too, unless it went back for another view meanwhile.
         known = {i for i in kept if i in self._why and self._why[i].origin != "grid"}
         fresh = {index: why(index) for index in chosen if index not in known}
         self._why = {i: w for i, w in self._why.items() if not self._turns.free(i)} | fresh
+        self._keep()
         return [self.card(index) for index in chosen]
 
     def _at_random(self) -> Iterator[int]:
@@ -174,9 +190,9 @@ class HandingOut:
 
     def _keep(self) -> None:
         """Have it on file who has what, before anybody is shown it."""
-        keys = self._loop.data.pool.keys
+        keys, why = self._loop.data.pool.keys, self._why
         holders = self._turns.holders.items()
-        self._leases.keep({who: [keys[index] for index in held] for who, held in holders})
+        self._leases.keep({who: {keys[i]: why[i] for i in held} for who, held in holders})
 
     def _restore(self) -> None:
         """Give back what people had when the server ended; of another pool, what is still there."""
@@ -184,6 +200,7 @@ class HandingOut:
             wanted = {key for held in kept.values() for key in held}
             keys = self._loop.data.pool.keys
             index = {key: number for number, key in enumerate(keys) if key in wanted}
-            self._turns.restore(
-                {who: [index[key] for key in held if key in index] for who, held in kept.items()}
-            )
+            for who, held in kept.items():
+                there = {index[key]: why for key, why in held.items() if key in index}
+                self._turns.restore(who, there)
+                self._why |= there

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from activeloop.errors import OrderError
 from activeloop.label.cards import Conflict, Said
 from activeloop.label.ledger import Ledger
 from activeloop.label.trainer import Trainer
 from activeloop.label.turns import Turns
 from activeloop.loop import ActiveLoop
+from activeloop.store import Event
 from activeloop.types import Answer, Skip
 
 _KINDS = {"skip": Skip.SKIP, "none": Skip.NONE}
@@ -73,12 +76,6 @@ class Intake:
             raise OrderError(f"sample {said.id}: an answer is a label, a skip or none, got {said}")
         return _KINDS[said.kind]
 
-    def beneath(self, index: int) -> Answer | None:
-        """Return the answer that comes back when the present one is taken back."""
-        if (event := self._ledger.beneath(index)) is None:
-            return None
-        return self.label(event.label) if event.kind == "label" else _KINDS[event.kind]
-
     def is_new(self, said: Said, who: str) -> bool:
         """Return False for an answer that was taken already, and has come again.
 
@@ -97,20 +94,33 @@ class Intake:
 
     def record(
         self,
-        answers: dict[int, Answer] | dict[int, Answer | None],
+        answers: Mapping[int, Answer],
         who: str,
         seconds: float | None,
-        takes_back: int | None = None,
+        origins: Mapping[int, str],
     ) -> None:
-        """Put answers on disk, then on the ledger."""
-        before = {index: self._loop.pool.answer(index) for index in answers}
-        self._loop.record(answers, who, seconds, takes_back)
+        """Put answers on disk, and why each came, then on the ledger."""
+        self._loop.record(answers, who, seconds, origins=origins)
+        self._take_up(answers)
+
+    def take_back(self, index: int, event: Event, who: str) -> None:
+        """Have the answer beneath that of `event` count again."""
+        beneath = self._ledger.beneath(index)
+        self._loop.record(
+            {index: None if beneath is None else self._answer(beneath)},
+            who,
+            takes_back=event.id,
+            brings_back=None if beneath is None else beneath.id,
+            origins={index: "undo"},
+        )
+        self._take_up([index])
+
+    def _answer(self, event: Event) -> Answer:
+        return self.label(event.label) if event.kind == "label" else _KINDS[event.kind]
+
+    def _take_up(self, answers: Collection[int]) -> None:
         for index in answers:
             self._index[self._loop.data.pool.keys[index]] = index
         self._ledger.add(self._loop.files.store.events(self._ledger.last), self._index)
         self._turns.drop(answers)
-        for index, answer in answers.items():
-            if answer is None:
-                self._trainer.taken_back(index)
-            elif answer != before[index]:  # else it was confirmed, and there is nothing to learn
-                self._trainer.answered(index)
+        self._trainer.answered(answers)

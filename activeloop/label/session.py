@@ -28,7 +28,7 @@ from activeloop.label.serving import (
     listen,
     serving,
 )
-from activeloop.label.terminal import Lines, say_stopped, say_where, wrap_up
+from activeloop.label.terminal import LabelsTable, Lines, say_stopped, say_where, wrap_up
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
@@ -103,10 +103,11 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
     directory, config = wanted.directory, wanted.config
     original = None if loop.data.embeddings is None else partial(_originals, config, loop.data)
     images = Images(loop.data, original)
-    loop.listeners.append(Lines())
     desk = Desk(
         loop, run=directory.resolve().name, make_learner=partial(build_learner, config), rule=rule
     )
+    loop.listeners.append(Lines(lambda: desk.estimate))
+    labels = LabelsTable(loop)
     with named_errors(directory):
         token = kept_token(directory, new=wanted.new_token)
     port = listening.getsockname()[1]
@@ -122,14 +123,19 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
         desk.start()
         try:
             with link_kept(directory, link), opened(directory, link, browser=wanted.browser):
-                _wait(loop, stopped, thread, partial(wrap_up, wanted, loop))
+                _wait(loop, stopped, thread, partial(wrap_up, wanted, loop), labels)
         finally:
             ended = desk.stop(_PATIENCE)
+            labels.keep()
     say_stopped(wanted, loop, ended)
 
 
 def _wait(
-    loop: ActiveLoop, stopped: list[int], thread: Thread, when_over: Callable[[], None]
+    loop: ActiveLoop,
+    stopped: list[int],
+    thread: Thread,
+    when_over: Callable[[], None],
+    labels: LabelsTable,
 ) -> None:
     """Wait until somebody stops the program, doing what is to be done each time the run is over."""
     ended = loop.ended
@@ -137,6 +143,8 @@ def _wait(
         time.sleep(_TICK)
         if not thread.is_alive():
             raise ActiveLoopError("the server of the page has stopped by itself")
+        if loop.ended is not None:
+            labels.keep()
         if loop.ended != ended:
             ended = loop.ended
             if ended is not None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -14,6 +13,7 @@ from activeloop.exchange import tables
 from activeloop.exchange.export_command import NAMES
 from activeloop.exchange.files import write_lines
 from activeloop.exchange.records import read
+from activeloop.label.cards import Estimate
 from activeloop.label.command import PORT, Wanted
 from activeloop.label.ending import FINISHING
 from activeloop.label.serving import warning_of
@@ -63,7 +63,6 @@ def wrap_up(wanted: Wanted, loop: ActiveLoop) -> None:
     directory, typed = wanted.directory, wanted.typed
     curve = directory / "curve.png"
     _tried(curve, lambda: draw_curve(loop.rounds, curve, title=loop.data.name))
-    _tried(directory / NAMES["csv"], partial(_write_labels, directory))
     there = f"{counted(loop.pool.n_labelled, 'label')} of {_classes(loop)}"
     print(f"{loop.ended}: {there}, files in {typed}")
     if (directory / "model.safetensors").exists():
@@ -82,9 +81,37 @@ def _classes(loop: ActiveLoop) -> str:
     return words if there == n else f"{words} ({n - there} without any)"
 
 
-def _write_labels(directory: Path) -> None:
-    labels = read(directory)
-    write_lines(directory / NAMES["csv"], tables.csv_lines(labels, labels.present, numbered=False))
+class LabelsTable:
+    """`labels.csv` of a run that is over: labels may be corrected and taken back after that too.
+
+    Args:
+        loop: the run; it has a directory.
+    """
+
+    def __init__(self, loop: ActiveLoop) -> None:
+        assert loop.files.directory is not None
+        self._loop, self._directory = loop, loop.files.directory
+        self._path = self._directory / NAMES["csv"]
+        self._written: int | None = None  # the last event that it has
+
+    def keep(self) -> None:
+        """Have the file say what the run does, if that is over, or was when it was written."""
+        last = self._loop.files.store.last_event()
+        if last != self._written and (self._loop.ended is not None or self._is_there()):
+            self._written = last  # also where it cannot be written: that is said once
+            _tried(self._path, self._write)
+
+    def _is_there(self) -> bool:
+        """Return whether the file is there: not the history of answers, exported to its place."""
+        try:
+            with self._path.open(encoding="utf-8") as file:
+                return file.readline().strip() == ",".join(tables.COLUMNS)
+        except (OSError, ValueError):
+            return False
+
+    def _write(self) -> None:
+        labels = read(self._directory)
+        write_lines(self._path, tables.csv_lines(labels, labels.present, numbered=False))
 
 
 def _tried(path: Path, write: Callable[[], None]) -> None:
@@ -98,22 +125,32 @@ def _tried(path: Path, write: Callable[[], None]) -> None:
 
 
 class Lines(Silent):
-    """Prints a line for each round."""
+    """Prints a line for each round.
+
+    Args:
+        estimate: returns how good the network is, as the page shows it.
+    """
+
+    def __init__(self, estimate: Callable[[], Estimate | None]) -> None:
+        self._estimate = estimate
 
     def on_round(self, round: Round, test_probs: Tensor | None) -> None:
         """Say what the round brought."""
-        print(_line(round.round, round.labels, round.metrics), flush=True)
-
-
-def _line(number: int, labels: int, metrics: Mapping[str, float]) -> str:
-    parts = [f"round {number}: {counted(labels, 'label')}"]
-    if "accuracy" in metrics:
-        parts.append(f"accuracy {metrics['accuracy']:.1%}")
-    elif "audit_accuracy" in metrics:
-        low, high = metrics["audit_low"], metrics["audit_high"]
-        parts.append(
-            f"accuracy of round {number - 1} by audit {metrics['audit_accuracy']:.1%} "
-            f"({low:.1%} to {high:.1%})"
+        metrics, known = round.metrics, self._estimate()
+        seconds = sum(value for name, value in metrics.items() if name.endswith("_seconds"))
+        print(
+            f"round {round.round}: {counted(round.labels, 'label')}, {seconds:.1f} s"
+            + ("" if known is None else f"; accuracy {_words(known)}"),
+            flush=True,
         )
-    seconds = sum(value for name, value in metrics.items() if name.endswith("_seconds"))
-    return ", ".join([*parts, f"{seconds:.1f} s"])
+
+
+def _words(known: Estimate) -> str:
+    """Return how good the network is in the page's words."""
+    images, (first, last) = counted(known.samples, "image"), known.labels
+    whence = "of the test set" if known.source == "test" else "drawn at random"
+    when = counted(last, "label") if first == last else f"{first:,} to {last:,} labels"
+    return (
+        f"about {known.accuracy:.0%} ({known.low:.0%} to {known.high:.0%}), from {images} "
+        f"{whence}, when it had {when}"
+    )

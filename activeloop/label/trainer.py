@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
@@ -30,12 +30,10 @@ from activeloop.words import counted
 
 log = logging.getLogger(__name__)
 
-# A round begins when as many answers came as this share of a query, whatever samples they are for:
-# the rest is there to go on with meanwhile.
+# A round begins when as many new answers came as this share of a query, whatever samples they are
+# for: the rest is there to go on with meanwhile. So is a new query for those who label faster than
+# the network learns: they answer what it picked while the next one learns.
 ANSWERED_SHARE = 0.5
-# This share of the query itself must be among them: else those who label faster than the network
-# learns would never meet what it picked, nor the audits, but samples at random all the time.
-PICKED_SHARE = 0.25
 
 
 class Trainer(Silent):
@@ -70,7 +68,8 @@ class Trainer(Silent):
         self._insights, self._background = insights, background
         self.query: Query | None = None
         self.drawn = dict(drawn)
-        self._since: set[int] = set()  # answered since the last query was closed
+        self._learnt = 0  # the last event before the last query was closed
+        self._since: set[int] = set()  # samples with an answer that is new since then
         self._wanted = False
         self.ending = Ending(loop, ledger)
         self._failed: tuple[int, str] | None = None  # after which event, and what
@@ -87,14 +86,11 @@ class Trainer(Silent):
 
     # -- what others say, with the lock ------------------------------------------------------
 
-    def answered(self, index: int) -> None:
-        """Note that a sample has a new answer."""
-        self._since.add(index)
+    def answered(self, indices: Iterable[int]) -> None:
+        """Note that samples were answered, or answers taken back."""
+        self._since.difference_update(indices)
+        self._since |= self._new(indices)
         self._background.wake()
-
-    def taken_back(self, index: int) -> None:
-        """Note that an answer was taken back."""
-        self._since.discard(index)
 
     def train(self) -> None:
         """Have the next round begin now.
@@ -138,16 +134,11 @@ class Trainer(Silent):
 
     @property
     def until_next(self) -> int | None:
-        """Answers that are missing until the next round begins; None: not known."""
-        if self.query is None:
+        """New answers that are missing until the next round begins; None: not known, or no more."""
+        if self.query is None or self.ending.near:
             return None
-        size = len(self.query.indices)
-        picked = sum(index in self._ledger for index in self.query.indices.tolist())
-        missing = max(
-            0,
-            math.ceil(ANSWERED_SHARE * size) - len(self._since),
-            math.ceil(PICKED_SHARE * size) - picked,
-        )
+        enough = math.ceil(ANSWERED_SHARE * len(self.query.indices))
+        missing = max(0, enough - len(self._since))
         return None if missing == 0 and self._ledger.n_classes < LEAST_CLASSES else missing
 
     @property
@@ -229,7 +220,10 @@ class Trainer(Silent):
         with self._lock:
             self.ending.settle()
             self.query = query
-            self._since = self._answered_since()
+            store, closed = self._loop.files.store, self._loop.round
+            self._learnt = store.horizon(closed - 1)[0] if closed else 0
+            came = indices_of(self._loop.data, (each.key for each in store.events(self._learnt)))
+            self._since = self._new(came.values())
             if query is not None and query.audit is not None:
                 self.drawn |= dict.fromkeys(query.indices[query.audit].tolist(), query.round)
             # What was drawn before comes first: left over, as the hard ones are, it would be
@@ -239,12 +233,18 @@ class Trainer(Silent):
             self._turns.replace(list(dict.fromkeys(waiting + picked)))
             self._insights.expect(query)
 
-    def _answered_since(self) -> set[int]:
-        """Return the samples that were answered since the last query was closed."""
-        store, closed = self._loop.files.store, self._loop.round
-        after = store.horizon(closed - 1)[0] if closed else 0
-        said = indices_of(self._loop.data, (event.key for event in store.events(after)))
-        return {index for index in said.values() if index in self._ledger}
+    def _new(self, indices: Iterable[int]) -> set[int]:
+        """Return those samples that have an answer which the network has not learnt.
+
+        One that was confirmed, or was changed and changed back, is not new.
+        """
+        store, keys, new = self._loop.files.store, self._loop.data.pool.keys, set()
+        for index in indices:
+            given = self._ledger.given(index)
+            learnt = store.answer(keys[index], self._learnt)
+            if given is not None and (given.kind, given.label) != learnt:
+                new.add(index)
+        return new
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Say how far training is; end it if the server ends."""

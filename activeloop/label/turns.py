@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 # Heard of within so many seconds, somebody is here.
 HERE_SECONDS = 60.0
@@ -60,11 +60,10 @@ class Turns:
         """What each person has who has anything."""
         return {who: list(held) for who, held in self._held.items() if held}
 
-    def restore(self, holders: Mapping[str, Iterable[int]]) -> None:
-        """Give back what people had before the server was started again, as if they just acted."""
-        for who, held in holders.items():
-            self._acted[who] = self._clock()
-            self.take(who, held)
+    def restore(self, who: str, held: Iterable[int]) -> None:
+        """Give `who` what they had before the server was started again, as if they just acted."""
+        self._acted[who] = self._clock()
+        self.take(who, held)
 
     def free(self, index: int, who: str | None = None) -> bool:
         """Return whether nobody else than `who` has a sample."""

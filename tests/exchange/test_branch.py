@@ -83,6 +83,7 @@ def test_a_branch_starts_from_the_labels_after_a_round(source, capsys):
         assert store.meta("run")["strategy"] == "margin"
         given, taken = ({e.key: e for e in each.events()} for each in (origin, store))
     assert all((taken[k].who, taken[k].at) == (given[k].who, given[k].at) for k in before)
+    assert {taken[k].origin for k in before} == {"branch"}
 
 
 def test_by_default_all_labels_count_and_the_directory_is_a_fresh_one(source, capsys):
@@ -93,6 +94,20 @@ def test_by_default_all_labels_count_and_the_directory_is_a_fresh_one(source, ca
     assert "branch of source: 21 labels" in capsys.readouterr().out
     (made,) = Path("outputs").glob("*/*-digits-least_confidence-seed0")
     assert [r["label"] for r in rows(made) if r["key"] == new] == ["7"]
+
+
+def test_what_an_undo_brought_back_is_taken_from_whoever_said_it(source):
+    new = unlabelled(source)
+    with changed(source) as store:
+        store.add_labels(3, {new: "7"}, "eve")
+        eve = store.events()[-1]
+        store.add_labels(3, {new: "8"}, "bob")
+        store.add_labels(3, {new: "7"}, "bob", takes_back=eve.id + 1, brings_back=eve.id)
+    branch(["source", "rounds=0", "hydra.run.dir=new"])
+    with stored("new") as store:
+        (taken,) = [event for event in store.events() if event.key == new]
+    assert (taken.who, taken.at) == ("eve", eve.at)
+    assert (taken.takes_back, taken.brings_back) == (None, None)  # numbers of the other run
 
 
 def test_what_was_skipped_is_not_asked_again(source):

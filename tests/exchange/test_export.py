@@ -12,7 +12,7 @@ import torch
 from exchanged import folder_config, make_images, make_loop, make_run, with_classes
 from PIL import Image
 
-from activeloop import NONE_OF_THESE, SKIP, initial
+from activeloop import NONE_OF_THESE, SKIP, initial, load_strategy
 from activeloop.data import arrays, image_folder
 from activeloop.errors import ConfigError, DataError, StoreError
 from activeloop.exchange.export_command import export
@@ -51,6 +51,8 @@ def test_csv_has_the_present_answers_and_what_the_network_said(tmp_path, capsys)
     assert last["key"] == query.keys[0]
     assert last["predicted"] == "abc"[query.predicted[0]]
     assert float(last["confidence"]) == query.confidence[0]
+    assert [row["origin"] for row in found] == ["initial"] * 4 + [""]
+    assert [row["asked"] for row in found] == ["0"] * 4 + ["1"]
     said = capsys.readouterr().out
     assert "5 labels: " in said
     assert "initial=file initial.path=" in said
@@ -75,6 +77,51 @@ def test_what_was_skipped_corrected_or_taken_back(tmp_path):
     history = rows(tmp_path / "labels.csv")
     assert [row["kind"] for row in history] == ["label"] * 2 + ["skip", "none", "label", "undo"]
     assert [int(row["event"]) for row in history] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_an_undo_brings_back_is_of_whoever_said_it(tmp_path):
+    loop = make_loop(tmp_path)
+    loop.ask()
+    loop.record({1: 0}, "ann", seconds=1.5, origins={1: "grid"})
+    loop.record({2: 1}, "ann")
+    loop.record({1: 2}, "bob", origins={1: "history"})
+    loop.record({1: 0}, "bob", takes_back=3, brings_back=1, origins={1: "undo"})
+    first = loop.files.store.events()[0]
+    loop.files.close()
+    write(tmp_path, "--format", "csv")
+    there = rows(tmp_path / "labels.csv")
+    assert [row["key"] for row in there] == ["pool/1", "pool/2"]
+    names = ("label", "who", "at", "round", "seconds", "origin")
+    assert [there[0][name] for name in names] == ["a", "ann", first.at, "0", "1.5", "grid"]
+    write(tmp_path, "--format", "csv", "--all-events", "--force")
+    history = rows(tmp_path / "labels.csv")
+    assert [(row["who"], row["origin"], row["takes_back"]) for row in history] == [
+        ("ann", "grid", ""),
+        ("ann", "", ""),
+        ("bob", "history", ""),
+        ("bob", "undo", "3"),
+    ]
+
+
+def test_the_score_of_a_pick_goes_with_its_label(tmp_path):
+    loop = make_loop(tmp_path)
+    loop.strategy = load_strategy("entropy")
+    loop.tell(loop.ask(), [0, 1, 2, 0])
+    query = loop.ask()
+    loop.tell(query, [0] * len(query.indices))
+    loop.record({89: 1})
+    loop.files.close()
+    write(tmp_path, "--format", "jsonl")
+    there = {r["key"]: r for r in map(json.loads, (tmp_path / "labels.jsonl").open())}
+    picked = [there[key] for key in query.keys]
+    assert [row["score"] for row in picked] == query.scores.tolist()
+    assert {(row["asked"], row["origin"]) for row in picked} == {(1, "strategy")}
+    assert [there["pool/89"][name] for name in ("asked", "score", "origin")] == [None] * 3
+    write(tmp_path, "--format", "label-studio")
+    tasks = {t["data"]["key"]: t for t in json.loads((tmp_path / "label-studio.json").read_text())}
+    meta = tasks[query.keys[0]]["meta"]
+    assert (meta["origin"], meta["asked"], meta["score"]) == ("strategy", 1, query.scores[0])
+    assert "score" not in tasks["pool/89"]["meta"]
 
 
 def test_csv_starts_another_run(tmp_path):

@@ -40,9 +40,9 @@ def test_labels_become_answers_by_key(run, capsys):
     give(run, "key,label\npool/9,c\npool/1,a\npool/5,b\n", "--who", "eve")
     assert answers(run) == {"pool/1": "a", "pool/2": "b", "pool/9": "c", "pool/5": "b"}
     new = events(run)[2:]
-    assert [(e.key, e.label, e.who, e.round) for e in new] == [
-        ("pool/9", "c", "eve", 0),
-        ("pool/5", "b", "eve", 0),
+    assert [(e.key, e.label, e.who, e.round, e.origin) for e in new] == [
+        ("pool/9", "c", "eve", 0, "import"),
+        ("pool/5", "b", "eve", 0, "import"),
     ]
     out = capsys.readouterr().out
     assert "2 new labels" in out

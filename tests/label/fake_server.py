@@ -126,7 +126,13 @@ class FakeDesk:
             queued=20,
             training=Training(state="idle", detail="", until_next=7),
             estimate=Estimate(
-                accuracy=0.87, low=0.79, high=0.93, samples=42, source="audit", rounds=(1, 2)
+                accuracy=0.87,
+                low=0.79,
+                high=0.93,
+                samples=42,
+                source="audit",
+                rounds=(1, 2),
+                labels=(20, 40),
             ),
             curve=[
                 Point(round=0, labels=10, accuracy=None, low=None, high=None),

@@ -38,16 +38,45 @@ def test_answers_given_while_the_network_learns_count_towards_the_next_round(new
     assert desk.step()
     Interrupted.happens = staticmethod(lambda: None)
     desks.work()
-    assert [round.labels for round in desks.loop.rounds] == [6]
-    # Enough for a round; a quarter of what the network picked is still to be among them.
-    assert desk.status().training.until_next == 3
+    assert [round.labels for round in desks.loop.rounds] == [6, 18]
+    assert desk.status().training.until_next == 6
     desks.open()
     desks.work()
-    assert desks.desk.status().training.until_next == 3
-    desks.label("ann", 3)
-    desks.work()
-    assert [round.labels for round in desks.loop.rounds] == [6, 21]
     assert desks.desk.status().training.until_next == 6
+
+
+def test_every_new_label_counts_towards_the_next_round_and_nothing_else(desks):
+    desk = desks.begin()
+    done = desks.label("ann", 3)
+    desks.work()
+    query = set(desks.loop.query.indices.tolist())
+    wrong = next(name for name in "abc" if name != desks.name(done[0]))
+    desk.answer("ann", [say(desk.card(done[0]), wrong)])  # a correction is to be learnt
+    assert desk.status().training.until_next == 2
+    desk.undo("ann")
+    desk.answer("bob", [say(desk.card(done[1]), desks.name(done[1]))])  # known already
+    assert desk.status().training.until_next == 3
+    desk = desks.begin()  # and not when the run is opened again
+    assert desk.status().training.until_next == 3
+    assert len(desks.loop.rounds) == 1
+    others = [card for card in desk.grid("ann", "a", 50) if card.id not in query][:3]
+    desk.answer("ann", [say(card, desks.name(card.id)) for card in others])
+    assert desk.status().training.until_next == 0
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [3, 6]
+
+
+def test_taking_back_a_correction_that_the_network_has_learnt_is_new(desks):
+    desk = desks.begin()
+    done = desks.label("ann", 2)
+    wrong = next(name for name in "abc" if name != desks.name(done[0]))
+    desk.answer("ann", [say(desk.card(done[0]), wrong)])
+    desks.label("bob", 1)
+    desks.work()
+    assert len(desks.loop.rounds) == 1
+    assert desk.status().training.until_next == 3
+    assert desk.undo("ann").id == done[0]
+    assert desk.status().training.until_next == 2
 
 
 def test_some_answers_given_while_the_network_learns_are_some_fewer_for_the_next_round(new_desks):

@@ -28,11 +28,13 @@ def test_of_the_test_set_where_there_is_one():
         (3, 3),
     )
     assert (found.low, found.high) == clopper_pearson(150, 200)
+    assert found.labels == (80, 80)
 
 
 def test_audits_are_pooled_until_there_are_thirty_samples():
     found = estimate(rounds((0, 20), (15, 16), (10, 16)), 0)
     assert (found.samples, found.rounds, found.source) == (32, (1, 2), "audit")
+    assert found.labels == (21, 22)
     assert found.accuracy == 25 / 32
     assert (found.low, found.high) == clopper_pearson(25, 32)
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from desks import say
 
-from activeloop.label.cards import Conflict
+from activeloop.label.cards import Conflict, Why
 from activeloop.label.leases import LEASES_FILE, Leases
 
 
@@ -32,7 +32,9 @@ def test_what_people_have_is_theirs_when_the_server_is_started_again(new_desks):
     assert len(desk.next("dan", 12)) == 12
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"ann": 3}', '{"ann": ["gone.png", "0"]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", '{"ann": 3}', '{"ann": ["0"]}', '{"ann": {"0": {"why": 1}}}']
+)
 def test_a_damaged_file_of_who_has_what_keeps_nobody_from_labelling(new_desks, tmp_path, text):
     desks = new_desks(n=12)
     desks.open()
@@ -51,13 +53,15 @@ def test_where_it_cannot_be_written_people_go_on(new_desks, tmp_path, caplog):
 def test_it_is_there_when_the_program_is_killed(tmp_path):
     program = (
         "import os, signal, sys; from pathlib import Path\n"
+        "from activeloop.label.cards import Why\n"
         "from activeloop.label.leases import Leases\n"
-        "Leases(Path(sys.argv[1])).keep({'ann': ['é\\udcff.png']})\n"
+        "Leases(Path(sys.argv[1])).keep({'ann': {'é\\udcff.png': Why(origin='audit', round=3)}})\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     said = subprocess.run([sys.executable, "-c", program, tmp_path])
     assert said.returncode == -signal.SIGKILL
-    assert Leases(tmp_path).read() == {"ann": ["é\udcff.png"]}
+    why = Why(origin="audit", round=3)
+    assert Leases(tmp_path).read() == {"ann": {"é\udcff.png": why}}
     assert [path.name for path in tmp_path.iterdir()] == [LEASES_FILE]
 
 
