@@ -29,9 +29,11 @@ from activeloop.label.serving import (
     serving,
 )
 from activeloop.label.terminal import LabelsTable, Lines, say_stopped, say_where, wrap_up
+from activeloop.label.unchanged import Unchanged
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
+from activeloop.manifest import Manifest
 from activeloop.resuming import working_in
 from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
 from activeloop.stopping import Never
@@ -102,7 +104,9 @@ def _originals(config: DictConfig, data: Data) -> Samples:
 def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRule | None) -> None:
     directory, config = wanted.directory, wanted.config
     original = None if loop.data.embeddings is None else partial(_originals, config, loop.data)
-    images = Images(loop.data, original)
+    noisy = bool(config.data.get("jitter"))  # then samples are not what is in their files
+    kept = None if noisy else Manifest.read(loop.files.store)
+    images = Images(loop.data, original, Unchanged(loop.data, kept))
     desk = Desk(
         loop, run=directory.resolve().name, make_learner=partial(build_learner, config), rule=rule
     )

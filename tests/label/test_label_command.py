@@ -322,6 +322,22 @@ def test_images_that_came_since_may_join(photos, sit, fails):
     assert "41 images" in out
 
 
+@pytest.mark.parametrize("embed", ["pca", "pca_beside"])
+def test_a_file_that_is_replaced_while_the_page_is_open_gets_no_label(photos, sit, embed):
+    def replace(person):
+        first, second = person.ask("next", count=2)["cards"]
+        (photos / first["key"]).write_bytes((photos / second["key"]).read_bytes())
+        os.utime(photos / second["key"])
+        said = [{"id": each["id"], "kind": "label", "label": "dark"} for each in (first, second)]
+        with pytest.raises(AssertionError, match="this file was changed since the run was opened"):
+            person.ask("answer", answers=said[:1])
+        assert len(person.ask("answer", answers=said[1:])["given"]) == 1
+
+    code, out, err = sit([*PHOTOS, *FAST, f"embed={embed}"], replace)
+    assert (code, err) == (0, "")
+    assert "stopped: 1 label is safe" in out
+
+
 def test_a_run_that_images_joined_goes_on_whatever_their_names(photos, sit, fails, capfd):
     words = [*PHOTOS, *FAST, "device=cpu", "embed=pca_beside", "query_size=2"]
     sit(words, lambda person: person.label(3))
