@@ -6,8 +6,6 @@ import stat
 import zlib
 from pathlib import Path
 
-import numpy as np
-
 from activeloop.data.decode import decode
 from activeloop.manifest import Manifest
 from activeloop.types import Data
@@ -62,4 +60,4 @@ class Unchanged:
             return None
         except Exception:  # Pillow raises what it likes on broken files
             return None
-        return zlib.crc32(np.ascontiguousarray(pixels))
+        return zlib.crc32(pixels.tobytes())

@@ -1,6 +1,7 @@
 """`python -m activeloop label`, from the words typed to a model, stopped and started again."""
 
 import contextlib
+import csv
 import http.client
 import json
 import os
@@ -251,6 +252,37 @@ def test_a_finish_that_a_stop_came_before_is_gone_on_with_and_said(photos, sit):
     _, out, _ = sit([str(RUN)], lambda person: person.wait_for("finished"))
     assert "it was being finished, and goes on with that" in out
     assert "6 labels are safe" in out
+
+
+def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
+    def tables(name):
+        with (RUN / name).open() as file:
+            return {row["key"]: row["label"] for row in csv.DictReader(file)}
+
+    undone = []
+
+    def finish(person):
+        person.label(8)
+        person.ask("finish")
+        person.wait_for("finished")
+        undone.append(person.ask("undo")["card"]["key"])
+
+    assert sit([*PHOTOS, *FAST], finish)[0] == 0
+    assert len(tables("labels.csv")) == 7
+    assert undone[0] not in tables("labels.csv")
+    assert tables("queries.csv")[undone[0]] == ""
+    (RUN / "labels.csv").write_text("key,label\n")  # as a run has left it that was killed
+
+    def look(person):
+        for _ in range(200):
+            if len(tables("labels.csv")) == 7:
+                return
+            time.sleep(0.05)
+        raise AssertionError("labels.csv stays as it was")
+
+    assert sit([str(RUN)], look)[0] == 0
+    sit([str(RUN)], lambda person: person.ask("undo"))
+    assert len(tables("labels.csv")) == 6
 
 
 def test_the_same_folder_by_another_path_is_the_same_run(photos, sit, monkeypatch, tmp_path):
