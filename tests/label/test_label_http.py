@@ -129,6 +129,7 @@ def test_options_tell_the_page_how_to_begin(client, desk, tmp_path):
         "grid": 24,
         "page_version": options["page_version"],
         "pixelated": True,
+        "second_looks_from": 150,
     }
     hidden = visitor(make_app(desk, Pictures(), page=tmp_path, opinions=False))
     assert hidden.get("/api/options").json()["opinions"] is False
