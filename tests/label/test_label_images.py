@@ -278,6 +278,12 @@ def test_an_image_that_was_not_looked_at_before_is_compared_too(opened):
     assert not images.changed(1)
 
 
+def test_a_file_of_which_no_sample_could_be_made_is_another_one(opened):
+    images, (one, *_) = opened()
+    Image.new("F", (40, 20)).save(one, "TIFF")
+    assert images.changed(0)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
 @pytest.mark.timeout(20)
 def test_what_is_no_file_any_more_is_not_waited_for(opened):

@@ -98,6 +98,17 @@ def test_what_is_taken_back_after_the_end_is_said_until_it_is_answered_again(
     assert desks.desk.status().finished == reason
 
 
+def test_what_is_taken_back_is_said_too_where_some_were_skipped_and_budget_is_left(new_desks):
+    desks = new_desks(n=12, budget=12)
+    desk = desks.begin()
+    (card,) = desk.next("ann", 1)
+    desk.answer("ann", [say(card, kind="skip")])
+    ended(desks)
+    assert desk.status().finished == "no unlabelled sample left"
+    desk.undo("ann")
+    assert "10 labels now, 1 sample is without an answer" in desk.status().finished
+
+
 def test_who_finished_it_is_said_whatever_is_taken_back(new_desks):
     desks = new_desks(n=12)
     desk = desks.begin()
