@@ -50,7 +50,9 @@ class Background:
 
     def _work(self, step: Callable[[], bool]) -> None:
         with suppress(Stopped):
-            while not self.stopping:
+            while True:
                 self._more.clear()
+                if self.stopping:  # after that: else its wake-up might be what was cleared
+                    return
                 if not step():
                     self._more.wait()

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
-from pathlib import Path
 
 from activeloop.errors import OrderError
 from activeloop.journal import indices_of
@@ -69,8 +68,6 @@ class Desk:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop, self._run = loop, run
-        # As it was typed it may be another one's elsewhere.
-        self._directory = str((loop.files.directory or Path()).resolve())
         self._lock = threading.RLock()
         store, pool = loop.files.store, loop.data.pool
         events, asked = store.events(), store.queries()
@@ -95,7 +92,9 @@ class Desk:
             longest_fit=longest_fit,
         )
         drawn = {index[each.key]: each.round for each in asked if each.audit}
-        self._trainer = Trainer(loop, self._lock, ledger, turns, insights, self._background, drawn)
+        self._trainer = Trainer(
+            loop, self._lock, ledger, index, turns, insights, self._background, drawn
+        )
         self._out = HandingOut(loop, ledger, turns, opinions, looks, insights, self._trainer)
         self._in = Intake(loop, ledger, index, turns, self._trainer)
 
@@ -123,8 +122,9 @@ class Desk:
 
     @property
     def directory(self) -> str:
-        """Where the run is kept, as an absolute path: the same each time the run is opened."""
-        return self._directory
+        """Where the run is kept: for pages the run itself, so always by the same path."""
+        directory = self._loop.files.directory
+        return "" if directory is None else str(directory.resolve())
 
     @property
     def estimate(self) -> Estimate | None:

@@ -112,6 +112,7 @@ class HandingOut:
         """Return whether nothing more is asked for; what `who` has goes back then."""
         if self._trainer.ending.near:
             self._turns.release(who)
+            self._keep()
         return self._trainer.ending.near
 
     def _hand_out(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from activeloop.errors import OrderError
 from activeloop.label.cards import Conflict, Said
-from activeloop.label.ledger import Ledger
+from activeloop.label.ledger import Ledger, catch_up
 from activeloop.label.trainer import Trainer
 from activeloop.label.turns import Turns
 from activeloop.loop import ActiveLoop
@@ -121,6 +121,6 @@ class Intake:
     def _take_up(self, answers: Collection[int]) -> None:
         for index in answers:
             self._index[self._loop.data.pool.keys[index]] = index
-        self._ledger.add(self._loop.files.store.events(self._ledger.last), self._index)
+        catch_up(self._ledger, self._index, self._loop.files.store, self._loop.data)
         self._turns.drop(answers)
         self._trainer.answered(answers)

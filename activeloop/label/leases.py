@@ -36,9 +36,11 @@ class Leases:
             return {}
         try:
             kept = json.loads(self._path.read_text("utf-8"))
-            return {who: {key: Why(**why) for key, why in had.items()} for who, had in kept.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
+            found = {w: {k: Why(**why) for k, why in had.items()} for w, had in kept.items()}
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             return {}
+        self._kept = found
+        return found
 
     def keep(self, held: Mapping[str, Mapping[str, Why]]) -> None:
         """Have the file say who has what."""

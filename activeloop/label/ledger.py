@@ -10,9 +10,11 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from activeloop.journal import indices_of
 from activeloop.label.cards import Given
 from activeloop.label.pace import Pace
-from activeloop.store import Event
+from activeloop.store import Event, Store
+from activeloop.types import Data
 
 
 class Ledger:
@@ -128,6 +130,21 @@ class Ledger:
         self.people[given.who] += by
         if given.label is not None:
             self.labels[given.label] += by
+
+
+def catch_up(ledger: Ledger, index: dict[str, int], store: Store, data: Data) -> None:
+    """Take up all that is on disk by now: also what the run told itself, as labels in a file.
+
+    Args:
+        ledger: takes it up.
+        index: the pool index of each sample with an answer, by key; it is kept up.
+        store: of the run.
+        data: of the run.
+    """
+    events = store.events(ledger.last)
+    if unknown := {event.key for event in events} - index.keys():
+        index |= indices_of(data, unknown)
+    ledger.add(events, index)
 
 
 def _given(event: int, said: Event) -> Given:

@@ -15,12 +15,11 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from activeloop.errors import OrderError
-from activeloop.journal import indices_of
 from activeloop.label.background import Background, Stopped
 from activeloop.label.cards import Training
 from activeloop.label.ending import LEAST_CLASSES, Ending
 from activeloop.label.insights import Insights
-from activeloop.label.ledger import Ledger
+from activeloop.label.ledger import Ledger, catch_up
 from activeloop.label.turns import Turns
 from activeloop.listeners import Silent
 from activeloop.loop import ActiveLoop
@@ -43,6 +42,7 @@ class Trainer(Silent):
         loop: nobody else asks it.
         lock: held by whoever reads or changes `turns`, `ledger`, or what is here.
         ledger: the answers as they are.
+        index: the pool index of each sample with an answer, by key; it is kept up.
         turns: gets the new queues.
         insights: what is worked out of each network.
         background: in which it works.
@@ -59,18 +59,19 @@ class Trainer(Silent):
         loop: ActiveLoop,
         lock: threading.RLock,
         ledger: Ledger,
+        index: dict[str, int],
         turns: Turns,
         insights: Insights,
         background: Background,
         drawn: Mapping[int, int],
     ) -> None:
         self._loop, self._lock, self._ledger, self._turns = loop, lock, ledger, turns
-        self._insights, self._background = insights, background
+        self._index, self._insights, self._background = index, insights, background
         self.query: Query | None = None
         self.drawn = dict(drawn)
         self._learnt = 0  # the last event before the last query was closed
         self._since: set[int] = set()  # samples with an answer that is new since then
-        self._wanted = False
+        self._wanted = self._finishing = False
         self.ending = Ending(loop, ledger)
         self._failed: tuple[int, str] | None = None  # after which event, and what
         self._doing: Training | None = None
@@ -122,8 +123,10 @@ class Trainer(Silent):
         """Go on with a run that is over.
 
         Raises:
-            OrderError: it would be over again at once.
+            OrderError: it would be over again at once, or is just being ended.
         """
+        if self._finishing and self._loop.ended is None:
+            raise OrderError("the last network is being trained: go on when that is done")
         self.ending.reopen()
         self._background.wake()
 
@@ -176,6 +179,7 @@ class Trainer(Silent):
         with self._lock:
             ending, failed = self.ending.reason, self._failed
             self._wanted, self._failed = False, None
+            self._finishing = ending is not None
         try:
             self._show(self._asked(ending, again=failed is not None))
         except Stopped:
@@ -187,7 +191,7 @@ class Trainer(Silent):
                 self._failed = (self._ledger.last, one_line(error))
         finally:
             with self._lock:
-                self._doing = None
+                self._doing, self._finishing = None, False
                 if ending is not None:  # else it was asked for meanwhile, and comes next
                     self.ending.drop()
                 if len(self._loop.rounds) > done:
@@ -218,12 +222,12 @@ class Trainer(Silent):
     def _show(self, query: Query | None) -> None:
         """Have a new query take the place of the one before."""
         with self._lock:
+            self.query = None  # if something goes wrong here, it is shown the next time
             self.ending.settle()
-            self.query = query
             store, closed = self._loop.files.store, self._loop.round
+            catch_up(self._ledger, self._index, store, self._loop.data)
             self._learnt = store.horizon(closed - 1)[0] if closed else 0
-            came = indices_of(self._loop.data, (each.key for each in store.events(self._learnt)))
-            self._since = self._new(came.values())
+            self._since = self._new({self._index[each.key] for each in store.events(self._learnt)})
             if query is not None and query.audit is not None:
                 self.drawn |= dict.fromkeys(query.indices[query.audit].tolist(), query.round)
             # What was drawn before comes first: left over, as the hard ones are, it would be
@@ -232,6 +236,7 @@ class Trainer(Silent):
             picked = [] if query is None else query.indices.tolist()
             self._turns.replace(list(dict.fromkeys(waiting + picked)))
             self._insights.expect(query)
+            self.query = query
 
     def _new(self, indices: Iterable[int]) -> set[int]:
         """Return those samples that have an answer which the network has not learnt.

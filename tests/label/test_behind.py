@@ -4,11 +4,13 @@ import threading
 
 import pytest
 from desks import say
-from fakes import CentroidLearner
+from fakes import CentroidLearner, blobs
 
-from activeloop.errors import LearnerError, OrderError, StrategyError
-from activeloop.label.background import Stopped
+from activeloop import Initial
+from activeloop.errors import LearnerError, OrderError, StoreError, StrategyError
+from activeloop.label.background import Background, Stopped
 from activeloop.label.cards import Conflict, Said
+from activeloop.label.turns import Turns
 
 
 def test_a_round_begins_when_half_of_its_query_is_answered_and_replaces_the_rest(desks):
@@ -64,6 +66,34 @@ def test_every_new_label_counts_towards_the_next_round_and_nothing_else(desks):
     assert desk.status().training.until_next == 0
     desks.work()
     assert [round.labels for round in desks.loop.rounds] == [3, 6]
+
+
+def test_labels_that_the_run_has_from_a_file_are_counted(new_desks):
+    truth = blobs()[1].pool
+    labels = {index: int(truth[index]) for index in range(8)}
+    desks = new_desks(initial=Initial(size=8, labels=labels))
+    desk = desks.begin()
+    assert (desk.status().labels, desk.status().training.until_next) == (8, 3)
+    desks.label("ann", 3)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [8, 11]
+
+
+def test_a_query_that_could_not_be_shown_is_shown_the_next_time(desks, monkeypatch):
+    desk = desks.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(Turns, "replace", broken_disk)
+        desks.label("ann", 3)
+        desks.work()
+        assert desk.status().training.state == "failed"
+    desks.label("ann", 1)
+    desks.work()
+    assert desk.status().round == desks.loop.query.round == 1
+    assert desk.next("ann", 1)[0].id in desks.loop.query.indices
+
+
+def broken_disk(*words):
+    raise StoreError("the disk is broken")
 
 
 def test_taking_back_a_correction_that_the_network_has_learnt_is_new(desks):
@@ -352,6 +382,21 @@ def test_stopping_ends_training_and_the_round_is_done_again(new_desks):
     assert [round.labels for round in desks.loop.rounds] == [3]
 
 
+def test_a_stop_that_comes_as_the_background_looks_for_work_is_not_missed():
+    background = Background()
+
+    class Late(threading.Event):
+        def clear(self):
+            if not background.stopping:
+                background.stopping = True
+                self.set()
+            super().clear()
+
+    background._more = Late()
+    background.start(lambda: False)
+    assert background.stop(60)
+
+
 def test_what_somebody_has_is_not_given_away_for_being_kept_or_taken_back(desks):
     desk = desks.begin()
     first, second = desk.next("ann", 2)
@@ -387,6 +432,29 @@ def test_finishing_may_be_asked_for_while_a_round_is_trained(new_desks):
     desks.work()
     assert desk.status().finished is None
     assert desk.next("ann", 1)
+
+
+def test_a_run_that_is_just_being_ended_is_not_reopened(new_desks):
+    desks = new_desks(learner=Interrupted)
+    desk = desks.begin()
+    desks.label("ann", 2)
+    assert desk.status().training.until_next == 1
+    desk.finish("ann")
+    assert desk.status().training.until_next is None
+    refused = []
+
+    def reopen():
+        with pytest.raises(OrderError, match="last network is being trained") as caught:
+            desk.reopen("bob")
+        refused.append(caught)
+
+    Interrupted.happens = reopen
+    desks.work()
+    Interrupted.happens = staticmethod(lambda: None)
+    assert refused
+    assert desk.status().finished == "finished by ann"
+    desk.reopen("bob")
+    assert desk.status().finished is None
 
 
 def test_a_run_that_ended_when_finishing_was_asked_for_may_be_reopened(new_desks):

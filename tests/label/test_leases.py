@@ -33,13 +33,29 @@ def test_what_people_have_is_theirs_when_the_server_is_started_again(new_desks):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[1]", '{"ann": 3}', '{"ann": ["0"]}', '{"ann": {"0": {"why": 1}}}']
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        '{"ann": 3}',
+        '{"ann": ["0"]}',
+        '{"ann": {"0": {"why": 1}}}',
+        pytest.param("[" * 99999, id="nested"),
+    ],
 )
 def test_a_damaged_file_of_who_has_what_keeps_nobody_from_labelling(new_desks, tmp_path, text):
     desks = new_desks(n=12)
     desks.open()
     (tmp_path / LEASES_FILE).write_text(text)
     assert len(desks.open().next("bob", 12)) >= 11
+
+
+def test_what_went_back_after_a_restart_is_nobodys_after_the_next(new_desks):
+    desks = new_desks(n=12)
+    desks.begin().next("bob", 2)
+    desks.begin().next("bob", 0)
+    assert len(desks.begin().next("ann", 12)) == 12
 
 
 def test_where_it_cannot_be_written_people_go_on(new_desks, tmp_path, caplog):

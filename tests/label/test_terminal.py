@@ -70,12 +70,3 @@ def test_what_else_was_exported_to_its_place_stays_while_people_label(desks, tmp
     Tables(desks.loop).keep()
     assert (tmp_path / "labels.csv").read_text() == "event,key,label\n"
     assert desk.status().finished is None
-
-
-def test_the_directory_is_the_same_however_it_is_typed(new_desks, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    typed = new_desks()
-    typed.directory = type(tmp_path)("run")  # as it is on the command line of a new run
-    assert typed.open().status().directory == str(tmp_path / "run")
-    typed.directory = tmp_path / "run"
-    assert typed.open().status().directory == str(tmp_path / "run")
