@@ -268,9 +268,11 @@ def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
         undone.append(person.ask("undo")["card"]["key"])
 
     assert sit([*PHOTOS, *FAST], finish)[0] == 0
-    assert len(tables("labels.csv")) == 7
-    assert undone[0] not in tables("labels.csv")
-    assert tables("queries.csv")[undone[0]] == ""
+    labels = tables("labels.csv")
+    assert len(labels) == 7
+    assert undone[0] not in labels
+    queries = tables("queries.csv")  # not all that were answered while a network was trained
+    assert queries == {key: labels.get(key, "") for key in queries}
     (RUN / "labels.csv").write_text("key,label\n")  # as a run has left it that was killed
 
     def look(person):
