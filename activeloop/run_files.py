@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,7 @@ class RunFiles:
         self.directory = directory
         self._lock: Lock | None = None
         self._query_table: QueryTable | None = None
+        self._tables_lock = threading.Lock()
         self._stop_probs: dict[
             int, KeptProbs | None
         ] = {}  # of the last rounds, without a directory
@@ -255,10 +257,10 @@ class RunFiles:
             keep_array(path, np.asarray(labels, np.int64))
 
     def write_tables(self) -> None:
-        """Have `curve.csv` and `queries.csv` say what the store does."""
+        """Have `curve.csv` and `queries.csv` say what the store does; any thread may."""
         if self.directory is None or self._query_table is None:
             return
-        with named_errors(self.directory):
+        with self._tables_lock, named_errors(self.directory):
             write_curve(self.directory / "curve.csv", self.store.rounds())
             self._query_table.write()
 

@@ -90,7 +90,7 @@ def test_the_first_page_tells_wherever_it_is_in_the_journal(tmp_path):
         other.execute("BEGIN")
         other.execute("UPDATE meta SET value = '1'")
         other.execute("INSERT INTO meta VALUES ('said', '1')")
-        other.execute("PRAGMA user_version = 3")
+        other.execute("PRAGMA user_version = 4")
         other.execute("UPDATE events SET label = 'dog'")
         shutil.copytree(tmp_path, tmp_path / "killed")
     shutil.copytree(tmp_path / "killed", tmp_path / "put back")

@@ -1,11 +1,13 @@
 """`queries.csv` says what the store does, however it came to be."""
 
 import csv
+import threading
+import time
 from contextlib import closing
 
 import pytest
 
-from activeloop import SKIP
+from activeloop import SKIP, run_files
 from activeloop import store as store_module
 from activeloop.run_files import RunFiles
 from activeloop.run_tables import QueryTable, write_curve
@@ -158,3 +160,22 @@ def test_what_a_killed_process_left_is_not_added_to(tmp_path, store, table):
     QueryTable(tmp_path / "queries.csv", store).write()
     assert (tmp_path / "queries.csv").read_text() == whole
     assert not (tmp_path / ".queries.csv.tmp").exists()
+
+
+def test_two_threads_that_write_the_tables_do_so_one_after_the_other(tmp_path, monkeypatch):
+    files, inside, together = RunFiles(tmp_path), [], []
+
+    def slow(path, rounds):
+        inside.append(path)
+        time.sleep(0.02)
+        together.append(len(inside))
+        inside.pop()
+
+    monkeypatch.setattr(run_files, "write_curve", slow)
+    threads = [threading.Thread(target=files.write_tables) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    files.close()
+    assert together == [1, 1, 1]

@@ -135,7 +135,7 @@ def foreign(path, journal):
     source = path.with_name("source.db")
     with closing(sqlite3.connect(source)) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
-        connection.execute("PRAGMA user_version = 3")
+        connection.execute("PRAGMA user_version = 4")
         connection.execute("CREATE TABLE x (y)")
         connection.execute("PRAGMA cache_size = 1")
         connection.execute("BEGIN")

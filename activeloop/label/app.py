@@ -31,6 +31,7 @@ from activeloop.label.desk import Desk
 from activeloop.label.fields import Fields, Malformed, of_address, parsed
 from activeloop.label.images import Images, pool_index
 from activeloop.label.page_files import PageFile, read_page
+from activeloop.label.second_looks import LEAST_LABELS
 from activeloop.messages import one_line
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def make_app(
     """
     files, version = read_page(page)
     options = {"opinions": opinions, "grid": GRID, "page_version": version}
-    options["pixelated"] = images.pixelated
+    options |= {"pixelated": images.pixelated, "second_looks_from": LEAST_LABELS}
     routes = [
         Route(
             call.path,

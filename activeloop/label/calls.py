@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 
+from activeloop.errors import OrderError
 from activeloop.label.desk import Desk
 from activeloop.label.fields import Fields, Malformed
-from activeloop.label.images import Images
+from activeloop.label.images import CHANGED, Images
 
 GRID = 24  # images at once
 
@@ -67,6 +68,9 @@ class _Calls:
         for place, said in enumerate(answers):
             if said.id >= len(self._images):
                 raise Malformed(f"answers[{place}].id: there is no sample {said.id}")
+            # What is skipped gets no label: people must be able to go on.
+            if said.kind != "skip" and self._images.changed(said.id):
+                raise OrderError(CHANGED)
         return {"given": self._desk.answer(who, answers), "status": self._desk.status(who)}
 
     def undo(self, fields: Fields) -> Any:

@@ -296,6 +296,6 @@ class Desk:
                 per_hour=ledger.pace.per_hour,
                 people=self._figures.people(),
                 second_looks=len(self._second_looks.open),
-                finished=loop.ended,
+                finished=trainer.ending.said,
                 cannot_reopen=trainer.ending.cannot_reopen,
             )

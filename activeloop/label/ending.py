@@ -8,6 +8,7 @@ from contextlib import suppress
 from activeloop.errors import OrderError, StoreError
 from activeloop.label.ledger import Ledger
 from activeloop.loop import ActiveLoop
+from activeloop.words import counted
 
 LEAST_CLASSES = 2
 # In the run's file, why it is to end: until that is done, whoever opens the run goes on ending it.
@@ -33,6 +34,23 @@ class Ending:
         self._loop, self._ledger, self._store = loop, ledger, loop.files.store
         self.reason: str | None = self._store.meta(FINISHING) if loop.ended is None else None
         self._kept_open = bool(self._store.meta(KEPT_OPEN))
+
+    @property
+    def said(self) -> str | None:
+        """Why the run is over, and what is not so any more; None: it goes on."""
+        loop, ended = self._loop, self._loop.ended
+        if ended is None:
+            return None
+        labels, left = self._ledger.n_labels, len(loop.pool) - len(self._ledger)
+        # What the schedule says where no sample is left, or all are labelled.
+        last = {loop.schedule.next(loop.round, n, 0)[1] for n in (0, len(loop.pool))}
+        if ended not in last or not loop.schedule.next(loop.round, labels, left)[0]:
+            return ended
+        without = f"{counted(left, 'sample')} {'is' if left == 1 else 'are'} without an answer"
+        return (
+            f"{ended} when it ended, but answers were taken back since: {counted(labels, 'label')} "
+            f"now, {without}"
+        )
 
     @property
     def near(self) -> bool:

@@ -18,11 +18,14 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from activeloop.data.decode import eight_bit
 from activeloop.errors import DataError
+from activeloop.label.unchanged import Unchanged
 from activeloop.trackers import PoolImages
 from activeloop.types import Data, Samples
 
 Size = Literal["large", "small"]
 
+# Of a file that is another one by now: on the picture, and to who answers it all the same.
+CHANGED = "this file was changed since the run was opened"
 LARGEST = {"large": 1600, "small": 256}  # pixels of the longer side
 MOST_PIXELS = 100_000_000  # of a file, after a JPEG's own reduction
 CACHE_BYTES = 64 * 2**20
@@ -36,7 +39,8 @@ _ENCODING = 1  # to be raised when the same file is sent as other bytes
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as it is sent. `status` is 200, or of a placeholder 404 (broken) or 410 (gone)."""
+    """An image as it is sent. `status` is 200, or of a placeholder 404 (broken), 409 (changed) or
+    410 (gone)."""
 
     content: bytes
     media_type: str
@@ -60,6 +64,7 @@ class Images:
     Args:
         data: the samples.
         original: returns the samples that `data.pool` was made from, where these are vectors.
+        unchanged: says whether a file is still the sample's; None: all are.
         cache_bytes: of encoded images that are kept.
 
     Attributes:
@@ -73,11 +78,13 @@ class Images:
         self,
         data: Data,
         original: Callable[[], Samples] | None = None,
+        unchanged: Unchanged | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._keys, self._root = data.pool.keys, data.root
         self._fingerprint = data.pool.fingerprint if data.root is None else ""
         self._pixels = PoolImages(data.pool, original)
+        self._unchanged = unchanged
         self._kept: OrderedDict[tuple[int, Size], Picture] = OrderedDict()
         self._kept_bytes, self._cache_bytes = 0, cache_bytes
         self._lock, self._pixels_lock = Lock(), Lock()
@@ -95,6 +102,8 @@ class Images:
             etag = self._tag(index, size)
             if (kept := self._find(index, size, etag)) is not None:
                 return kept
+            if self.changed(index):
+                return _placeholder(f"{CHANGED[0].upper()}{CHANGED[1:]}", 409)
             image = self._array(index) if self._root is None else _open(self._path(index), size)
             image.thumbnail((LARGEST[size],) * 2)
             picture = _encoded(image, etag)
@@ -104,6 +113,18 @@ class Images:
             return _placeholder(f"This file cannot be shown:\n{_reason(error)}", 404)
         self._keep(index, size, picture)
         return picture
+
+    def changed(self, index: int) -> bool:
+        """Return whether a sample's file is another one than the run was opened with.
+
+        One that is gone, or cannot be reached, is not another one.
+        """
+        if self._root is None or self._unchanged is None:
+            return False
+        try:
+            return not self._unchanged(self._keys[index], self._path(index))
+        except (OSError, ValueError):
+            return False
 
     def _path(self, index: int) -> Path:
         assert self._root is not None

@@ -28,10 +28,12 @@ from activeloop.label.serving import (
     listen,
     serving,
 )
-from activeloop.label.terminal import LabelsTable, Lines, say_stopped, say_where, wrap_up
+from activeloop.label.terminal import Lines, Tables, say_stopped, say_where, wrap_up
+from activeloop.label.unchanged import Unchanged
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
+from activeloop.manifest import Manifest
 from activeloop.resuming import working_in
 from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
 from activeloop.stopping import Never
@@ -102,12 +104,14 @@ def _originals(config: DictConfig, data: Data) -> Samples:
 def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRule | None) -> None:
     directory, config = wanted.directory, wanted.config
     original = None if loop.data.embeddings is None else partial(_originals, config, loop.data)
-    images = Images(loop.data, original)
+    noisy = bool(config.data.get("jitter"))  # then samples are not what is in their files
+    kept = None if noisy else Manifest.read(loop.files.store)
+    images = Images(loop.data, original, Unchanged(loop.data, kept))
     desk = Desk(
         loop, run=directory.resolve().name, make_learner=partial(build_learner, config), rule=rule
     )
     loop.listeners.append(Lines(lambda: desk.estimate))
-    labels = LabelsTable(loop)
+    tables = Tables(loop)
     with named_errors(directory):
         token = kept_token(directory, new=wanted.new_token)
     port = listening.getsockname()[1]
@@ -123,10 +127,10 @@ def _serve(wanted: Wanted, listening: socket, loop: ActiveLoop, rule: StoppingRu
         desk.start()
         try:
             with link_kept(directory, link), opened(directory, link, browser=wanted.browser):
-                _wait(loop, stopped, thread, partial(wrap_up, wanted, loop), labels)
+                _wait(loop, stopped, thread, partial(wrap_up, wanted, loop), tables)
         finally:
             ended = desk.stop(_PATIENCE)
-            labels.keep()
+    tables.keep()  # when nobody answers any more
     say_stopped(wanted, loop, ended)
 
 
@@ -135,7 +139,7 @@ def _wait(
     stopped: list[int],
     thread: Thread,
     when_over: Callable[[], None],
-    labels: LabelsTable,
+    tables: Tables,
 ) -> None:
     """Wait until somebody stops the program, doing what is to be done each time the run is over."""
     ended = loop.ended
@@ -144,7 +148,7 @@ def _wait(
         if not thread.is_alive():
             raise ActiveLoopError("the server of the page has stopped by itself")
         if loop.ended is not None:
-            labels.keep()
+            tables.keep()
         if loop.ended != ended:
             ended = loop.ended
             if ended is not None:

@@ -81,8 +81,10 @@ def _classes(loop: ActiveLoop) -> str:
     return words if there == n else f"{words} ({n - there} without any)"
 
 
-class LabelsTable:
-    """`labels.csv` of a run that is over: labels may be corrected and taken back after that too.
+class Tables:
+    """`labels.csv` of a run that is over, and what else is made of its store for people to read.
+
+    Labels may be corrected and taken back when it is over too.
 
     Args:
         loop: the run; it has a directory.
@@ -92,14 +94,22 @@ class LabelsTable:
         assert loop.files.directory is not None
         self._loop, self._directory = loop, loop.files.directory
         self._path = self._directory / NAMES["csv"]
-        self._written: int | None = None  # the last event that it has
+        # The last event that they have, and whether the run was over.
+        self._written: tuple[int, bool] | None = None
 
     def keep(self) -> None:
-        """Have the file say what the run does, if that is over, or was when it was written."""
-        last = self._loop.files.store.last_event()
-        if last != self._written and (self._loop.ended is not None or self._is_there()):
-            self._written = last  # also where it cannot be written: that is said once
+        """Have them say what the run does; `labels.csv` if it is over, or was when that was made.
+
+        Any time; what came since they were written is cheap to see.
+        """
+        over = self._loop.ended is not None
+        now = self._loop.files.store.last_event(), over
+        if now == self._written:
+            return
+        self._written = now  # also where they cannot be written: that is said once
+        if over or self._is_there():
             _tried(self._path, self._write)
+        _tried(self._directory / "queries.csv", self._loop.files.write_tables)
 
     def _is_there(self) -> bool:
         """Return whether the file is there: not the history of answers, exported to its place."""

@@ -149,8 +149,8 @@ class Trainer(Silent):
         """What goes on."""
         if (doing := self._doing or self._insights.doing) is not None:
             return dataclasses.replace(doing, until_next=self.until_next)
-        if self._loop.ended is not None:
-            return Training(state="finished", detail=self._loop.ended, until_next=None)
+        if (ended := self.ending.said) is not None:
+            return Training(state="finished", detail=ended, until_next=None)
         if self._failed is not None:
             return Training(state="failed", detail=self._failed[1], until_next=None)
         if self.ending.kept_open:

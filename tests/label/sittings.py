@@ -16,6 +16,8 @@ from activeloop.label.desk import Desk
 from activeloop.label.images import Images
 from activeloop.label.security import Credentials, Guard, hosts_of
 from activeloop.label.serving import link_of, listen, serving
+from activeloop.label.unchanged import Unchanged
+from activeloop.manifest import Manifest
 from activeloop.runner import build, build_learner
 from activeloop.stopping import Never
 
@@ -48,7 +50,8 @@ class Sitting:
         )
         listening = listen("127.0.0.1", self.port, exactly=self.port != 0)
         self.port = listening.getsockname()[1]
-        app = make_app(self.desk, Images(self.loop.data, None))
+        unchanged = Unchanged(self.loop.data, Manifest.read(self.loop.files.store))
+        app = make_app(self.desk, Images(self.loop.data, None, unchanged))
         guard = Guard(app, Credentials("t" * 43, self.port), hosts_of("127.0.0.1"))
         self.serving: Any = serving(guard, listening)
         self.thread: Thread = self.serving.__enter__()

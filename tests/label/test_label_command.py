@@ -1,6 +1,7 @@
 """`python -m activeloop label`, from the words typed to a model, stopped and started again."""
 
 import contextlib
+import csv
 import http.client
 import json
 import os
@@ -253,6 +254,39 @@ def test_a_finish_that_a_stop_came_before_is_gone_on_with_and_said(photos, sit):
     assert "6 labels are safe" in out
 
 
+def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
+    def tables(name):
+        with (RUN / name).open() as file:
+            return {row["key"]: row["label"] for row in csv.DictReader(file)}
+
+    undone = []
+
+    def finish(person):
+        person.label(8)
+        person.ask("finish")
+        person.wait_for("finished")
+        undone.append(person.ask("undo")["card"]["key"])
+
+    assert sit([*PHOTOS, *FAST], finish)[0] == 0
+    labels = tables("labels.csv")
+    assert len(labels) == 7
+    assert undone[0] not in labels
+    queries = tables("queries.csv")  # not all that were answered while a network was trained
+    assert queries == {key: labels.get(key, "") for key in queries}
+    (RUN / "labels.csv").write_text("key,label\n")  # as a run has left it that was killed
+
+    def look(person):
+        for _ in range(200):
+            if len(tables("labels.csv")) == 7:
+                return
+            time.sleep(0.05)
+        raise AssertionError("labels.csv stays as it was")
+
+    assert sit([str(RUN)], look)[0] == 0
+    sit([str(RUN)], lambda person: person.ask("undo"))
+    assert len(tables("labels.csv")) == 6
+
+
 def test_the_same_folder_by_another_path_is_the_same_run(photos, sit, monkeypatch, tmp_path):
     sit([*PHOTOS, *FAST], lambda person: person.label(3))
     absolute = ["data=image_folder", f"data.root={photos}", PHOTOS[2], *FAST]
@@ -320,6 +354,22 @@ def test_images_that_came_since_may_join(photos, sit, fails):
     code, out, _ = sit([str(RUN), "--new-samples", "join"], look)
     assert code == 0
     assert "41 images" in out
+
+
+@pytest.mark.parametrize("embed", ["pca", "pca_beside"])
+def test_a_file_that_is_replaced_while_the_page_is_open_gets_no_label(photos, sit, embed):
+    def replace(person):
+        first, second = person.ask("next", count=2)["cards"]
+        (photos / first["key"]).write_bytes((photos / second["key"]).read_bytes())
+        os.utime(photos / second["key"])
+        said = [{"id": each["id"], "kind": "label", "label": "dark"} for each in (first, second)]
+        with pytest.raises(AssertionError, match="this file was changed since the run was opened"):
+            person.ask("answer", answers=said[:1])
+        assert len(person.ask("answer", answers=said[1:])["given"]) == 1
+
+    code, out, err = sit([*PHOTOS, *FAST, f"embed={embed}"], replace)
+    assert (code, err) == (0, "")
+    assert "stopped: 1 label is safe" in out
 
 
 def test_a_run_that_images_joined_goes_on_whatever_their_names(photos, sit, fails, capfd):

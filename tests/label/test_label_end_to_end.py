@@ -158,10 +158,23 @@ def test_from_200_images_to_a_model(photos, browser, tmp_path):
     page.wait(lambda: page.text(".notices") == "", "the end of the banner")
     assert not set(ann.said) & set(ben.said)
 
-    # A class's screenful at once.
-    ben.answer(4)
-    window.saved()
-    page.wait(lambda: sitting.desk.status().estimate, "an estimate")
+    # People go on until what was drawn at random tells how good the network is.
+    def estimated() -> bool:
+        status = sitting.desk.status()
+        if status.estimate is None and status.training.state == "idle":
+            ben.answer(1)
+            window.saved()
+        return status.estimate is not None
+
+    page.wait(estimated, "an estimate")
+
+    # A class's screenful at once, when the network has looked at all images.
+    def looked() -> bool:
+        cards = sitting.desk.grid("Eve", CLASSES[0], 24)
+        sitting.desk.next("Eve", 0)
+        return len(cards) > 3
+
+    page.wait(looked, "what the network thinks")
     page.type("g")
     page.wait(lambda: len(page.texts(".tile")) > 3, "the grid")
     names = page.do("return [...document.querySelectorAll('.tile')].map((e) => e.ariaLabel)")

@@ -21,6 +21,9 @@ class Pictures:
     def __call__(self, index, size):
         return Picture(b"%d %s" % (index, size.encode()), "image/png", f'"{index}"')
 
+    def changed(self, index):
+        return index == 4
+
 
 @pytest.fixture
 def desk():
@@ -126,6 +129,7 @@ def test_options_tell_the_page_how_to_begin(client, desk, tmp_path):
         "grid": 24,
         "page_version": options["page_version"],
         "pixelated": True,
+        "second_looks_from": 150,
     }
     hidden = visitor(make_app(desk, Pictures(), page=tmp_path, opinions=False))
     assert hidden.get("/api/options").json()["opinions"] is False
@@ -267,6 +271,19 @@ def test_bodies_are_bounded_in_chunks_too(client, desk):
     assert "262,144 bytes" in reply.json()["error"]
     assert client.post("/api/train", content=body + b"".join(padding)).status_code == 413
     assert len(desk.calls) == 1
+
+
+def test_a_file_that_was_changed_gets_no_label_and_may_be_skipped(client, desk):
+    for changes in ({}, {"kind": "none", "label": None}):
+        reply = client.post("/api/answer", json=answer(id=4, **changes))
+        assert reply.status_code == 409
+        assert reply.json()["error"] == "this file was changed since the run was opened"
+    several = answer()
+    several["answers"] += answer(id=4)["answers"]
+    assert client.post("/api/answer", json=several).status_code == 409
+    assert desk.calls == []
+    skipped = answer(id=4, kind="skip", label=None)
+    assert client.post("/api/answer", json=skipped).status_code == 200
 
 
 def test_what_the_desk_refuses_is_a_sentence_with_the_present_answer(client, desk):

@@ -1,5 +1,6 @@
 """The pool's images as the browser gets them: upright, bounded, without what their files tell."""
 
+import errno
 import io
 import os
 import sys
@@ -11,9 +12,13 @@ from fakes import FakeSamples, blobs
 from PIL import Image, PngImagePlugin
 
 from activeloop.data import image_folder
+from activeloop.data.decode import decode
 from activeloop.errors import DataError
 from activeloop.label import images as module
+from activeloop.label import unchanged
 from activeloop.label.images import Images, pool_index
+from activeloop.label.unchanged import Unchanged
+from activeloop.manifest import Manifest
 from activeloop.types import Data
 
 
@@ -199,20 +204,117 @@ def test_keys_that_leave_the_folder_are_refused(tmp_path):
 # -- what is kept -------------------------------------------------------------------------------
 
 
-def test_images_are_encoded_once_and_again_when_their_file_changes(tmp_path):
-    path = tmp_path / "a.png"
-    Image.new("RGB", (4, 4), (255, 0, 0)).save(path)
-    images = Images(folder_of(tmp_path, "a.png"))
+def test_images_are_encoded_once_and_again_when_their_file_is_touched(opened):
+    images, (path, *_) = opened()
     first = images(0, "large")
     assert images(0, "large") is first
     assert images(0, "small").etag != first.etag
-    Image.new("RGB", (5, 5), (0, 0, 255)).save(path)
     os.utime(path, ns=(1, 1))
     second = images(0, "large")
     assert second.etag != first.etag
-    assert near(shown(second), (0, 0, 255))
+    assert second.content == first.content
     path.unlink()
     assert images(0, "large").status == 410
+
+
+# -- files that are others by now ---------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Return a function that makes a folder of images and opens it, as a run does."""
+
+    def open_(**options):
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        colours = {"a.png": (200, 0, 0), "b.png": (0, 200, 0), "c.png": (0, 0, 200)}
+        for name, colour in colours.items():
+            Image.new("RGB", (40, 20), colour).save(folder / name)
+        data, _ = image_folder(folder, classes=["cat", "dog"], size=[8, 6], **options)
+        images = Images(data, unchanged=Unchanged(data, Manifest.of(data)))
+        return images, [folder / key for key in data.pool.keys]
+
+    return open_
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_file_that_is_another_image_by_now_is_not_shown_as_the_one_before(opened, channels):
+    images, (one, two, three) = opened(channels=channels)
+    first = images(0, "large")
+    assert [images(index, "small").status for index in range(3)] == [200] * 3
+    kept, stamp = one.read_bytes(), one.stat()
+    Image.new("RGB", (40, 20), (9, 99, 0)).save(one)
+    os.utime(one, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    two.unlink()
+    two.symlink_to(three)
+    three.write_bytes(three.read_bytes()[:50])
+    changed = images(0, "large")
+    assert changed.status == 409
+    assert shown(changed).size == (640, 480)
+    assert [images.changed(index) for index in range(3)] == [True] * 3
+    assert images(2, "large").status == 409
+    one.write_bytes(kept)  # put back
+    assert not images.changed(0)
+    assert images(0, "large").content == first.content
+
+
+def test_a_file_that_looks_the_same_is_the_same_whatever_it_says_beside(opened):
+    images, (one, two, three) = opened()
+    with Image.open(one) as image:
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Comment", "at home")
+        image.save(one, pnginfo=text)
+    two.rename(two.with_name("moved"))
+    two.symlink_to("moved")
+    three.unlink()
+    assert not any(images.changed(index) for index in range(3))
+    assert [images(index, "large").status for index in range(3)] == [200, 200, 410]
+
+
+def test_an_image_that_was_not_looked_at_before_is_compared_too(opened):
+    images, (one, *_) = opened()
+    Image.new("RGB", (40, 20), (9, 9, 9)).save(one)
+    assert images.changed(0)
+    assert not images.changed(1)
+
+
+def test_a_file_of_which_no_sample_could_be_made_is_another_one(opened):
+    images, (one, *_) = opened()
+    Image.new("F", (40, 20)).save(one, "TIFF")
+    assert images.changed(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+@pytest.mark.timeout(20)
+def test_what_is_no_file_any_more_is_not_waited_for(opened):
+    images, (one, *_) = opened()
+    one.unlink()
+    os.mkfifo(one)
+    assert images.changed(0)
+
+
+def test_a_disk_that_fails_is_no_other_image(opened, monkeypatch):
+    images, _ = opened()
+
+    def fail(*given):
+        raise OSError(errno.EIO, "the disk failed")
+
+    monkeypatch.setattr(unchanged, "decode", fail)
+    assert not images.changed(0)
+    monkeypatch.undo()
+    assert images(0, "large").status == 200
+
+
+def test_a_file_is_decoded_again_only_when_it_may_be_another(opened, monkeypatch):
+    images, (one, *_) = opened()
+    decoded = []
+    monkeypatch.setattr(unchanged, "decode", lambda *given: decoded.append(given) or decode(*given))
+    for _ in range(3):
+        images.changed(0)
+        images(0, "large")
+    os.utime(one)
+    images.changed(0)
+    assert len(decoded) == 2
 
 
 def test_what_is_kept_is_bounded_and_the_oldest_goes_first(tmp_path):

@@ -34,6 +34,9 @@ class Pictures:
     def __call__(self, index, size):
         return Picture(b"image", "image/png", '"1"')
 
+    def changed(self, index):
+        return False
+
 
 @pytest.fixture(scope="module")
 def desk():

@@ -70,6 +70,55 @@ def test_a_run_that_would_be_over_at_once_is_not_reopened(
     desks.close()
 
 
+@pytest.mark.parametrize(
+    ("size", "reason", "labels"),
+    [
+        ({"n": 12}, "no unlabelled sample left", 12),
+        ({"budget": 12}, "budget of 12 labels spent", 12),
+    ],
+)
+def test_what_is_taken_back_after_the_end_is_said_until_it_is_answered_again(
+    new_desks, size, reason, labels
+):
+    desks = new_desks(**size)
+    desk = desks.open()
+    ended(desks)
+    assert desk.status().finished == reason
+    taken = [desk.undo("ann") for _ in range(2)]
+    status = desk.status()
+    assert status.finished == status.training.detail
+    left = status.unlabelled
+    assert status.finished == (
+        f"{reason} when it ended, but answers were taken back since: {labels - 2} labels now, "
+        f"{left} samples are without an answer"
+    )
+    assert desks.open().status().finished == status.finished
+    for card in taken:
+        desks.desk.answer("ann", [say(card, "a")])
+    assert desks.desk.status().finished == reason
+
+
+def test_what_is_taken_back_is_said_too_where_some_were_skipped_and_budget_is_left(new_desks):
+    desks = new_desks(n=12, budget=12)
+    desk = desks.begin()
+    (card,) = desk.next("ann", 1)
+    desk.answer("ann", [say(card, kind="skip")])
+    ended(desks)
+    assert desk.status().finished == "no unlabelled sample left"
+    desk.undo("ann")
+    assert "10 labels now, 1 sample is without an answer" in desk.status().finished
+
+
+def test_who_finished_it_is_said_whatever_is_taken_back(new_desks):
+    desks = new_desks(n=12)
+    desk = desks.begin()
+    desks.label("ann", 8)
+    desk.finish("ann")
+    desks.work()
+    desk.undo("ann")
+    assert desk.status().finished == "finished by ann"
+
+
 class Seeing(CentroidLearner):
     """Remembers what it was fitted on last."""
 

@@ -4,11 +4,11 @@ import csv
 
 from desks import say
 
-from activeloop.label.terminal import LabelsTable, Lines
+from activeloop.label.terminal import Lines, Tables
 
 
-def rows(directory):
-    with (directory / "labels.csv").open() as file:
+def rows(directory, name="labels.csv"):
+    with (directory / name).open() as file:
         return {row["key"]: row["label"] for row in csv.DictReader(file)}
 
 
@@ -43,28 +43,30 @@ def test_of_a_test_set_it_is_the_network_of_now(desks, capsys):
 
 def test_labels_that_are_corrected_after_the_end_are_in_the_file(desks, tmp_path):
     desk = desks.begin()
-    table = LabelsTable(desks.loop)
+    tables = Tables(desks.loop)
     done = desks.label("ann", 6)
-    table.keep()
+    tables.keep()
     assert not (tmp_path / "labels.csv").exists()
     desk.finish("ann")
     desks.work()
-    table.keep()
+    tables.keep()
     assert len(rows(tmp_path)) == 6
     desk.undo("ann")
-    table.keep()
+    tables.keep()
     assert len(rows(tmp_path)) == 5
+    assert rows(tmp_path, "queries.csv")[desks.data.pool.keys[done[-1]]] == ""
     desk.reopen("ann")
     wrong = next(name for name in "abc" if name != desks.name(done[0]))
     desk.answer("ann", [say(desk.card(done[0]), wrong)])
-    LabelsTable(desks.loop).keep()  # in another sitting
-    assert rows(tmp_path)[desks.data.pool.keys[done[0]]] == wrong
+    Tables(desks.loop).keep()  # in another sitting
+    key = desks.data.pool.keys[done[0]]
+    assert rows(tmp_path)[key] == rows(tmp_path, "queries.csv")[key] == wrong
 
 
 def test_what_else_was_exported_to_its_place_stays_while_people_label(desks, tmp_path):
     desk = desks.begin()
     desks.label("ann", 2)
     (tmp_path / "labels.csv").write_text("event,key,label\n")
-    LabelsTable(desks.loop).keep()
+    Tables(desks.loop).keep()
     assert (tmp_path / "labels.csv").read_text() == "event,key,label\n"
     assert desk.status().finished is None
