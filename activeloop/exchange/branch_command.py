@@ -28,6 +28,9 @@ from activeloop.run_files import RunFiles
 from activeloop.runner import about_of, announce, check_complete, describe, identity_of
 from activeloop.store import Store
 
+# How many answers a branch was given by the run that it is a branch of.
+_GIVEN = "given"
+
 
 def branch(arguments: Sequence[str]) -> None:
     """Start the run that the command line says, or prepare it where people label.
@@ -109,8 +112,12 @@ def _prepare(directory: Path, origin: Origin, config: DictConfig, about: Mapping
     """
     announce(directory, config, about)
     with contextlib.closing(RunFiles(directory)) as files:
+        there = files.store.meta("branched_from")
+        changed = "" if there is None else _changed(directory, config, files.store)
+        if (changed or there not in (None, origin.kept)) and _untouched(files.store):
+            _empty(files, directory)
+            there = None
         store = files.store
-        there = store.meta("branched_from")
         if there != origin.kept and (there is not None or store.meta("run") is not None):
             raise StoreError(
                 f"{shown(directory)} holds another run: choose another directory "
@@ -121,12 +128,30 @@ def _prepare(directory: Path, origin: Origin, config: DictConfig, about: Mapping
             describe(directory, config, about)  # it may be there with other settings
             values = {**about, "branched_from": origin.kept}
             store.set_all(values | ({"classes": origin.added} if origin.added else {}))
-            store.add_events(replace(event, round=0) for event in origin.answers)
-        elif changed := differences(flat(_begun(directory, store)), flat(identity_of(config))):
+            events = [replace(event, round=0) for event in origin.answers]
+            store.add_events(events, values={_GIVEN: len(events)})
+        elif changed:
             raise StoreError(
                 f"{shown(directory)} holds a branch with other settings ({changed}): choose "
                 "another directory (hydra.run.dir=...)"
             )
+
+
+def _untouched(store: Store) -> bool:
+    """Return whether a branch has nothing yet but the labels that it was given."""
+    return store.last_event() == (store.meta(_GIVEN) or 0) and not store.rounds()
+
+
+def _empty(files: RunFiles, directory: Path) -> None:
+    """Begin the file of a branch anew: what it holds is the other run's, which has it still."""
+    files.store.close()
+    (directory / "run.db").unlink()
+    files.store = Store(directory / "run.db")
+
+
+def _changed(directory: Path, config: DictConfig, store: Store) -> str:
+    """Return in words what differs from the settings of the branch that is there already."""
+    return differences(flat(_begun(directory, store)), flat(identity_of(config)))
 
 
 def _begun(directory: Path, store: Store) -> Mapping[str, Any]:
