@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from activeloop.arguments import Parser
 from activeloop.checks import whole
 from activeloop.errors import ConfigError, StoreError
-from activeloop.exchange.composing import composed, place, settings_of
+from activeloop.exchange.composing import beside, composed, place, settings_of
 from activeloop.exchange.gone import gone_text, without_gone
 from activeloop.exchange.origin import Origin, read_origin
 from activeloop.exchange.records import check_run
@@ -48,6 +48,8 @@ def branch(arguments: Sequence[str]) -> None:
     origin, gone = without_gone(origin, _plain(config))
     config.initial.size = origin.labels
     _check_budget(config, origin)
+    if _by_people(origin) and not any(word.startswith("hydra.run.dir=") for word in words):
+        config.hydra.run.dir = str(beside(given.directory))
     directory = place(config)
     about = about_of(_plain(config), directory, config.hydra)
     about["run"] |= _by_people(origin)

@@ -148,6 +148,22 @@ def test_a_run_that_people_label_is_prepared_and_goes_on_by_label(source, capsys
     assert Path("new/config.yaml").exists()
 
 
+def test_a_branch_of_what_people_label_is_beside_it(source, capsys):
+    with changed(source) as store:
+        store.set_meta("run", store.meta("run") | {"labelled_by_people": True})
+    for words, new in [
+        (["source"], "source-2"),
+        (["source", "round=0"], "source-3"),
+        (["source-2"], "source-4"),
+        (["source", "hydra.run.dir=mine-2"], "mine-2"),
+        (["mine-2"], "mine-2-2"),  # there is no run called mine
+    ]:
+        branch(words)
+        assert f"to go on: python -m activeloop label {new}\n" in capsys.readouterr().out
+        assert Path(new, "run.db").is_file()
+    assert not Path("outputs").exists()
+
+
 # -- a branch that is stopped ----------------------------------------------------------------------
 
 
