@@ -93,13 +93,13 @@ def _chosen_otherwise(origin: Origin, config: DictConfig) -> bool:
 def gone_text(gone: Gone, origin: Origin) -> str:
     """Return which answers are left out and why, and where they stay."""
     kinds = (
-        (gone.removed, "is not there any more", "are not there any more"),
-        (gone.held_out, *[f"{verb} in the test or validation set" for verb in ("is", "are")]),
-        (gone.cut, *[f"{verb} left out by the settings of the data" for verb in ("is", "are")]),
+        (gone.removed, "not there any more"),
+        (gone.held_out, "in the test or validation set"),
+        (gone.cut, "left out by the settings of the data"),
     )
     told = [
-        f"{len(events):,} {one if len(events) == 1 else several} ({_named(events)})"
-        for events, one, several in kinds
+        f"{len(events):,} {'is' if len(events) == 1 else 'are'} {where} ({_named(events)})"
+        for events, where in kinds
         if events
     ]
     return (
