@@ -8,9 +8,29 @@ from fakes import CentroidLearner, blobs
 from activeloop import ActiveLoop, SimulatedOracle, load_strategy
 from activeloop.report import stops as module
 from activeloop.report.runs import Run
+from activeloop.report.statistics import estimate
 from activeloop.report.stops import first_stop, stops
 from activeloop.stopping import AllOf, AnyOf, Kappa, OverallUncertainty, Plateau, Target
 from activeloop.types import Round
+
+
+def test_intervals_are_cut_to_what_is_possible():
+    one = course([0.5, 0.7, 0.9, 0.91, 0.92, 0.94])
+    two = course([0.5, 0.6, 0.7, 0.8, 0.8, 0.96], first=30)
+    (target,) = [s for s in stops([finished(one), finished(two, seed=1)]) if "target" in s.rule]
+    uncut = estimate([70, 80])
+    assert uncut.high > 75
+    # From round 0, 20 and 30 labels, to the ends, 70 and 80; neither has come to 0.95 before.
+    assert (target.stopped, target.labels.mean, target.labels.high) == (1, 75, 75)
+    assert target.labels.low == 25
+    assert (target.saved.mean, target.saved.low, target.saved.high) == (0, 0, 0)
+    early = course([0.96, 0.97])
+    (target,) = [s for s in stops([finished(early), finished(two)]) if "target" in s.rule]
+    assert (target.labels.low, target.labels.high) == (25, 55)
+    most = 100 * ((1 - 20 / 30) + (1 - 30 / 80)) / 2
+    assert (target.saved.low, target.saved.high) == (0, pytest.approx(most))
+    (alone,) = [s for s in stops([finished(early)]) if "target" in s.rule]
+    assert (alone.labels.low, alone.saved.high) == (None, None)
 
 
 def finished(rounds, strategy="margin", seed=0):

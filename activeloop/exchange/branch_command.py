@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,19 +15,21 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from activeloop.arguments import Parser
 from activeloop.checks import whole
 from activeloop.errors import ConfigError, StoreError
-from activeloop.exchange.composing import composed, place, settings_of
+from activeloop.exchange.composing import beside, composed, place, settings_of
 from activeloop.exchange.gone import gone_text, without_gone
 from activeloop.exchange.origin import Origin, read_origin
 from activeloop.exchange.records import check_run
 from activeloop.flat_settings import differences, flat
 from activeloop.messages import shown
-from activeloop.overrides import literal
 from activeloop.reloading import found
 from activeloop.report.runs import read_run
 from activeloop.resuming import resume_run
 from activeloop.run_files import RunFiles
 from activeloop.runner import about_of, announce, check_complete, describe, identity_of
 from activeloop.store import Store
+
+# How many answers a branch was given by the run that it is a branch of.
+_GIVEN = "given"
 
 
 def branch(arguments: Sequence[str]) -> None:
@@ -47,6 +48,8 @@ def branch(arguments: Sequence[str]) -> None:
     origin, gone = without_gone(origin, _plain(config))
     config.initial.size = origin.labels
     _check_budget(config, origin)
+    if _by_people(origin) and not any(word.startswith("hydra.run.dir=") for word in words):
+        config.hydra.run.dir = str(beside(given.directory))
     directory = place(config)
     about = about_of(_plain(config), directory, config.hydra)
     about["run"] |= _by_people(origin)
@@ -76,17 +79,9 @@ def _config(origin: Origin, words: Sequence[str], folder: Path | None) -> DictCo
     settings["initial"] = {"_target_": "activeloop.initial.branched", "size": origin.labels}
     settings["initial"] |= {n: v for n, v in origin.kept.items() if n != "labels"}
     names = {group: str(origin.run.get(group, "run")) for group in ("data", "strategy")}
-    place = _place_beside(origin) if _by_people(origin) else []
-    config = composed(settings, [*place, *words], names, folder)
+    config = composed(settings, words, names, folder)
     check_complete(_plain(config))
     return config
-
-
-def _place_beside(origin: Origin) -> list[str]:
-    """Return the directory of a branch that people label, unless they say another: `NAME-2`, ..."""
-    directory = origin.directory.absolute()
-    beside = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
-    return [literal("hydra.run.dir", str(next(each for each in beside if not each.exists())))]
 
 
 def _check_budget(config: DictConfig, origin: Origin) -> None:
@@ -119,8 +114,12 @@ def _prepare(directory: Path, origin: Origin, config: DictConfig, about: Mapping
     """
     announce(directory, config, about)
     with contextlib.closing(RunFiles(directory)) as files:
+        there = files.store.meta("branched_from")
+        changed = "" if there is None else _changed(directory, config, files.store)
+        if (changed or there not in (None, origin.kept)) and _untouched(files.store):
+            _empty(files, directory)
+            there = None
         store = files.store
-        there = store.meta("branched_from")
         if there != origin.kept and (there is not None or store.meta("run") is not None):
             raise StoreError(
                 f"{shown(directory)} holds another run: choose another directory "
@@ -131,12 +130,30 @@ def _prepare(directory: Path, origin: Origin, config: DictConfig, about: Mapping
             describe(directory, config, about)  # it may be there with other settings
             values = {**about, "branched_from": origin.kept}
             store.set_all(values | ({"classes": origin.added} if origin.added else {}))
-            store.add_events(replace(event, round=0, origin="branch") for event in origin.answers)
-        elif changed := differences(flat(_begun(directory, store)), flat(identity_of(config))):
+            events = [replace(event, round=0, origin="branch") for event in origin.answers]
+            store.add_events(events, values={_GIVEN: len(events)})
+        elif changed:
             raise StoreError(
                 f"{shown(directory)} holds a branch with other settings ({changed}): choose "
                 "another directory (hydra.run.dir=...)"
             )
+
+
+def _untouched(store: Store) -> bool:
+    """Return whether a branch has nothing yet but the labels that it was given."""
+    return store.last_event() == (store.meta(_GIVEN) or 0) and not store.rounds()
+
+
+def _empty(files: RunFiles, directory: Path) -> None:
+    """Begin the file of a branch anew: what it holds is the other run's, which has it still."""
+    files.store.close()
+    (directory / "run.db").unlink()
+    files.store = Store(directory / "run.db")
+
+
+def _changed(directory: Path, config: DictConfig, store: Store) -> str:
+    """Return in words what differs from the settings of the branch that is there already."""
+    return differences(flat(_begun(directory, store)), flat(identity_of(config)))
 
 
 def _begun(directory: Path, store: Store) -> Mapping[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,17 @@ def place(config: DictConfig) -> Path:
     with open_dict(config):
         config.hydra.runtime.output_dir = str(directory)
     return directory
+
+
+def beside(directory: Path) -> Path:
+    """Return `directory-2`, or that with the next number of which nothing is there.
+
+    A branch of what people label is found where its origin is. One of `photos-2` is `photos-3`, if
+    there is a `photos`.
+    """
+    directory = directory.resolve()
+    parts = re.fullmatch(r"(.+)-(\d+)", directory.name)
+    if parts and directory.with_name(parts[1]).is_dir():
+        directory = directory.with_name(parts[1])
+    places = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
+    return next(place for place in places if not place.exists())

@@ -229,13 +229,9 @@ def _problems(
         text = f"there is no baseline {asked.baseline!r} to compare {names} with: see --baseline"
         yield Problem(level="warning", text=text)
     accuracy: Sequence[Curve] = [c for c in comparison.curves if c.metric == "accuracy"]
-    if comparison.curves and not accuracy:
+    labelled_alone = len(runs) == 1 and runs[0].by_people  # nothing to compare, nothing to mend
+    if comparison.curves and not accuracy and not labelled_alone:
         text = "no run has a test accuracy, so that there are no areas and no differences"
-        if all(run.by_people for run in runs):
-            text = (
-                "no test set was held back: how right the network is, the label page says, from "
-                "answers to images drawn at random (audit_accuracy here)"
-            )
         yield Problem(level="warning", text=text)
     elif len(lines) > 1 and comparison.area_range is None:
         text = "runs share no range of labels, so that there are no areas and no differences"

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over `n` seeds with its 95% interval, which takes at least two seeds."""
+    """A mean over `n` seeds with its 95% interval, which takes at least two seeds.
+
+    Of one seed alone there is an interval where the run itself has one: of its audits.
+    """
 
     mean: float
     low: float | None
@@ -146,9 +149,11 @@ class Stop:
 
     Attributes:
         rule: its name and settings, as one writes them.
-        labels: at the stop, over the runs; runs that it never stopped count at their end.
+        labels: at the stop, over the runs; runs that it never stopped count at their end. The
+            interval is cut to what is possible.
         stopped: how many runs it would have stopped, of `of`.
-        saved: labels that stopping would have saved, in percent of those at the run's own end.
+        saved: labels that stopping would have saved, in percent of those at the run's own end;
+            its interval is cut likewise.
         cost: accuracy given up against the end of the run.
     """
 
@@ -168,7 +173,8 @@ class Thumbnail:
     Attributes:
         image: a data URI; None where the sample is no image.
         key: of the sample.
-        label: the answer; None if it was skipped.
+        label: the answer; None if it has no class.
+        answered: whether there is an answer: a class, or that it was skipped.
         score: by which it was picked, if by one.
         predicted: what the network said before it was trained on it; None before round 1.
         confidence: with which probability.
@@ -180,6 +186,7 @@ class Thumbnail:
     score: float | None
     predicted: str | None
     confidence: float | None
+    answered: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

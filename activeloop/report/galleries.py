@@ -65,4 +65,5 @@ def thumbnail(asked: Asked, run: Run, image: str | None) -> Thumbnail:
         score=asked.score,
         predicted=asked.predicted,
         confidence=asked.confidence,
+        answered=asked.key in run.answers,
     )

@@ -204,7 +204,7 @@ def _titled(parts: Sequence[Sequence[Run]]) -> list[Group]:
     made = []
     for runs in parts:
         settings = shared([settings_of(run, without=("strategy", "seed")) for run in runs])
-        data = runs[0].data
+        data = runs[0].data_called
         made.append(Group(name="", title=data, data=data, runs=tuple(runs), settings=settings))
     titled = [replace(each, title=", ".join([each.data, *_apart(each, made)])) for each in made]
     titled.sort(key=lambda each: (each.title, str(each.runs[0].directory)))

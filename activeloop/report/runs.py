@@ -68,6 +68,16 @@ class Run:
         return self.ended is not None
 
     @property
+    def data_called(self) -> str:
+        """How a reader is told of its data set: of a folder of images, by the folder's name."""
+        settings = self.config.get("data")
+        if self.data != "image_folder" or not isinstance(settings, Mapping):
+            return self.data
+        place = self.environment.get("working_directory") or "."
+        root = Path(place, Path(str(settings.get("root") or ".")).expanduser())
+        return Path(os.path.normpath(root)).name or self.data
+
+    @property
     def by_people(self) -> bool:
         """Whether people label it."""
         oracle = self.config.get("oracle") or {}

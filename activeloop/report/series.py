@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from activeloop.report.document import Curve, RunLine
 from activeloop.report.runs import Run, seconds_of
 from activeloop.report.statistics import estimate
+from activeloop.types import Round
 
+# An audit is in the query after the network that it is about; each has an interval of its own.
+AUDIT = "audit_accuracy"
+_AUDIT_INTERVAL = ("audit_low", "audit_high")
 # What a round notes beside what it measured.
-_NO_METRICS = ("steps", "audit_low", "audit_high")
+_NO_METRICS = ("steps", *_AUDIT_INTERVAL)
 _FIRST = ("accuracy", "macro_f1", "worst_class_accuracy", "calibration_error", "loss")
 _BETTER_IF_HIGH = {"accuracy", "f1"}
 _BETTER_IF_LOW = {"loss", "error", "seconds"}
@@ -37,15 +43,16 @@ def higher_is_better(metric: str) -> bool | None:
 def line(run: Run, metric: str) -> RunLine | None:
     """Return a run's course, None without a finite value.
 
-    A round that brought no label counts instead of the one before it, not with it.
+    A round that brought no label counts instead of the one before it, not with it. What an audit
+    says stands at the labels of the network that it is about.
     """
     points: dict[int, tuple[float, float]] = {}
-    seconds = 0.0
-    for round in run.rounds:
-        seconds += seconds_of(round)
+    spent = itertools.accumulate(seconds_of(round) for round in run.rounds)
+    seconds = dict(zip((round.round for round in run.rounds), spent, strict=True))
+    for round, about in _with_network(run, metric):
         value = round.metrics.get(metric)
         if value is not None and math.isfinite(value):
-            points[round.labels] = (value, seconds)
+            points[about.labels] = (value, seconds[about.round])
     if not points:
         return None
     ascending = sorted(points)
@@ -57,8 +64,29 @@ def line(run: Run, metric: str) -> RunLine | None:
     )
 
 
+def _with_network(run: Run, metric: str) -> Iterator[tuple[Round, Round]]:
+    """Yield each round with the one whose network its `metric` is about."""
+    if metric == AUDIT:
+        return ((after, before) for before, after in itertools.pairwise(run.rounds))
+    return ((round, round) for round in run.rounds)
+
+
+def _own_intervals(run: Run, metric: str) -> dict[int, tuple[float, float]]:
+    """Return the intervals that a run has of its own values, by labels."""
+    if metric != AUDIT:
+        return {}
+    return {
+        about.labels: (round.metrics[_AUDIT_INTERVAL[0]], round.metrics[_AUDIT_INTERVAL[1]])
+        for round, about in _with_network(run, metric)
+        if round.metrics.keys() >= {metric, *_AUDIT_INTERVAL}
+    }
+
+
 def curve(strategy: str, metric: str, runs: Sequence[Run]) -> Curve | None:
-    """Return the metric over the runs of one strategy; None where no run has it."""
+    """Return the metric over the runs of one strategy; None where no run has it.
+
+    A single run's point has the run's own interval, if there is one.
+    """
     lines = [each for run in runs if (each := line(run, metric)) is not None]
     if not lines:
         return None
@@ -67,10 +95,15 @@ def curve(strategy: str, metric: str, runs: Sequence[Run]) -> Curve | None:
         for count, value in zip(each.labels, each.values, strict=True):
             values.setdefault(count, []).append(value)
     labels = tuple(sorted(values))
+    estimates = {count: estimate(values[count]) for count in labels}
+    for run in runs:
+        for count, (low, high) in _own_intervals(run, metric).items():
+            if estimates[count].n == 1:
+                estimates[count] = replace(estimates[count], low=low, high=high)
     return Curve(
         strategy=strategy,
         metric=metric,
         labels=labels,
-        estimates=tuple(estimate(values[count]) for count in labels),
+        estimates=tuple(estimates[count] for count in labels),
         runs=tuple(sorted(lines, key=lambda each: each.seed)),
     )

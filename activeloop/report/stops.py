@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from activeloop.report.document import Stop
 from activeloop.report.runs import Run
-from activeloop.report.statistics import estimate
+from activeloop.report.statistics import estimate, within
 from activeloop.stop_set import STOP_METRICS
 from activeloop.stopping import (
     ClassificationChange,
@@ -61,14 +62,19 @@ def _stop(strategy: str, rule: Rule, courses: Sequence[Sequence[Round]]) -> Stop
         (rounds[-1] if n is None else rounds[n], rounds[-1])
         for n, rounds in zip(positions, courses, strict=True)
     ]
+    # A run stops at one of its rounds: from its first labels to its own end.
+    starts, ends = ([rounds[n].labels for rounds in courses] for n in (0, -1))
+    most_saved = [100 * (1 - start / end) for start, end in zip(starts, ends, strict=True)]
+    labels = estimate([at.labels for at, _ in pairs])
+    saved = estimate([100 * (1 - at.labels / end.labels) for at, end in pairs])
     with_accuracy = all("accuracy" in r.metrics for pair in pairs for r in pair)
     return Stop(
         strategy=strategy,
         rule=str(rule),
-        labels=estimate([at.labels for at, _ in pairs]),
+        labels=within(labels, fmean(starts), fmean(ends)),
         stopped=sum(n is not None for n in positions),
         of=len(positions),
-        saved=estimate([100 * (1 - at.labels / end.labels) for at, end in pairs]),
+        saved=within(saved, 0, fmean(most_saved)),
         cost=estimate([end.metrics["accuracy"] - at.metrics["accuracy"] for at, end in pairs])
         if with_accuracy
         else None,

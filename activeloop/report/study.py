@@ -182,7 +182,7 @@ def _line(run: Run, comparison: str | None, root: Path) -> Ran:
         directory=os.path.relpath(run.directory, root),
         strategy=run.strategy,
         seed=run.seed,
-        data=run.data,
+        data=run.data_called,
         comparison=comparison,
         labels=run.rounds[-1].labels if run.rounds else 0,
         ended=run.ended,

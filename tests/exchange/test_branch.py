@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from activeloop.answers import Answers
 from activeloop.app import dispatch
 from activeloop.errors import ConfigError, StoreError
 from activeloop.exchange import branch_command
+from activeloop.exchange import gone as exchange_gone
 from activeloop.exchange.branch_command import branch
 from activeloop.exchange.composing import composed, settings_of
 from activeloop.manifest import Manifest
@@ -173,6 +175,22 @@ def test_a_branch_that_people_label_lies_beside_its_origin_unless_they_say_where
         assert Path(beside, "config.yaml").exists()
 
 
+def test_a_branch_of_what_people_label_is_beside_it(source, capsys):
+    with changed(source) as store:
+        store.set_meta("run", store.meta("run") | {"labelled_by_people": True})
+    for words, new in [
+        (["source"], "source-2"),
+        (["source", "round=0"], "source-3"),
+        (["source-2"], "source-4"),
+        (["source", "hydra.run.dir=mine-2"], "mine-2"),
+        (["mine-2"], "mine-2-2"),  # there is no run called mine
+    ]:
+        branch(words)
+        assert f"to go on: python -m activeloop label {new}\n" in capsys.readouterr().out
+        assert Path(new, "run.db").is_file()
+    assert not Path("outputs").exists()
+
+
 # -- a branch that is stopped ----------------------------------------------------------------------
 
 
@@ -219,7 +237,7 @@ def test_a_branch_that_was_stopped_goes_on_to_the_same_end(
 
 def test_a_branch_that_has_not_got_its_labels_is_not_resumed(source, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "add_events", lambda *_: 1 / 0)
+        patch.setattr(Store, "add_events", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             branch(["source", "round=1", "hydra.run.dir=new"])
     with pytest.raises(StoreError, match="start the run anew with python -m activeloop branch"):
@@ -240,25 +258,107 @@ def test_the_same_command_again_and_another_run(source, capsys):
     assert Path("new/run.db").read_bytes() == before
 
 
-def test_other_settings_where_a_branch_was_stopped(source, monkeypatch):
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        (branch_command, "resume_run"),
+        (Store, "set_all"),
+        (Store, "add_events"),
+        (Answers, "take_given"),
+    ],
+)
+def test_other_settings_where_a_branch_has_only_its_labels(source, monkeypatch, where, what):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    places = {"labelled": branch_command.resume_run, "set_all": Store.set_all}
-    places |= {"add_events": Store.add_events}
-    for directory, where in places.items():
-        owner = branch_command if directory == "labelled" else Store
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, where.__name__, killed)
-            with pytest.raises(KeyboardInterrupt):
-                branch(["source", "round=0", "rounds=0", f"hydra.run.dir={directory}"])
-    with pytest.raises(StoreError, match=r"\(rounds was 0, is 1; seed was 0, is 5\)"):
-        branch(["source", "round=0", "rounds=1", "seed=5", "hydra.run.dir=labelled"])
-    for directory in ("set_all", "add_events"):  # without labels it is not begun
-        branch(["source", "round=0", "rounds=1", "seed=5", f"hydra.run.dir={directory}"])
-        assert OmegaConf.load(f"{directory}/config.yaml").seed == 5
-        with stored(directory) as store:
-            assert store.meta("identity")["config"]["seed"] == 5
+    with changed(source) as store:
+        store.set_meta("classes", [*map(str, range(10)), "ten"])
+    with monkeypatch.context() as patch:
+        patch.setattr(where, what, killed)
+        with pytest.raises(KeyboardInterrupt):
+            branch(["source", "rounds=0", "hydra.run.dir=new"])
+    branch(["source", "round=0", "rounds=1", "seed=5", "hydra.run.dir=new"])
+    assert OmegaConf.load("new/config.yaml").seed == 5
+    with stored("new") as store:
+        assert store.meta("identity")["config"]["seed"] == 5
+        assert store.meta("branched_from")["labels"] == 10
+    assert [r["labels"] for r in rows("new", "curve.csv")] == ["10", "15"]
+    assert classes("new") == [10, 10]
+    with pytest.raises(StoreError, match=r"with other settings \(rounds was 1, is 2\)"):
+        branch(["source", "round=0", "rounds=2", "seed=5", "hydra.run.dir=new"])
+
+
+def test_a_branch_that_somebody_labelled_in_is_not_begun_anew(source):
+    with changed(source) as store:
+        store.set_meta("run", store.meta("run") | {"labelled_by_people": True})
+    branch(["source", "round=1", "hydra.run.dir=new"])
+    branch(["source", "round=0", "seed=5", "hydra.run.dir=new"])
+    with stored("new") as store:
+        assert (len(store.answers()), store.meta("branched_from")["round"]) == (10, 0)
+    with changed("new") as store:
+        store.add_labels(1, {unlabelled(source): "7"}, "eve")
+    with pytest.raises(StoreError, match="new holds another run"):
+        branch(["source", "round=1", "seed=5", "hydra.run.dir=new"])
+    with pytest.raises(StoreError, match=r"other settings \(seed was 5, is 0\)"):
+        branch(["source", "round=0", "hydra.run.dir=new"])
+    with stored("new") as store:
+        assert len(store.answers()) == 11
+
+
+# -- samples that are not in its pool -------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The run `source` on images in two folders, six of them labelled."""
+    monkeypatch.chdir(tmp_path)
+    make_images(tmp_path / "photos", [f"{c}/{n}.png" for c in ("cat", "dog") for n in range(10)])
+    sizes = ["initial.size=6", "rounds=0", "data.size=8", "data=image_folder", "data.root=photos"]
+    assert dispatch([*FAST, *sizes, "data.test_fraction=0", "hydra.run.dir=source"]) == 0
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("setting", ["data.test_fraction=0.5", "data.validation=10"])
+def test_labels_of_what_another_split_holds_out_are_left_out_and_named(photos, setting, capsys):
+    before = {r["key"]: r["label"] for r in rows("source")}
+    branch(["source", setting, "rounds=0", "hydra.run.dir=new"])
+    with stored("new") as store:
+        parts, left = Manifest.read(store).parts, store.labels()
+    held = sorted({*before} - {*parts["pool"].keys})
+    assert held
+    assert left == {key: label for key, label in before.items() if key not in held}
+    said = "is in the" if len(held) == 1 else "are in the"
+    out = capsys.readouterr().out
+    assert f": {len(held)} {said} test or validation set ({', '.join(held)}); in source" in out
+
+
+def test_labels_of_what_the_pool_has_no_room_for_are_left_out_and_named(photos, capsys):
+    branch(["source", "data.pool_size=8", "rounds=0", "hydra.run.dir=new"])
+    assert re.search(r": \d are left out by the settings of the data \(", capsys.readouterr().out)
+
+
+def test_each_reason_for_leaving_answers_out_is_told(photos, capsys):
+    gone = rows("source")[0]["key"]
+    (photos / gone).unlink()
+    branch(["source", "data.validation=8", "rounds=0", "hydra.run.dir=new"])
+    out = capsys.readouterr().out
+    assert f"the pool now: 1 is not there any more ({gone}); " in out
+    assert "in the test or validation set (" in out
+
+
+def test_nothing_is_read_where_the_pool_is_the_same(photos, monkeypatch, capsys):
+    monkeypatch.setattr(exchange_gone, "read_data", lambda _: 1 / 0)
+    monkeypatch.setattr(branch_command, "resume_run", lambda _: None)
+    branch(["source", "seed=4", "hydra.run.dir=new"])
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_a_pool_without_any_of_the_labels_is_refused(photos):
+    for row in rows("source"):
+        (photos / row["key"]).unlink()
+    with pytest.raises(ConfigError, match="none of the samples that have a label in source"):
+        branch(["source", "rounds=0"])
+    assert not Path("outputs").exists()
 
 
 # -- its config ------------------------------------------------------------------------------------

@@ -758,6 +758,54 @@ def test_what_there_are_no_data_for_is_left_out(read):
     assert reader.errors() == []
 
 
+def test_one_run_is_no_mean_and_rules_that_never_stopped_are_one_line(read):
+    rng = np.random.default_rng(0)
+    several = comparison("digits", ["random"], seeds=3, rng=rng, pictures=False)
+    one = comparison("digits", ["random"], seeds=1, rng=rng, pictures=False)
+    stop = one.stops[0]
+    kept, never = replace(stop, rule="kept", stopped=1), replace(stop, rule="never", stopped=0)
+    one = replace(
+        one,
+        stops=(kept, never),
+        table=tuple(replace(row, seconds={"train": 1.0, "test": 5e-6}) for row in one.table),
+    )
+
+    def curves(low, high):
+        estimates = [tuple(replace(e, low=low, high=high) for e in c.estimates) for c in one.curves]
+        return tuple(replace(c, estimates=e) for c, e in zip(one.curves, estimates, strict=True))
+
+    audited = replace(one, name="audited", curves=curves(0.1, 0.9), stops=(never,))
+    one = replace(one, name="one", curves=curves(None, None))
+    reader = read(bare_report(comparisons=(several, one, audited)))
+    captions = [text.partition(": ")[2] for text in reader.texts(".curves > figcaption")]
+    assert captions == [
+        "mean over seeds and its 95% interval",
+        "one run",
+        "one run, and the 95% interval of each point",
+    ]
+    notes = reader.texts(".curves > .note:not(.hint)")
+    assert ["there is no interval" in note for note in notes] == [False, True, False]
+    said = "Rules that would have stopped none of these runs: never."
+    for name, rules in [("one", ["kept"]), ("audited", [])]:
+        section = f"#comparison-{name} > section:has(> .note)"
+        assert reader.text(f"{section} > .note") == said
+        assert reader.texts(f"{section} tbody th") == rules
+    assert "test" not in reader.text("#comparison-one section:has(.stacked) thead")
+    assert reader.errors() == []
+
+
+def test_what_nobody_answered_is_not_called_skipped(read):
+    first = rich_report().comparisons[0]
+    assert first.pictures is not None
+    gallery = first.pictures.galleries[0]
+    (last, asked) = list(gallery.rounds.items())[-1]
+    asked = tuple(replace(each, label=None, answered=n % 2 == 0) for n, each in enumerate(asked))
+    shown = replace(first.pictures, galleries=(replace(gallery, rounds={last: asked}),), map=None)
+    reader = read(bare_report(comparisons=(bare_comparison(pictures=shown),)))
+    said = ["skipped", "not answered", "skipped", "not answered"]
+    assert reader.texts(".thumbnail .skipped") == said
+
+
 def test_a_part_that_cannot_be_drawn_does_not_cost_the_others(read):
     report = rich_report()
     first = report.comparisons[0]

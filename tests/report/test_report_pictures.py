@@ -1,4 +1,5 @@
 import base64
+import contextlib
 import io
 import math
 from dataclasses import replace
@@ -8,8 +9,11 @@ import pytest
 from made_runs import data_of, made_run, photos
 from PIL import Image
 
+from activeloop import SKIP
 from activeloop.errors import DataError
 from activeloop.report.pictures import pictures
+from activeloop.report.runs import read_run
+from activeloop.store import Store
 
 CLASSES = {i: "cat" if i % 2 == 0 else "dog" for i in range(100)}
 
@@ -88,6 +92,15 @@ def test_skipped_samples_and_the_audit_are_no_picks(tmp_path):
     assert found.overlap.matrix[0][1] == 1.0
     assert [t.key for t in found.galleries[0].rounds[1]] == ["k2", "k4"]
     assert found.galleries[0].rounds[1][1].label is None
+
+
+def test_what_was_asked_and_not_answered_is_not_called_skipped(tmp_path):
+    run = made_run(tmp_path, "a", 0, [[0], [2, 3, 4]], CLASSES | {4: SKIP})
+    with contextlib.closing(Store(run.directory / "run.db")) as store:
+        store.add_labels(1, {"k3": None}, "ann")  # taken back
+    (gallery,) = pictures([read_run(run.directory)], load=gone).galleries
+    said = [(each.key, each.label, each.answered) for each in gallery.rounds[1]]
+    assert said == [("k2", "cat", True), ("k3", None, False), ("k4", None, True)]
 
 
 def test_strategies_without_a_common_seed_have_no_overlap(tmp_path):

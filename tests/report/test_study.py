@@ -11,8 +11,10 @@ from scipy import stats
 
 from activeloop.errors import ConfigError, DataError
 from activeloop.report.document import Duplicates, Pictures, RunLine
+from activeloop.report.grouping import grouped
 from activeloop.report.latex import tables
-from activeloop.report.series import higher_is_better
+from activeloop.report.runs import read_run
+from activeloop.report.series import curve, higher_is_better
 from activeloop.report.study import make_report
 from activeloop.report.table import round_budgets
 from activeloop.report.writing import as_json
@@ -303,11 +305,74 @@ def test_a_run_that_people_are_labelling_is_no_mistake(tmp_path):
     make_run(tmp_path / "photos", "margin", ended=None, **people)
     report = make_report([tmp_path])
     assert texts(report, "error") == []
-    assert texts(report) == [
-        "photos is being labelled: this is it so far, with 12 labels",
-        "no test set was held back: how right the network is, the label page says, from answers "
-        "to images drawn at random (audit_accuracy here)",
-    ]
+    assert texts(report) == ["photos is being labelled: this is it so far, with 12 labels"]
+    make_run(tmp_path / "random", "random", ended=None, **people)
+    assert "no run has a test accuracy, so that there are no areas and no differences" in (
+        texts(make_report([tmp_path]), "warning")
+    )
+
+
+AUDITS = [
+    {},
+    {"audit_accuracy": 0.5, "audit_low": 0.1, "audit_high": 0.9},
+    {"audit_accuracy": 0.75, "audit_low": 0.25, "audit_high": 0.95},
+]
+
+
+def audited(directory, seed, audits):
+    """Return a run whose rounds of 4, 8 and 12 labels have these metrics."""
+    run = read_run(make_run(directory, "margin", seed))
+    rounds = zip(run.rounds, audits, strict=True)
+    return dataclasses.replace(
+        run,
+        rounds=tuple(
+            dataclasses.replace(round, metrics={**round.metrics, **audit})
+            for round, audit in rounds
+        ),
+    )
+
+
+def test_an_audit_stands_at_the_labels_of_the_network_that_it_is_about(tmp_path):
+    run = audited(tmp_path / "one", 0, AUDITS)
+    found = curve("margin", "audit_accuracy", [run])
+    assert (found.labels, found.runs[0].values, found.runs[0].seconds) == (
+        (4, 8),
+        (0.5, 0.75),
+        (2.0, 4.0),
+    )
+    spans = [(each.mean, each.low, each.high, each.n) for each in found.estimates]
+    assert spans == [(0.5, 0.1, 0.9, 1), (0.75, 0.25, 0.95, 1)]
+    assert curve("margin", "accuracy", [run]).estimates[0].low is None
+    again = audited(tmp_path / "two", 1, [{}, {"audit_accuracy": 0.5}, {"audit_accuracy": 0.25}])
+    both = curve("margin", "audit_accuracy", [run, again]).estimates
+    assert [each.n for each in both] == [2, 2]
+    assert (both[0].low, both[0].high) == (0.5, 0.5)  # over the seeds, not of one of them
+    assert both[1].low < 0
+
+
+@pytest.mark.parametrize(
+    ("data", "root", "title"),
+    [
+        ("image_folder", "/tmp/photos", "photos"),
+        ("image_folder", "photos/", "photos"),
+        ("image_folder", ".", "here"),
+        ("image_folder", "/", "image_folder"),
+        ("mine", "/tmp/photos", "mine"),
+    ],
+)
+def test_a_folder_of_images_is_called_by_its_name(tmp_path, data, root, title):
+    make_run(tmp_path / "run", "margin")
+    run = read_run(tmp_path / "run")
+    settings = {"data": {"_target_": "activeloop.data.image_folder", "root": root}}
+    there = dataclasses.replace(
+        run,
+        data=data,
+        identity={**run.identity, "config": settings},
+        environment={"working_directory": "/somewhere/here"},
+    )
+    assert there.data_called == title
+    (group,), _ = grouped([there], tmp_path)
+    assert (group.title, group.data) == (title, title)
 
 
 # -- what is wrong -------------------------------------------------------------------------------

@@ -77,8 +77,12 @@ function reachTable(comparison) {
   );
 }
 
+const LEAST_SECONDS = 1e-4;
+
 function secondsTable(comparison) {
-  const parts = [...new Set(comparison.table.flatMap((row) => Object.keys(row.seconds)))];
+  // What no run did took no time to speak of: testing without a test set.
+  const took = (name) => comparison.table.some((row) => row.seconds[name] >= LEAST_SECONDS);
+  const parts = [...new Set(comparison.table.flatMap((row) => Object.keys(row.seconds)))].filter(took);
   const total = (row) => parts.reduce((sum, name) => sum + (row.seconds[name] ?? 0), 0);
   const most = Math.max(...comparison.table.map(total));
   if (!(most > 0)) return null;
@@ -181,7 +185,9 @@ function penaltyPart(penalties, title = "Who beats whom") {
 }
 
 function stopsTable(comparison) {
-  const rows = comparison.stops;
+  const stopping = new Set(comparison.stops.filter((row) => row.stopped > 0).map((row) => row.rule));
+  const rows = comparison.stops.filter((row) => stopping.has(row.rule));
+  const never = [...new Set(comparison.stops.map((row) => row.rule))].filter((rule) => !stopping.has(rule));
   const columns = [
     { head: "rule", text: true, value: (row) => row.rule, show: (row) => breakable(row.rule) },
     strategyColumn(),
@@ -202,8 +208,9 @@ function stopsTable(comparison) {
   ];
   return part(
     "Where each stopping rule would have stopped",
-    "Over the runs of each strategy, whichever rule they ran with; runs that a rule never stopped count at their end. “Saved” is in percent of the labels at each run’s own end.",
-    sortable("Stopping rules", columns, rows),
+    "Over the runs of each strategy, whichever rule they ran with; runs that a rule never stopped count at their end. “Saved” is in percent of the labels at each run’s own end. Intervals are cut to what is possible.",
+    rows.length ? sortable("Stopping rules", columns, rows) : null,
+    never.length ? h("p", { class: "note" }, `Rules that would have stopped none of these runs: ${never.join(", ")}.`) : null,
   );
 }
 

@@ -71,7 +71,7 @@ function curveFigure(comparison) {
     const across = by === "labels" ? "labels" : `seconds of ${secondsOf(comparison)}`;
     const scaled = `${across}${log ? ", logarithmic" : ""}`;
     const ceiling = comparison.ceiling?.[metric];
-    caption.textContent = `${titleOf(metric)} against ${by}: mean over seeds and its 95% interval`;
+    caption.textContent = `${titleOf(metric)} against ${by}: ${whatIsDrawn(series)}`;
     if (!series.some((s) => s.points.some((p) => isNumber(p.y)))) {
       plot.replaceChildren(h("p", { class: "note" }, "Nothing to draw on these axes."));
       note.textContent = "";
@@ -93,7 +93,7 @@ function curveFigure(comparison) {
       `The y axis is zoomed to the data: ${format(chart.low < 0 && SHARES.has(metric) ? 0 : chart.low)} to ${format(SHARES.has(metric) ? Math.min(1, chart.high) : chart.high)}.`,
       chart.cut ? "Intervals are cut where they leave it." : "",
       beyond ? `The same learner on the whole pool, beyond it: ${format(ceiling)}.` : "",
-      series.some((s) => s.points.some((p) => p.seeds < 2)) ? "Where there is one seed there is no interval." : "",
+      series.some((s) => s.points.some((p) => p.seeds < 2 && !isNumber(p.low))) ? "Where there is one seed there is no interval." : "",
       by === "seconds" ? "Each mean stands at the mean of its runs’ seconds by then." : "",
       log && seriesOf(comparison, metric, by, false).some((s) => s.points.some((p) => p.x <= 0)) ? "What lies at 0 has no place on a logarithmic axis." : "",
     ].filter(Boolean).join(" ");
@@ -198,7 +198,7 @@ function curveFigure(comparison) {
     ];
     numbers.replaceChildren(
       numbers.firstChild,
-      sortable(`${metricName(metric)} by labels: mean and 95% interval`, columns, labels),
+      sortable(`${metricName(metric)} by labels: ${whatIsDrawn(all)}`, columns, labels),
     );
   }
 
@@ -220,6 +220,13 @@ function curveFigure(comparison) {
     note,
     numbers,
   );
+}
+
+/** What a point is: of one run each, it is no mean, and has an interval only where the run has. */
+function whatIsDrawn(series) {
+  const points = series.flatMap((s) => s.points);
+  if (points.some((p) => p.seeds > 1)) return "mean over seeds and its 95% interval";
+  return points.some((p) => isNumber(p.low)) ? "one run, and the 95% interval of each point" : "one run";
 }
 
 /** Ticks are round numbers: no digits that say nothing. */

@@ -1,8 +1,8 @@
 // What was picked, as thumbnails.
 
-function thumbnail({ image, key, label, score, predicted, confidence }) {
+function thumbnail({ image, key, label, score, predicted, confidence, answered }) {
   const wrong = label !== null && predicted !== null && predicted !== label;
-  const answer = label ?? "skipped";
+  const answer = label ?? (answered ? "skipped" : "not answered");
   const mark = label === null ? "" : wrong ? "✗ " : "✓ ";
   const sure = isNumber(confidence) ? ` ${percent(confidence, 0)}` : "";
   const said = predicted === null ? "" : `network said ${predicted}${sure}`;
