@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from activeloop.arguments import Parser
-from activeloop.errors import ConfigError, DataError, StoreError
+from activeloop.errors import IN_USE, ConfigError, DataError, StoreError
 from activeloop.exchange.planning import Plan, plan
 from activeloop.exchange.reading import read_rows
 from activeloop.exchange.records import check_run, classes_of
@@ -35,6 +35,12 @@ def import_labels(arguments: Sequence[str]) -> None:
     given = _parser().parse_args(list(arguments))
     if given.who is not None and not given.who.strip():
         raise ConfigError("--who needs a name")
+    if not given.directory.exists():
+        raise StoreError(
+            f"{given.directory} is no directory: import gives labels to a run that is there; start "
+            "it first (python -m activeloop label ..., and Ctrl-C once the page is there), then "
+            "this again"
+        )
     check_run(given.directory)
     rows = read_rows(given.file, Columns(given.key_column, given.label_column))
     if given.dry_run:
@@ -43,7 +49,7 @@ def import_labels(arguments: Sequence[str]) -> None:
         _tell(given, made)
         print("nothing was written (--dry-run)")
         return
-    files = RunFiles(given.directory)
+    files = _files_of(given.directory)
     with contextlib.closing(files):
         made = _checked(given, rows, files.store)
         events = _write(given, made, files.store)
@@ -51,6 +57,23 @@ def import_labels(arguments: Sequence[str]) -> None:
             files.write_tables()
         _tell(given, made)
         _tell_next(given.directory, files.store, len(events))
+
+
+def _files_of(directory: Path) -> RunFiles:
+    """Return the files of a run.
+
+    Raises:
+        StoreError: another process has it: what to do, or they cannot be used.
+    """
+    try:
+        return RunFiles(directory)
+    except StoreError as error:
+        if not str(error).endswith(IN_USE):
+            raise
+        raise StoreError(
+            f"{error}: stop that first (Ctrl-C in its terminal; a label page keeps what is "
+            "answered meanwhile), import, and start it again"
+        ) from error
 
 
 def _checked(given: Namespace, rows: Sequence[Row], store: Store) -> Plan:

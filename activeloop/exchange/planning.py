@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -41,16 +42,20 @@ class Plan:
 
     def problems(self, classes: Sequence[str]) -> list[str]:
         """Return what is wrong with the file, a line each, with the first ten of each kind."""
-        names = dict.fromkeys(row.label for row in self.strange)
+        names = Counter(row.label for row in self.strange)
         kinds = {
-            "not in the pool": _placed(self.unknown),
-            "without a label": _placed(self.unlabelled),
-            "of no class of the run": [f"{name!r}{_meant(name, classes)}" for name in names],
-            "with several labels": [
-                f"{key!r} is {' and '.join(them)}" for key, them in self.disputed.items()
-            ],
+            "not in the pool": (len(self.unknown), _placed(self.unknown)),
+            "without a label": (len(self.unlabelled), _placed(self.unlabelled)),
+            "of no class of the run": (
+                len(self.strange),
+                [f"{name!r}{_times(n)}{_meant(name, classes)}" for name, n in names.items()],
+            ),
+            "with several labels": (
+                len(self.disputed),
+                [f"{key!r} is {' and '.join(them)}" for key, them in self.disputed.items()],
+            ),
         }
-        return [f"{len(said):,} {kind}: {_first(said)}" for kind, said in kinds.items() if said]
+        return [f"{n:,} {kind}: {_first(said)}" for kind, (n, said) in kinds.items() if n]
 
     def conflict_lines(self) -> str:
         """Return the first ten conflicts with what there is."""
@@ -122,6 +127,10 @@ def _placed(rows: Sequence[Row]) -> list[str]:
 def _first(said: Sequence[str]) -> str:
     more = len(said) - _MOST_SHOWN
     return ", ".join([*said[:_MOST_SHOWN], *[f"and {more:,} more"] * (more > 0)])
+
+
+def _times(rows: int) -> str:
+    return f" in {rows:,} rows" if rows > 1 else ""
 
 
 def _meant(name: str, classes: Sequence[str]) -> str:

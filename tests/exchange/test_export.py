@@ -344,7 +344,7 @@ def test_without_labels_nothing_is_written(tmp_path, capsys):
         (["run", "--format", "coco"], "invalid choice: 'coco'"),
         (["run", "--format", "image-folder", "--all-events"], "choose --format csv or jsonl"),
         (["run", "--format", "csv", "--link"], "--link is for"),
-        (["run"], "--format"),
+        (["run"], "--format says .*, and is required: csv, jsonl, label-studio, image-folder"),
     ],
 )
 def test_what_makes_no_sense_is_said(tmp_path, monkeypatch, words, message):

@@ -139,6 +139,8 @@ pool/12,a
 pool/12,b
 pool/12,b
 pool/13,A
+pool/14,A
+pool/15,A
 """
 
 
@@ -148,7 +150,7 @@ def test_what_is_wrong_is_listed_and_nothing_is_written(run, capsys):
     out = capsys.readouterr().out
     assert "1 not in the pool: 'pool/900' (line 3)" in out
     assert "1 without a label: 'pool/11' (line 5)" in out
-    assert "2 of no class of the run: 'C at', 'A' (did you mean 'a'?)" in out
+    assert "4 of no class of the run: 'C at', 'A' in 3 rows (did you mean 'a'?)" in out
     assert "1 with several labels: 'pool/12' is a and b" in out
     assert len(events(run)) == 2
     give(run, BAD, "--skip-unknown")
@@ -206,7 +208,7 @@ def test_a_dry_run_writes_nothing_and_needs_no_lock(run, capsys):
 
 def test_a_run_that_another_process_holds_is_left_alone(run):
     lock = Lock(run)
-    with pytest.raises(StoreError, match=r"process \d+ .* in use"):
+    with pytest.raises(StoreError, match=r"process \d+ .* in use: .*: stop that first \(Ctrl-C"):
         give(run, "key,label\npool/9,c\n")
     lock.release()
     assert len(events(run)) == 2
@@ -383,7 +385,8 @@ def test_other_names_in_label_studio(photos):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere", "labels.csv"], "is no directory"),
+        (["nowhere", "labels.csv"], r"nowhere is no directory: .* start it first .*label"),
+        ([".", "labels.csv"], "holds no run"),
         (["run", "missing.csv"], "cannot read missing.csv"),
         (["run"], "FILE"),
         (["run", "labels.csv", "--who", ""], "--who needs a name"),
