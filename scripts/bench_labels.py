@@ -154,7 +154,7 @@ def make(data: Data, directory: Path, labels: int, size: int) -> dict[str, Any]:
         "_target_": "activeloop.data.image_folder",
         "root": str(directory.parent / "photos"),
     }
-    described = identity | {"config": identity["config"] | {"data": settings}}
+    described: dict[str, Any] = identity | {"config": identity["config"] | {"data": settings}}
     loop.files.store.set_meta("run", ABOUT)
     loop.files.write_tables()
     loop.files.close()
