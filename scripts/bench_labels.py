@@ -4,7 +4,8 @@
 
 The directory is made through the run's own files and store, with keys as a folder of images has
 them, and a score and a prediction for each pick; its learner and strategy take no time to speak of,
-so that what is measured is the run itself. Loading the images of a real one comes on top.
+so that what is measured is the run itself. Reading the images of a real one comes on top: they are
+one pixel each here, in memory, but for the exports of a folder, which are of files of half a KiB.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
+import resource
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +29,7 @@ from typing import Any
 import benchmarking as bench
 import numpy as np
 import torch
+from PIL import Image
 
 import activeloop
 from activeloop.app import subcommand
@@ -45,8 +51,12 @@ from activeloop.types import (
 )
 
 CLASSES = tuple(f"species {number:02d}" for number in range(20))
+ROOT = Path(__file__).resolve().parent.parent
+# How reports name the run.
+ABOUT = {"strategy": "first", "variant": "", "seed": 0, "data": "image_folder"}
 Times = tuple[float, float]  # seconds, and those of the processor
 EXPORTS = (["--format", "csv"], ["--format", "jsonl"], ["--format", "label-studio"])
+FOLDERS = (["--format", "image-folder"], ["--format", "image-folder", "--link"])
 METRICS = {"accuracy": 1 / 3, "loss": 1.1, "macro_f1": 0.3, "kappa": 0.7, "train_seconds": 12.3}
 
 
@@ -111,8 +121,12 @@ def opened(data: Data, directory: Path, size: int) -> activeloop.ActiveLoop:
     )
 
 
-def make(data: Data, directory: Path, labels: int, size: int) -> None:
-    """Make a run of so many labels, `size` a round, whose last round is to be fitted next."""
+def make(data: Data, directory: Path, labels: int, size: int) -> dict[str, Any]:
+    """Make a run of so many labels, `size` a round, whose last round is to be fitted next.
+
+    Returns:
+        Its identity as that of a run on the folder `photos` beside it.
+    """
     loop = opened(data, directory, size)
     store, rng = loop.files.store, np.random.default_rng(0)
     order = rng.permutation(len(data.pool))[:labels]
@@ -135,18 +149,38 @@ def make(data: Data, directory: Path, labels: int, size: int) -> None:
         if number < last:
             done = (number + 1) * size
             store.add_round(Round(round=number, labels=done, classes=len(CLASSES), metrics=METRICS))
+    identity = loop.files.store.meta("identity")
+    settings = {
+        "_target_": "activeloop.data.image_folder",
+        "root": str(directory.parent / "photos"),
+    }
+    described: dict[str, Any] = identity | {"config": identity["config"] | {"data": settings}}
+    loop.files.store.set_meta("run", ABOUT)
     loop.files.write_tables()
     loop.files.close()
+    return described
 
 
-def measured(data: Data, made: Path, size: int, repeats: int) -> dict[str, list[Times]]:
+def write_photos(folder: Path, keys: Sequence[str]) -> None:
+    """Leave a small image at the path of each key."""
+    content = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(content, "JPEG")
+    for parent in {(folder / key).parent for key in keys}:
+        parent.mkdir(parents=True)
+    for key in keys:
+        (folder / key).write_bytes(content.getvalue())
+
+
+def measured(
+    data: Data, made: Path, size: int, repeats: int, described: dict[str, Any]
+) -> dict[str, list[Times]]:
     """Return the seconds of each thing that is done, in each of `repeats` copies of the run."""
     seconds: dict[str, list[Times]] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
-        start, cpu = time.perf_counter(), time.process_time()
+        start, cpu = time.perf_counter(), processor()
         result = work()
-        times = (time.perf_counter() - start, time.process_time() - cpu)
+        times = (time.perf_counter() - start, processor() - cpu)
         seconds.setdefault(name, []).append(times)
         return result
 
@@ -162,8 +196,34 @@ def measured(data: Data, made: Path, size: int, repeats: int) -> dict[str, list[
         loop.files.close()
         for words in EXPORTS:
             timed(f"`export {' '.join(words)}`", partial(exported, directory, words))
+        again = [__file__, "--go-on", directory, "--pool", len(data.pool), "--sizes", size]
+        timed("a program that goes on, whole", partial(started, again))
+        with contextlib.closing(Store(directory / "run.db")) as store:
+            store.set_meta("identity", described)
+        for words in (*EXPORTS, *FOLDERS):
+            shown_words = f"`python -m activeloop export DIR {' '.join(words)}`"
+            shutil.rmtree(directory / "labelled", ignore_errors=True)
+            line = ["-m", "activeloop", "export", directory, *words, "--force"]
+            timed(shown_words, partial(started, line))
         shutil.rmtree(directory)
     return seconds
+
+
+def processor() -> float:
+    """Return the seconds that this process and those that it started have computed."""
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + others.ru_utime + others.ru_stime
+
+
+def started(words: Sequence[object]) -> None:
+    """Run a python of its own to its end."""
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, *map(str, words)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
 
 
 def exported(directory: Path, words: Sequence[str]) -> None:
@@ -187,6 +247,8 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 1000], help="labels a round")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="Markdown file")
+    parser.add_argument("--go-on", type=Path, help="only go on with this run, as the bench does")
+    parser.add_argument("--pool", type=int, help="of that run: how many samples it has")
     options = parser.parse_args(arguments)
     if min(options.labels, options.repeats, *options.sizes) < 1:
         parser.error("--labels, --sizes and --repeats must be at least 1")
@@ -197,17 +259,21 @@ def main() -> None:
     """Measure, and write the table."""
     options = parsed()
     torch.set_num_threads(1)
+    if options.go_on:
+        opened(pool(options.pool), options.go_on, options.sizes[0]).ask()
+        return
     data = pool(options.labels * 6 // 5 + 2 * max(options.sizes))
     columns: dict[str, list[str]] = {}
     sizes = []
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "made"
-            make(data, made, options.labels, size)
+            described = make(data, made, options.labels, size)
+            write_photos(Path(folder) / "photos", data.pool.keys)
             columns.setdefault("run.db, MiB", []).append(
                 bench.megabytes((made / "run.db").stat().st_size)
             )
-            for name, seconds in measured(data, made, size, options.repeats).items():
+            for name, seconds in measured(data, made, size, options.repeats, described).items():
                 columns.setdefault(name, []).append(shown(seconds))
         sizes.append(f"{-(-options.labels // size):,} rounds of {size:,}")
     listed = " ".join(map(str, options.sizes))
@@ -217,7 +283,9 @@ def main() -> None:
             f"`python scripts/bench_labels.py --labels {options.labels} --sizes {listed} "
             f"--repeats {options.repeats}`, {bench.machine(1)} "
             f"Medians, the least and the most, in {tempfile.gettempdir()}; a pool of "
-            f"{len(data.pool):,} samples.\n",
+            f"{len(data.pool):,} samples. No image is read: where a run on a folder is opened, "
+            "that comes on top. What is called whole, and lines that begin with python, have the "
+            "start of python and all imports in them; --link makes hard links, else copies.\n",
             bench.table(["what", *sizes], [[name, *cells] for name, cells in columns.items()]),
             "",
         ]

@@ -248,6 +248,10 @@ def test_a_run_of_many_labels_is_timed(tmp_path):
     assert done.returncode == 0, done.stderr
     text = out.read_text()
     assert cells(text, "what")[0] == ["what", "15 rounds of 20", "3 rounds of 100"]
-    for name in ("open the run", "keep a round", "keep one answer", "`export --format csv`"):
+    whole = [
+        f"`python -m activeloop export DIR --format {name}" for name in ("csv", "image-folder")
+    ]
+    parts = ("open the run", "keep a round", "keep one answer", "`export --format csv`")
+    for name in (*parts, "a program that goes on", f"{whole[0]}`", f"{whole[1]}`"):
         ((_, *timed),) = cells(text, name)
         assert all(number(cell) > 0 for cell in timed)

@@ -435,7 +435,10 @@ def test_images_that_were_removed_on_purpose(photos, sit, fails, monkeypatch, ca
         main()
     out, err = capfd.readouterr()
     assert (ended.value.code, err) == (0, "")
-    assert "left out: 2 answers to images that are not in the pool now" in out
+    assert (
+        "left out: 2 answers to samples that are not in the pool now: 2 are not there any more"
+        in out
+    )
     assert f"({', '.join(removed)}); in outputs/label/photos they stay" in out
     directory = re.search("to go on: python -m activeloop label (.+)", out)[1]
 
