@@ -29,10 +29,14 @@ GROUPS = (
 
 # What has no meaning for a branch, and why.
 _REFUSED = {
+    "data": "its labels are of the samples of the run that it is a branch of; settings of the same "
+    "data are given as data.root=... and the like",
     "initial": "its initial set is the labels of the run that it is a branch of",
     "seeds": "it is one run: give seed=",
     "experiment": "experiments are of several runs: give the settings themselves",
 }
+# Of the settings of the data, those by which they would be others.
+_OTHER_DATA = ("data", "data._target_")
 
 
 def settings_of(directory: Path) -> dict[str, Any]:
@@ -69,7 +73,7 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
         raise ConfigError(one_line(error)) from error
     for each in found:
         name = each.key_or_group.partition(".")[0]
-        if name in _REFUSED:
+        if name in _REFUSED and (name != "data" or each.key_or_group in _OTHER_DATA):
             raise ConfigError(f"a branch takes no {each.key_or_group}=: {_REFUSED[name]}")
         if each.is_sweep_override():
             raise ConfigError(f"a branch is one run, and {one_value(each)}")

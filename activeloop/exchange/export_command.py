@@ -41,8 +41,6 @@ def export(arguments: Sequence[str]) -> None:
         DataError: the run's images cannot be had.
     """
     given = _parser().parse_args(list(arguments))
-    if given.format is None:
-        raise ConfigError(f"--format says what to write, and is required: {', '.join(NAMES)}")
     if given.all_events and given.format not in ("csv", "jsonl"):
         raise ConfigError("--all-events is the history of answers: choose --format csv or jsonl")
     if given.link and given.format != "image-folder":
@@ -162,7 +160,7 @@ def _tell_renamed(what: tuple[str, str], why: str, renamed: dict[str, str]) -> N
 def _parser() -> Parser:
     parser = Parser("activeloop export", description="Write a run's labels for other tools.")
     parser.add_argument("directory", type=Path, metavar="DIR", help="the run's directory")
-    parser.add_argument("--format", choices=list(NAMES), help="what to write")
+    parser.add_argument("--format", choices=list(NAMES), required=True, help="what to write")
     parser.add_argument(
         "--out",
         type=Path,

@@ -124,10 +124,6 @@ def _first(said: Sequence[str]) -> str:
     return ", ".join([*said[:_MOST_SHOWN], *[f"and {more:,} more"] * (more > 0)])
 
 
-def _times(rows: int) -> str:
-    return f" in {rows:,} rows" if rows > 1 else ""
-
-
 def _meant(name: str, classes: Sequence[str]) -> str:
     by_case = {each.casefold(): each for each in classes}
     close = difflib.get_close_matches(name.strip().casefold(), by_case, 1)

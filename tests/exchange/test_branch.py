@@ -418,6 +418,8 @@ def test_relative_paths_lead_where_they_led(tmp_path, monkeypatch, capsys):
         (["source", "initial=stratified"], "takes no initial=: its initial set is the labels"),
         (["source", "initial.size=3"], "takes no initial.size=: its initial set is the labels"),
         (["source", "seeds=3"], "it is one run"),
+        (["source", "data=mnist"], "takes no data=: its labels are of the samples"),
+        (["source", "data._target_=mine.data"], "takes no data._target_=: its labels are of"),
         (["source", "+experiment=compare"], "takes no experiment="),
         (["source", "hydra.sweep.dir=x"], "takes hydra.run.dir= and no hydra.sweep.dir="),
         (["source", "--multirun"], "there is no option --multirun"),
