@@ -236,7 +236,7 @@ def of_another_program(path):
     [
         (truncated, "damaged"),
         (with_a_corrupt_page, "damaged"),
-        (of_another_version, "schema version 99, this activeloop reads 3"),
+        (of_another_version, "schema version 99, this activeloop reads 4"),
         (of_another_program, "another program's database"),
     ],
 )

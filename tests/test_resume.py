@@ -287,7 +287,7 @@ def test_a_tracker_is_told_of_the_same_home_when_a_run_goes_on(cli, killed, tmp_
     )
     monkeypatch.syspath_prepend(tmp_path)
     words = ["-m", "strategy=random", "seed=3", "hydra.sweep.dir=sweep", *FAST]
-    killed(*words, "+tracker._target_=teller.Tracker", "tracker=none")
+    killed(*words, "tracker=custom", "tracker._target_=teller.Tracker")
     assert cli("resume", "sweep")[0] == 0
     assert sys.modules["teller"].homes == [(str(tmp_path / "sweep"), "random-seed3")] * 2
 
@@ -563,9 +563,9 @@ def test_a_branch_goes_on_without_images_that_were_removed(cli, stopped, tmp_pat
     advised = re.search(r"those that are left: python -m activeloop (.+)", err)[1]
     code, out, err = cli(*shlex.split(advised), "hydra.run.dir=new")
     assert (code, err) == (0, "")
-    (said,) = re.findall(r"left out: \d+ answers? to .* not in the pool now \((.+)\); in run", out)
-    left_out = said.split(", ")
-    assert removed in left_out
+    assert f"1 is not there any more ({removed})" in out
+    (said,) = re.findall(r"left out: \d+ answers? to .* not in the pool now: (.+); in run", out)
+    left_out = ", ".join(re.findall(r"\(([^)]+)\)", said)).split(", ")
     there = Path("photos")
     with closing(Store(tmp_path / "new" / "run.db", read_only=True)) as store:
         pool = Manifest.read(store).parts["pool"].keys
@@ -583,7 +583,7 @@ def test_without_a_label_that_is_left_there_is_nothing_to_branch_from(cli, stopp
         (tmp_path / "photos" / key).unlink()
     code, _, err = cli("branch", "run", "hydra.run.dir=new")
     assert code == 1
-    assert "none of the images that have a label in run is in photos now" in err
+    assert "none of the samples that have a label in run is in the pool of photos now" in err
     assert not (tmp_path / "new").exists()
 
 

@@ -125,7 +125,7 @@ def test_another_version_is_named_and_left_untouched(tmp_path):
         connection.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
     for options in ({}, {"read_only": True}):
-        with pytest.raises(StoreError, match="schema version 99, this activeloop reads 3"):
+        with pytest.raises(StoreError, match="schema version 99, this activeloop reads 4"):
             Store(path, **options)
     assert path.read_bytes() == before
 
