@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -51,12 +50,13 @@ def copier(root: Path, keys: Iterable[str], *, link: bool) -> Write:
     def write(key: str, path: Path) -> None:
         if link:
             try:
-                path.hardlink_to((root / key).resolve())
+                source = root / key
+                path.hardlink_to(source.resolve() if source.is_symlink() else source)
                 return
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-        shutil.copyfile(root / key, path)
+        path.write_bytes((root / key).read_bytes())  # of small files the fastest copy
 
     return write
 

@@ -3,7 +3,6 @@
 import csv
 import errno
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +225,15 @@ def test_a_folder_a_class(photos, capsys):
     assert data.classes == ("cat", "dog")
 
 
+def test_a_link_is_to_the_image_and_not_to_a_symbolic_link(photos):
+    (photos / "photos/1.png").rename(photos / "elsewhere.png")
+    (photos / "photos/1.png").symlink_to(photos / "elsewhere.png")
+    write(photos / "run", "--format", "image-folder", "--out", photos / "out", "--link")
+    made = photos / "out/cat/1.png"
+    assert not made.is_symlink()
+    assert made.samefile(photos / "elsewhere.png")
+
+
 def test_links_or_copies_where_there_are_none(photos, monkeypatch):
     write(photos / "run", "--format", "image-folder", "--out", photos / "out", "--link")
     assert (photos / "out/cat/1.png").samefile(photos / "photos/1.png")
@@ -314,13 +322,13 @@ def test_distinct_names():
 def test_nothing_half_made_is_left(photos, monkeypatch):
     copied = []
 
-    def full(source, target):
-        copied.append(target)
+    def full(self, image):
+        copied.append(self)
         if len(copied) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        Path(target).write_bytes(b"")
+        self.touch()
 
-    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     before = sorted(photos.iterdir())
     with pytest.raises(StoreError, match=r"cannot write .*out: No space left"):
         write(photos / "run", "--format", "image-folder", "--out", photos / "out")
