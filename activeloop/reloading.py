@@ -7,7 +7,6 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -25,13 +24,10 @@ from activeloop.loading import build_data, data_of_run, kept_in, whole_settings
 from activeloop.manifest import Manifest
 from activeloop.report.runs import Run, opened
 from activeloop.report.samples import DataSet, Part, Vectors
+from activeloop.run_paths import data_settings, found, from_here
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, Indices, Samples
 
-# Settings of data sets that name a file or folder.
-_PATHS = ("root", "path", "x", "y", "test_x", "test_y")
-# The data set whose samples are files.
-IMAGE_FOLDER = "activeloop.data.image_folder"
 # Settings of a backbone that its vectors depend on.
 _BACKBONE = ("name", "library", "weights", "size", "seed", "mixed_precision")
 # Above so many bytes, samples are not all read to see whether they are still the same.
@@ -55,29 +51,6 @@ def reload(run: Run) -> DataSet:
     vectors, embedded = _embeddings(run, data)
     doubts = _check(run, data, vectors)
     return as_arrays(data, hidden, embeddings=vectors, embedded=embedded, doubts=doubts)
-
-
-def image_root(run: Run) -> Path | None:
-    """Return the folder in which the keys of a run's pool are paths of image files.
-
-    None where its samples are no files. Nothing is read, so that they may be other files by now.
-
-    Raises:
-        DataError: the run kept no config of its data.
-    """
-    settings = _settings(run)
-    if settings["_target_"] != IMAGE_FOLDER or settings.get("repeat", 1) != 1:
-        return None
-    return Path(found(settings, run)["root"]).expanduser()
-
-
-def _settings(run: Run) -> Mapping[str, Any]:
-    settings = run.identity.get("config", {}).get("data")
-    if not isinstance(settings, Mapping) or "_target_" not in settings:
-        raise DataError(
-            "it was not started from the command line, and kept no settings of its data"
-        )
-    return settings
 
 
 def rebuilt(run: Run, classes: tuple[str, ...], device: str | torch.device) -> Data:
@@ -173,7 +146,7 @@ def _as_it_was(
 
 def _settings_here(run: Run) -> dict[str, Any]:
     """Return the settings of a run's data set, with paths from here."""
-    here: dict[str, Any] = _local(found(_settings(run), run)) | _storage(run)
+    here: dict[str, Any] = _local(found(data_settings(run), run)) | _storage(run)
     return here
 
 
@@ -195,27 +168,6 @@ def _downloads(target: str) -> bool:
         return "download" in inspect.signature(get_object(target)).parameters
     except (TypeError, ValueError):  # it has no signature
         return False
-
-
-def found(node: Any, run: Run) -> Any:
-    """Return settings in which relative paths lead to where the run found its files."""
-    if isinstance(node, list):
-        return [found(each, run) for each in node]
-    if not isinstance(node, Mapping):
-        return node
-    return {
-        name: str(_place(value, run))
-        if name in _PATHS and isinstance(value, str)
-        else found(value, run)
-        for name, value in node.items()
-    }
-
-
-def _place(path: str, run: Run) -> Path:
-    """Return a path of the run's as one from here."""
-    started_in = run.environment.get("working_directory")
-    there = Path(started_in or ".") / Path(path).expanduser()
-    return there if there.exists() else Path(path).expanduser()
 
 
 def _storage(run: Run) -> dict[str, Any]:
@@ -247,7 +199,7 @@ def _embeddings(run: Run, data: Data) -> tuple[Vectors | None, str]:
     target = settings.pop("_target_", None)
     try:
         if target == "activeloop.embed.file":
-            place = _place(str(settings["pool"]), run)
+            place = from_here(str(settings["pool"]), run)
             vectors = embed.file(data, pool=place, as_input=False).embeddings
             return _array(vectors), f"the vectors in {place.name}"
         if target == "activeloop.backbones.embedding.backbone":

@@ -11,19 +11,21 @@ from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, device
 
 from activeloop.memory import default_limit
+
+if TYPE_CHECKING:  # what reads runs need not wait for torch
+    from torch import Tensor, device
 
 Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
-Head = Callable[[Tensor], Tensor]
+Head = Callable[["Tensor"], "Tensor"]
 Need = Literal["probs", "features", "members", "head", "neighbors", "embeddings"]
 NEEDS: Final[frozenset[str]] = frozenset(
     ["probs", "features", "members", "head", "neighbors", "embeddings"]

@@ -21,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ def write_photos(folder: Path, keys: Sequence[str]) -> None:
 
 
 def measured(
-    data: Data, made: Path, size: int, repeats: int, described: dict[str, Any]
+    data: Data, made: Path, labels: int, size: int, repeats: int, described: dict[str, Any]
 ) -> dict[str, list[Times]]:
     """Return the seconds of each thing that is done, in each of `repeats` copies of the run."""
     seconds: dict[str, list[Times]] = {}
@@ -185,7 +185,7 @@ def measured(
         return result
 
     for number in range(repeats):
-        directory = made.with_name(f"copy-{number}")
+        directory = made.with_name(f"{made.name}-{number}")
         shutil.copytree(made, directory)
         timed("open the store and read all answers", partial(read, directory)).close()
         loop = timed("open the run", partial(opened, data, directory, size))
@@ -200,13 +200,47 @@ def measured(
         timed("a program that goes on, whole", partial(started, again))
         with contextlib.closing(Store(directory / "run.db")) as store:
             store.set_meta("identity", described)
-        for words in (*EXPORTS, *FOLDERS):
+        for place, words in enumerate((*EXPORTS, *FOLDERS)):
             shown_words = f"`python -m activeloop export DIR {' '.join(words)}`"
-            shutil.rmtree(directory / "labelled", ignore_errors=True)
-            line = ["-m", "activeloop", "export", directory, *words, "--force"]
-            timed(shown_words, partial(started, line))
-        shutil.rmtree(directory)
+            line = ["-m", "activeloop", "export", directory, *words]
+            timed(shown_words, partial(started, [*line, "--out", directory / f"out-{place}"]))
+        timed("floor: as many files read and written, alone", partial(copied, directory, labels))
+        timed("floor: as many hard links, alone", partial(linked, directory, labels))
     return seconds
+
+
+def copied(directory: Path, labels: int) -> None:
+    """Read and write as many of the photos as an export does."""
+    for source, path in files(directory / "copied", labels):
+        file = os.open(source, os.O_RDONLY)
+        content = os.read(file, 2**16)
+        os.close(file)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        os.write(file, content)
+        os.close(file)
+
+
+def linked(directory: Path, labels: int) -> None:
+    """Make hard links to as many of the photos as an export does."""
+    for source, path in files(directory / "linked", labels):
+        os.link(source, path)
+
+
+def files(folder: Path, labels: int) -> Iterator[tuple[str, str]]:
+    """Return paths of photos and of what they may become, a folder a class."""
+    for number in range(len(CLASSES)):
+        (folder / str(number)).mkdir(parents=True)
+    photos = folder.parent.parent / "photos"
+    for number, source in enumerate(sources(photos, labels)):
+        yield source, f"{folder}/{number % len(CLASSES)}/{number}.jpg"
+
+
+@cache
+def sources(photos: Path, labels: int) -> list[str]:
+    """Return paths of photos in no order, as labels are given."""
+    paths = sorted(str(path) for path in photos.rglob("*.jpg"))
+    order = np.random.default_rng(0).permutation(len(paths))[:labels]
+    return [paths[place] for place in order.tolist()]
 
 
 def processor() -> float:
@@ -265,17 +299,20 @@ def main() -> None:
     data = pool(options.labels * 6 // 5 + 2 * max(options.sizes))
     columns: dict[str, list[str]] = {}
     sizes = []
-    for size in options.sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / "made"
+    # Nothing is deleted until the end: for minutes after many files were, ext4 makes new ones ten
+    # times slower.
+    with tempfile.TemporaryDirectory() as folder:
+        write_photos(Path(folder) / "photos", data.pool.keys)
+        for size in options.sizes:
+            made = Path(folder) / f"rounds-of-{size}"
             described = make(data, made, options.labels, size)
-            write_photos(Path(folder) / "photos", data.pool.keys)
             columns.setdefault("run.db, MiB", []).append(
                 bench.megabytes((made / "run.db").stat().st_size)
             )
-            for name, seconds in measured(data, made, size, options.repeats, described).items():
+            given = (data, made, options.labels, size, options.repeats, described)
+            for name, seconds in measured(*given).items():
                 columns.setdefault(name, []).append(shown(seconds))
-        sizes.append(f"{-(-options.labels // size):,} rounds of {size:,}")
+            sizes.append(f"{-(-options.labels // size):,} rounds of {size:,}")
     listed = " ".join(map(str, options.sizes))
     text = "\n".join(
         [
@@ -285,7 +322,10 @@ def main() -> None:
             f"Medians, the least and the most, in {tempfile.gettempdir()}; a pool of "
             f"{len(data.pool):,} samples. No image is read: where a run on a folder is opened, "
             "that comes on top. What is called whole, and lines that begin with python, have the "
-            "start of python and all imports in them; --link makes hard links, else copies.\n",
+            "start of python and all imports in them; --link makes hard links, else copies. "
+            "The floors are this disk's, and have no start of python in them. Nothing is deleted "
+            "in between: on ext4 files made in the minutes after many were deleted take ten times "
+            "as long.\n",
             bench.table(["what", *sizes], [[name, *cells] for name, cells in columns.items()]),
             "",
         ]

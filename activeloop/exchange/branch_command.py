@@ -21,10 +21,10 @@ from activeloop.exchange.origin import Origin, read_origin
 from activeloop.exchange.records import check_run
 from activeloop.flat_settings import differences, flat
 from activeloop.messages import shown
-from activeloop.reloading import found
 from activeloop.report.runs import read_run
 from activeloop.resuming import resume_run
 from activeloop.run_files import RunFiles
+from activeloop.run_paths import found
 from activeloop.runner import about_of, announce, check_complete, describe, identity_of
 from activeloop.store import Store
 

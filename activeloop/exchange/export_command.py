@@ -8,16 +8,18 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from posixpath import basename
 
 from activeloop.arguments import Parser
 from activeloop.errors import ConfigError, DataError
 from activeloop.exchange import folders, label_studio, tables
+from activeloop.exchange.copying import copier
 from activeloop.exchange.files import check_free, place, write_lines
-from activeloop.exchange.images import copier, data_of, painter
+from activeloop.exchange.images import data_of, painter
 from activeloop.exchange.records import Labels, read
 from activeloop.messages import shown
-from activeloop.reloading import image_root
 from activeloop.report.runs import read_run
+from activeloop.run_paths import image_root
 from activeloop.store import Event
 from activeloop.words import counted
 
@@ -143,7 +145,7 @@ def _export_folder(given: Namespace, labels: Labels, out: Path) -> None:
     renamed = {name: folder for name, folder in by_class.items() if name != folder}
     _tell_renamed(("class", "classes"), "with a name that is no folder's", renamed)
     if root is not None:
-        renamed = {k: p for k, p in paths.items() if Path(k).name != Path(p).name}
+        renamed = {k: p for k, p in paths.items() if basename(k) != basename(p)}
         why = "with a name that was taken or is no file's"
         _tell_renamed(("image", "images"), why, renamed)
 

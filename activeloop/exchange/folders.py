@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from activeloop.errors import ConfigError
 from activeloop.exchange.files import unwritable
@@ -18,7 +19,7 @@ from activeloop.store import Event
 MARK = ".activeloop.json"
 
 # Writes the image of a key to a path.
-Write = Callable[[str, Path], None]
+Write = Callable[[str, str], None]
 
 
 def folders(classes: Iterable[str]) -> dict[str, str]:
@@ -40,7 +41,7 @@ def files(labelled: Sequence[Event], by_class: Mapping[str, str], suffix: str) -
         keys.setdefault(str(event.label), []).append(event.key)
     paths: dict[str, str] = {}
     for label, its in keys.items():
-        names = [safe(k) + suffix if suffix else safe_file(PurePosixPath(k).name) for k in its]
+        names = [safe(k) + suffix if suffix else safe_file(posixpath.basename(k)) for k in its]
         for key, name in zip(its, distinct(names), strict=True):
             paths[key] = f"{by_class[label]}/{name}"
     return paths
@@ -80,10 +81,10 @@ def write_folder(
         out.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         made.chmod(0o777 & ~_umask())
-        for folder in {PurePosixPath(path).parent for path in paths.values()}:
+        for folder in {posixpath.dirname(path) for path in paths.values()}:
             (made / folder).mkdir()
         for key, path in paths.items():
-            write(key, made / path)
+            write(key, f"{made}/{path}")
         mark = {"classes": {folder: name for name, folder in by_class.items()}}
         (made / MARK).write_text(json.dumps(mark, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if out.exists():

@@ -15,7 +15,7 @@ from activeloop.exchange.origin import Origin
 from activeloop.loading import read_data
 from activeloop.manifest import parts_of
 from activeloop.messages import shown
-from activeloop.reloading import IMAGE_FOLDER
+from activeloop.run_paths import IMAGE_FOLDER
 from activeloop.store import Event
 from activeloop.words import counted
 

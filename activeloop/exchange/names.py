@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
@@ -24,8 +25,10 @@ def safe(name: str) -> str:
 
 def safe_file(name: str) -> str:
     """Return what `safe` does for the name of a file, whose suffix is kept."""
-    path = PurePosixPath(name)
-    return safe(path.stem) + re.sub(r"[^.\w]", "_", path.suffix)
+    stem, suffix = posixpath.splitext(name)
+    if suffix == ".":  # not the name of any kind of file
+        stem, suffix = name, ""
+    return safe(stem) + re.sub(r"[^.\w]", "_", suffix)
 
 
 def distinct(names: Sequence[str]) -> list[str]:

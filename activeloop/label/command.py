@@ -24,11 +24,11 @@ from activeloop.flat_settings import differences, flat
 from activeloop.messages import shown
 from activeloop.overrides import one_value, quoted
 from activeloop.resuming import Begun, begun_in, config_of
+from activeloop.run_paths import IMAGE_FOLDER
 from activeloop.runner import CONFIG_FILE, check_complete, identity_of
 
 PORT = 8765
 _LAST_PORT = 65_535
-_IMAGE_FOLDER = "activeloop.data.image_folder"
 _PACKAGES = ("starlette", "uvicorn")
 # Of every run that people label, unless they say otherwise.
 _OWN = {"experiment": "label", "oracle": "people"}
@@ -187,7 +187,7 @@ def _name(config: DictConfig, choice: str) -> str:
 
     That of a published data set is its own, whatever the folder it is kept in.
     """
-    if config.data.get("_target_") != _IMAGE_FOLDER:
+    if config.data.get("_target_") != IMAGE_FOLDER:
         return choice
     root = OmegaConf.select(config, "data.root", throw_on_missing=False)
     return (Path(root).expanduser().resolve().name if isinstance(root, str) else "") or choice

@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from PIL import Image
 from activeloop import NONE_OF_THESE, SKIP, initial, load_strategy
 from activeloop.data import arrays, image_folder
 from activeloop.errors import ConfigError, DataError, StoreError
+from activeloop.exchange.copying import copier
 from activeloop.exchange.export_command import export
-from activeloop.exchange.names import distinct, safe
+from activeloop.exchange.names import distinct, safe, safe_file
 from activeloop.store import Store
 from activeloop.types import HiddenLabels
 
@@ -238,12 +240,31 @@ def test_links_or_copies_where_there_are_none(photos, monkeypatch):
     write(photos / "run", "--format", "image-folder", "--out", photos / "out", "--link")
     assert (photos / "out/cat/1.png").samefile(photos / "photos/1.png")
 
-    def refused(self, target):
+    def refused(source, target):
         raise OSError(errno.EXDEV, "another disk")
 
-    monkeypatch.setattr(Path, "hardlink_to", refused)
+    monkeypatch.setattr(os, "link", refused)
     write(photos / "run", "--format", "image-folder", "--out", photos / "copies", "--link")
     assert (photos / "copies/cat/1.png").read_bytes() == (photos / "photos/1.png").read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 1, 200_000])
+def test_copies_are_whole_where_little_is_written_at_a_time(tmp_path, monkeypatch, size):
+    content = np.random.default_rng(0).bytes(size)
+    (tmp_path / "a.jpg").write_bytes(content)
+    at_once = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: at_once(file, data[:70_000]))
+    copier(tmp_path, ["a.jpg"], link=False)("a.jpg", str(tmp_path / "b.jpg"))
+    assert (tmp_path / "b.jpg").read_bytes() == content
+
+
+@pytest.mark.parametrize("key", ["../a.jpg", "b/../../a.jpg", "/a.jpg"])
+def test_only_images_of_the_folder_are_copied(tmp_path, key):
+    (tmp_path / "photos/b").mkdir(parents=True)
+    (tmp_path / "a.jpg").touch()
+    key = str(tmp_path / "a.jpg") if key[0] == "/" else key
+    with pytest.raises(DataError, match="1 of the labelled images are not in"):
+        copier(tmp_path / "photos", [key], link=False)
 
 
 def test_arrays_become_png(tmp_path):
@@ -315,22 +336,48 @@ def test_safe_names(name, made):
     assert safe(name) == made
 
 
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("IMG 1.JPG", "IMG 1.JPG"),
+        ("a.tar.gz", "a.tar.gz"),
+        ("a?.j?g", "a_.j_g"),
+        (".jpg", "_jpg"),
+        ("no suffix", "no suffix"),
+        ("dots...", "dots_"),
+        ("...", "__"),
+    ],
+)
+def test_safe_names_of_files_keep_their_suffix(name, made):
+    assert safe_file(name) == made
+
+
 def test_distinct_names():
     assert distinct(["a", "A", "a-2", "b.png", "B.png"]) == ["a", "A-3", "a-2", "b.png", "B-2.png"]
 
 
 def test_nothing_half_made_is_left(photos, monkeypatch):
-    copied = []
+    linked = []
 
-    def full(self, image):
-        copied.append(self)
-        if len(copied) == 2:
+    def full(source, path):
+        linked.append(path)
+        if len(linked) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        self.touch()
+        Path(path).touch()
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "link", full)
     before = sorted(photos.iterdir())
     with pytest.raises(StoreError, match=r"cannot write .*out: No space left"):
+        write(photos / "run", "--format", "image-folder", "--out", photos / "out", "--link")
+    assert sorted(photos.iterdir()) == before
+
+
+def test_an_image_that_cannot_be_read_is_named(photos):
+    image = photos / "photos/2.png"
+    image.unlink()
+    image.symlink_to("/proc/self/mem")  # a file that is there, and gives an error when it is read
+    before = sorted(photos.iterdir())
+    with pytest.raises(DataError, match=r"cannot read .*2\.png: Input/output error"):
         write(photos / "run", "--format", "image-folder", "--out", photos / "out")
     assert sorted(photos.iterdir()) == before
 
