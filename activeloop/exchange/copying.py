@@ -1,14 +1,15 @@
 """Image files copied into a folder, or linked there, by their keys: very many small ones.
 
 A hundred thousand take as long as the disk needs only if nothing else is done for each: paths are
-strings here, and files have no buffers.
+strings here, files have no buffers, and threads work while others wait for the disk.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from activeloop.errors import DataError
@@ -18,10 +19,12 @@ from activeloop.exchange.folders import Write
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows has texts too
 _CHUNK = 64 * 2**10
+_THREADS = min(4, os.cpu_count() or 1)
+_FILES_AT_ONCE = 200  # of a thread, before it looks whether to go on
 
 
 def copier(root: Path, keys: Iterable[str], *, link: bool) -> Write:
-    """Return what copies an image of the folder `root` by its key, or makes a hard link to it.
+    """Return what copies images of the folder `root` by their keys, or makes hard links to them.
 
     Raises:
         DataError: some are not there, or are not in the folder; later: one cannot be read.
@@ -32,10 +35,18 @@ def copier(root: Path, keys: Iterable[str], *, link: bool) -> Write:
             f"{len(absent)} of the labelled images are not in {root}: {', '.join(absent[:3])}"
         )
 
-    def write(key: str, path: str) -> None:
-        source = f"{place}/{key}"
-        if not (link and _linked(source, path)):
-            _write(path, _content(source))
+    def some(paths: Sequence[tuple[str, str]]) -> None:
+        for key, path in paths:
+            source = f"{place}/{key}"
+            if not (link and _linked(source, path)):
+                _write(path, _content(source))
+
+    def write(paths: Mapping[str, str]) -> None:
+        files = list(paths.items())
+        parts = [files[n : n + _FILES_AT_ONCE] for n in range(0, len(files), _FILES_AT_ONCE)]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            for _ in threads.map(some, parts):
+                pass  # an error in one part ends them all
 
     return write
 

@@ -18,8 +18,8 @@ from activeloop.store import Event
 # In a folder that was made here: only such a one is ever replaced. Data sets pass it over.
 MARK = ".activeloop.json"
 
-# Writes the image of a key to a path.
-Write = Callable[[str, str], None]
+# Writes images, each to a path: by key.
+Write = Callable[[Mapping[str, str]], None]
 
 
 def folders(classes: Iterable[str]) -> dict[str, str]:
@@ -83,8 +83,7 @@ def write_folder(
         made.chmod(0o777 & ~_umask())
         for folder in {posixpath.dirname(path) for path in paths.values()}:
             (made / folder).mkdir()
-        for key, path in paths.items():
-            write(key, f"{made}/{path}")
+        write({key: f"{made}/{path}" for key, path in paths.items()})
         mark = {"classes": {folder: name for name, folder in by_class.items()}}
         (made / MARK).write_text(json.dumps(mark, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if out.exists():

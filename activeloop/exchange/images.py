@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from PIL import Image
@@ -33,7 +33,7 @@ def data_of(run: Run) -> DataSet:
 
 
 def painter(pool: Part, keys: Iterable[str]) -> Write:
-    """Return what writes a sample of an array as PNG by its key: grey, or red, green and blue.
+    """Return what writes samples of an array as PNG by their keys: grey, or red, green and blue.
 
     Raises:
         DataError: samples are no images, or some are not in the pool.
@@ -47,9 +47,11 @@ def painter(pool: Part, keys: Iterable[str]) -> Write:
     if absent := [key for key in keys if key not in index]:
         raise DataError(f"{absent[0]!r} is not in the pool any more: the data changed")
 
-    def write(key: str, path: str) -> None:
-        pixels = np.rint(255 * pool.pixels(pool.read(np.array([index[key]])))[0]).astype(np.uint8)
-        shown = pixels[:3].transpose(1, 2, 0) if len(pixels) >= 3 else pixels[0]
-        Image.fromarray(np.ascontiguousarray(shown)).save(path, format="PNG")
+    def write(paths: Mapping[str, str]) -> None:
+        for key, path in paths.items():
+            raw = pool.read(np.array([index[key]]))
+            pixels = np.rint(255 * pool.pixels(raw)[0]).astype(np.uint8)
+            shown = pixels[:3].transpose(1, 2, 0) if len(pixels) >= 3 else pixels[0]
+            Image.fromarray(np.ascontiguousarray(shown)).save(path, format="PNG")
 
     return write

@@ -254,8 +254,17 @@ def test_copies_are_whole_where_little_is_written_at_a_time(tmp_path, monkeypatc
     (tmp_path / "a.jpg").write_bytes(content)
     at_once = os.write
     monkeypatch.setattr(os, "write", lambda file, data: at_once(file, data[:70_000]))
-    copier(tmp_path, ["a.jpg"], link=False)("a.jpg", str(tmp_path / "b.jpg"))
+    copier(tmp_path, ["a.jpg"], link=False)({"a.jpg": str(tmp_path / "b.jpg")})
     assert (tmp_path / "b.jpg").read_bytes() == content
+
+
+def test_many_images_are_all_copied(tmp_path):
+    names = [f"{number}.jpg" for number in range(1_001)]
+    (tmp_path / "out").mkdir()
+    for name in names:
+        (tmp_path / name).write_text(name)
+    copier(tmp_path, names, link=False)({name: f"{tmp_path}/out/{name}" for name in names})
+    assert all((tmp_path / "out" / name).read_text() == name for name in names)
 
 
 @pytest.mark.parametrize("key", ["../a.jpg", "b/../../a.jpg", "/a.jpg"])
