@@ -12,8 +12,10 @@ each thread that there is, and two at least.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import benchmarking as bench
 import torch
 
 import activeloop
@@ -29,8 +32,10 @@ from activeloop.environment import environment
 from activeloop.learners import TorchLearner
 from activeloop.learners.stacked import Stacked
 from activeloop.learners.threads import InThreads
+from activeloop.words import counted
 
 MODELS = ("lenet5", "cnn", "simple_cnn")
+Figures = dict[str, float]  # of one run: seconds "wall" and "cpu", and "accuracy"
 
 
 def make(task: dict[str, Any], seed: int, data: Any) -> tuple[Any, Any]:
@@ -116,7 +121,7 @@ WAYS: dict[str, Callable[[dict[str, Any]], list[float]]] = {
 }
 
 
-def measured(way: str, task: dict[str, Any], threads: int) -> dict[str, float]:
+def measured(way: str, task: dict[str, Any], threads: int) -> Figures:
     """Run a way in a process of its own; return seconds by the clock and of the processor."""
     command = [sys.executable, __file__, "--task", json.dumps(task | {"way": way})]
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "1000"}
@@ -134,21 +139,28 @@ def measured(way: str, task: dict[str, Any], threads: int) -> dict[str, float]:
     return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "accuracy": mean}
 
 
-def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Return the figures in Markdown, with those of one seed for measure."""
-    lines = [
-        "| model | way | wall s | CPU s | wall, x one seed | CPU, x one seed | mean accuracy |"
-    ]
-    lines += ["|---|---|---|---|---|---|---|"]
+def table(results: dict[str, dict[str, list[Figures]]]) -> str:
+    """Return the medians in Markdown, with those of one seed for measure."""
+    head = ["model", "way", "wall s", "least to most", "CPU s", "wall, x one seed"]
+    rows = []
     for model, ways in results.items():
-        one = ways["one seed"]
-        for way, figures in ways.items():
-            lines.append(
-                f"| {model} | {way} | {figures['wall']:.1f} | {figures['cpu']:.1f} "
-                f"| {figures['wall'] / one['wall']:.1f} | {figures['cpu'] / one['cpu']:.1f} "
-                f"| {figures['accuracy']:.2%} |"
-            )
-    return "\n".join(lines)
+        one = median(ways["one seed"], "wall")
+        for way, runs in ways.items():
+            walls = [run["wall"] for run in runs]
+            row = [
+                model,
+                way,
+                f"{median(runs, 'wall'):.1f}",
+                f"{min(walls):.1f} to {max(walls):.1f}",
+            ]
+            row += [f"{median(runs, 'cpu'):.1f}", f"{median(runs, 'wall') / one:.1f}"]
+            rows.append([*row, f"{median(runs, 'accuracy'):.2%}"])
+    return bench.table([*head, "mean accuracy"], rows)
+
+
+def median(runs: list[Figures], name: str) -> float:
+    """Return the median of a figure."""
+    return statistics.median(run[name] for run in runs)
 
 
 def main() -> None:
@@ -161,6 +173,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="queries after the initial set")
     parser.add_argument("--steps", type=int, default=200, help="least gradient steps a round")
     parser.add_argument("--pool", type=int, default=60_000)
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each way, in turn")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="auto")
     parser.add_argument("--note", default="", help="what else the machine did")
@@ -173,22 +186,19 @@ def main() -> None:
         return
     task = {name: getattr(options, name) for name in ("root", "seeds", "rounds", "steps", "pool")}
     ways = list(dict.fromkeys(["one seed", *options.ways]))
-    results: dict[str, dict[str, dict[str, float]]] = {}
-    for model in options.models:
-        for way in ways:
-            found = measured(
-                way, task | {"model": model, "device": options.device}, options.threads
-            )
-            results.setdefault(model, {})[way] = found
-            print(f"{model}, {way}: {found['wall']:.1f} s, CPU {found['cpu']:.1f} s", flush=True)
+    results: dict[str, dict[str, list[Figures]]] = {}
+    for model, _, way in itertools.product(options.models, range(options.repeats), ways):
+        found = measured(way, task | {"model": model, "device": options.device}, options.threads)
+        results.setdefault(model, {}).setdefault(way, []).append(found)
+        print(f"{model}, {way}: {found['wall']:.1f} s, CPU {found['cpu']:.1f} s", flush=True)
     where = environment("cpu" if not torch.cuda.is_available() else "cuda")
     hardware = where["hardware"]
     text = (
         f"# What {options.seeds} seeds cost\n\n"
         f"{hardware['accelerator'] or hardware['processor']}, {options.threads} threads; torch "
         f"{where['versions']['torch']}; {options.rounds + 1} rounds from 100 labels by 100 on "
-        f"{options.pool:,} MNIST images, at least {options.steps} steps a round. One run each. "
-        f"{options.note}\n\n{table(results)}\n"
+        f"{options.pool:,} MNIST images, at least {options.steps} steps a round. Medians of "
+        f"{counted(options.repeats, 'run')}, the ways in turn. {options.note}\n\n{table(results)}\n"
     )
     print(text)
     if options.out:
