@@ -26,22 +26,16 @@ FAST += ["query_size=5", "rounds=1"]
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words, fast=True):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         given = {w.partition("=")[0] for w in words}
         if "initial" in given:
             given.add("initial.size")
         more = [w for w in FAST if fast and w.partition("=")[0] not in given]
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *more])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return ended.value.code, out, err
+        return typed(*words, *more)
 
     return call
 

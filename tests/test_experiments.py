@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from activeloop import runner
-from activeloop.app import main
 from activeloop.config import config_dir
 from activeloop.lock import LOCK_FILE
 from activeloop.strategies import CATALOG
@@ -27,21 +26,16 @@ FAST += ["initial.size=10", "query_size=5", "budget=20"]
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
     # Drawing takes longer than these runs.
     monkeypatch.setattr("activeloop.runner.draw_curve", lambda rounds, path, title: path.touch())
 
     def call(*words, fast=FAST):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         given = {word.partition("=")[0] for word in words}
         more = [word for word in fast if word.partition("=")[0] not in given]
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *more])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
+        return typed(*words, *more)
 
     return call
 

@@ -6,14 +6,13 @@ import importlib.util
 import json
 import os
 import pickle
-import sys
 from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from activeloop.app import Task, main
+from activeloop.app import Task
 from activeloop.config import config_dir
 from activeloop.errors import ActiveLoopError, RunsFailed
 
@@ -39,7 +38,7 @@ def needs(name):
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
     path = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
@@ -47,12 +46,7 @@ def cli(tmp_path, monkeypatch, capfd):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     def call(*words):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *FAST])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
+        return typed(*words, *FAST)
 
     return call
 

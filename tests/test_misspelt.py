@@ -17,21 +17,14 @@ ENTROPY = "strategy.sampling, strategy.beta, strategy.temperature"
 
 
 @pytest.fixture
-def said(tmp_path, monkeypatch, capfd):
+def said(tmp_path, monkeypatch, refused):
     """Return a function that runs a command line which must fail, and what it says."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        err = capfd.readouterr()[1]
-        assert ended.value.code == 1
-        assert len(err.splitlines()) == 1, err
+        line = refused(*words)
         assert not list(tmp_path.rglob("run.db"))
-        return err.removeprefix("error: ").rstrip()
+        return line
 
     return run
 
@@ -276,12 +269,10 @@ def test_a_setting_that_is_taken_away_may_come_first(said):
     assert "seed" in said("~seed", "query_size=0")
 
 
-def test_embed_says_how_it_is_used(monkeypatch, capfd):
-    monkeypatch.setattr(sys, "argv", ["activeloop", "embed", "--help"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    assert "[key=value ...]" in capfd.readouterr()[0]
+def test_embed_says_how_it_is_used(typed):
+    code, out, _ = typed("embed", "--help")
+    assert code == 0
+    assert "[key=value ...]" in out
 
 
 def test_the_whole_traceback_is_there_for_who_wants_it(tmp_path, monkeypatch, capfd):
