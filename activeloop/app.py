@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from activeloop import sweep, torchrun
+from activeloop import __version__, sweep, torchrun
 from activeloop.arguments import settings_and_options
 from activeloop.config import EXCLUDED_KEYS, TARGET, config_dir, register
 from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
@@ -85,6 +86,9 @@ def dispatch(arguments: Sequence[str]) -> int:
     sweep.forget()
     register()
     overrides, options = settings_and_options(arguments)
+    if "--version" in options:  # Hydra would tell its own
+        print(versions())
+        return 0
     folders = config_folders(options)
     warn_of_hidden_configs(folders)
     overrides += experiments_seeds_left_out(overrides)
@@ -241,6 +245,11 @@ def branch(arguments: Sequence[str]) -> int:
 
     branch(arguments)
     return 0
+
+
+def versions() -> str:
+    """Return which activeloop this is, with what else a report of a mistake should name."""
+    return f"activeloop {__version__} (torch {version('torch')}, hydra {version('hydra-core')})"
 
 
 def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:

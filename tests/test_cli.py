@@ -703,6 +703,13 @@ def test_every_strategy_has_a_config_that_names_it_and_its_options():
             from_config({"_target_": target, **node})
 
 
+def test_the_version_is_that_of_activeloop(cli):
+    code, out, err = cli("--version", fast=False)
+    assert (code, err) == (0, "")
+    with_torch, with_hydra = map(importlib.metadata.version, ("torch", "hydra-core"))
+    assert out == f"activeloop 0.1.0 (torch {with_torch}, hydra {with_hydra})\n"
+
+
 def test_help_imports_nothing_heavy():
     script = (
         "import sys\n"
