@@ -247,13 +247,31 @@ def test_a_mistake_is_named_in_one_sentence(said, words, sentence):
         ),
         ("neighbors.recall=2", "neighbors.recall must be a number above 0 and at most 1, got 2.0"),
         ("learner.lr=-1", "learner.lr must be a number above 0, got -1"),
+        (
+            "embed=pca embed.dimensions=0",
+            "embed.dimensions must be a whole number of at least 1, got 0",
+        ),
+        ("embed=pca embed.fit_on=x", "embed.fit_on must be a whole number of at least 1, got 'x'"),
+        ("embed=backbone embed.size=-3", "embed.size must be a whole number of at least 1, got -3"),
+        (
+            "embed=backbone embed.batch_size=0",
+            "embed.batch_size must be a whole number of at least 1, got 0",
+        ),
+        (
+            "embed=backbone embed.weights=none.pt",
+            "embed.weights=none.pt: there is no such file",
+        ),
+        (
+            "embed=file embed.pool=none.npy",
+            "embed.pool=none.npy cannot be read: [Errno 2] No such file or directory: 'none.npy'",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["", "label "])
 def test_settings_are_checked_before_the_images_are_read(
     said, monkeypatch, command, wrong, sentence
 ):
-    monkeypatch.setattr("activeloop.runner.build_data", lambda config: pytest.fail("it was read"))
+    monkeypatch.setattr("activeloop.loading.read_data", lambda config: pytest.fail("it was read"))
     words = f"{command}data=image_folder data.root=x {wrong}"
     assert said(*words.split()).endswith(sentence)
 
