@@ -11,18 +11,15 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
 from activeloop import torchrun
 from activeloop.data.joining import in_order
 from activeloop.errors import StoreError
 from activeloop.manifest import Manifest, fingerprints_of, parts_of
-from activeloop.types import Data, HiddenLabels
+from activeloop.types import Data, HiddenLabels, NewSamples
 
 log = logging.getLogger(__name__)
-
-NewSamples = Literal["refuse", "join", "ignore"]
-NEW_SAMPLES: Final[tuple[NewSamples, ...]] = get_args(NewSamples)
 
 # So many keys are named.
 _NAMED = 10

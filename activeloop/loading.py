@@ -13,7 +13,7 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from activeloop.changes import NewSamples, command_of, settled
+from activeloop.changes import command_of, settled
 from activeloop.config import cache_dir
 from activeloop.embed import check_settings, normalised_by_first
 from activeloop.errors import StoreError
@@ -21,7 +21,7 @@ from activeloop.loop import data_identity
 from activeloop.manifest import Manifest
 from activeloop.run_files import RunFiles, first_pool_size
 from activeloop.store import Store
-from activeloop.types import Data, HiddenLabels
+from activeloop.types import Data, HiddenLabels, NewSamples
 from activeloop.words import counted
 
 # Settings by which a data set splits samples, or leaves some out, and what they are without.

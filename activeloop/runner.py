@@ -22,7 +22,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from activeloop import models, stopping, strategies, torchrun
 from activeloop.audit import Audit
-from activeloop.changes import NewSamples
 from activeloop.checks import bytes_of, plain, whole
 from activeloop.config import Config, cache_dir, strategy_name, variant, without_storage
 from activeloop.distributed import ALONE, Ranks, joined
@@ -45,7 +44,7 @@ from activeloop.store import Store
 from activeloop.sweep import check_swept
 from activeloop.trackers import PoolImages, Tracking, checked, tracking_of
 from activeloop.truth import check_truth
-from activeloop.types import Data, HiddenLabels, Oracle, Round, Samples, Tracker
+from activeloop.types import Data, HiddenLabels, NewSamples, Oracle, Round, Samples, Tracker
 from activeloop.whole_files import named_errors, write_text
 
 log = logging.getLogger(__name__)

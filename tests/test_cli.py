@@ -17,7 +17,7 @@ import torch
 import yaml
 from PIL import Image
 
-from activeloop.app import main
+from activeloop.app import SUBCOMMANDS, main
 from activeloop.config import config_dir
 from activeloop.strategies import CATALOG, locate
 
@@ -710,15 +710,16 @@ def test_the_version_is_that_of_activeloop(cli):
     assert out == f"activeloop 0.1.0 (torch {with_torch}, hydra {with_hydra})\n"
 
 
-def test_help_imports_nothing_heavy():
+def test_help_of_all_commands_imports_nothing_heavy():
     script = (
         "import sys\n"
-        "sys.argv = ['activeloop', '--help']\n"
-        "from activeloop.app import main\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as ended:\n"
-        "    assert not ended.code, ended.code\n"
+        "from activeloop.app import SUBCOMMANDS, main\n"
+        "for words in (['--help'], *([name, '--help'] for name in SUBCOMMANDS)):\n"
+        "    sys.argv = ['activeloop', *words]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, ended.code\n"
         "heavy = {'torch', 'torchvision', 'sklearn', 'faiss', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -729,6 +730,7 @@ def test_help_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
     assert re.search(r"strategy: (\w+, )+entropy,", done.stdout)
     assert "python -m activeloop strategy=entropy" in done.stdout
+    assert set(re.findall(r"usage: activeloop (\w+)", done.stdout)) == {*SUBCOMMANDS}
 
 
 def test_torchvision_is_not_imported_where_it_is_not_used(tmp_path):

@@ -29,7 +29,8 @@ from activeloop.manifest import Manifest
 from activeloop.oracle import SimulatedOracle
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
-from activeloop.resuming import begun_in, config_of, resume
+from activeloop.resume_command import resume
+from activeloop.resuming import begun_in, config_of
 from activeloop.run_files import RunFiles
 from activeloop.scratch import Scratch
 from activeloop.store import Store

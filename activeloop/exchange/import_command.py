@@ -17,7 +17,7 @@ from activeloop.exchange.rows import Columns, Row
 from activeloop.manifest import Manifest
 from activeloop.messages import shown
 from activeloop.report.runs import opened
-from activeloop.run_files import RunFiles
+from activeloop.run_directory import RunDirectory
 from activeloop.store import Event, Store, now
 from activeloop.words import counted
 
@@ -65,10 +65,10 @@ def _check_begun(directory: Path) -> None:
         ) from None
 
 
-def _taken(directory: Path) -> RunFiles:
+def _taken(directory: Path) -> RunDirectory:
     """Return the files of a run, which nobody else writes to meanwhile."""
     try:
-        return RunFiles(directory)
+        return RunDirectory(directory)
     except StoreError as error:
         if not str(error).endswith(IN_USE):
             raise

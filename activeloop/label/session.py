@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from activeloop.errors import ActiveLoopError, DataError
 from activeloop.label.app import make_app
 from activeloop.label.browser import opened
-from activeloop.label.command import PORT, Wanted
+from activeloop.label.command import PORT
 from activeloop.label.desk import Desk
 from activeloop.label.images import Images
 from activeloop.label.link_file import link_kept
@@ -30,6 +30,7 @@ from activeloop.label.serving import (
 )
 from activeloop.label.terminal import Lines, Tables, say_stopped, say_where, wrap_up
 from activeloop.label.unchanged import Unchanged
+from activeloop.label.wanted import Wanted
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop

@@ -22,7 +22,7 @@ from activeloop.exchange.branch_command import branch
 from activeloop.exchange.composing import composed, settings_of
 from activeloop.manifest import Manifest
 from activeloop.messages import one_line
-from activeloop.resuming import resume
+from activeloop.resume_command import resume
 from activeloop.store import Store
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=1", "stop_set=0", "device=cpu"]

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from activeloop.app import main
-from activeloop.label import browser, command, session
+from activeloop.label import browser, command, session, wanted
 from activeloop.label.ending import FINISHING
 from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
@@ -591,9 +591,9 @@ def test_what_was_acknowledged_is_there_once_after_a_kill(photos, tmp_path):
 
 
 def test_a_network_sees_flipped_and_shifted_images_unless_the_learner_is_another():
-    own, _, _ = command._composed(["data.root=photos"])
+    own, _, _ = wanted._composed(["data.root=photos"])
     assert (own.learner.augment, own.data.size) == ("auto", 64)
     assert (
-        command._composed(["data.root=photos", "learner.augment=none"])[0].learner.augment == "none"
+        wanted._composed(["data.root=photos", "learner.augment=none"])[0].learner.augment == "none"
     )
-    assert "augment" not in command._composed(["data.root=photos", "learner=probe"])[0].learner
+    assert "augment" not in wanted._composed(["data.root=photos", "learner=probe"])[0].learner
