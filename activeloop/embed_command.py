@@ -10,11 +10,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from activeloop.arguments import Parser
-from activeloop.config import config_dir, register
+from activeloop.config import composed, register, without_hydra
 from activeloop.errors import ConfigError
 
 
@@ -32,8 +31,7 @@ def embed(arguments: Sequence[str]) -> None:
     from activeloop.runner import check_complete
 
     register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
-        config = compose("config", overrides)
+    config = without_hydra(composed(overrides))
     check_complete(config)
     settings: Any = OmegaConf.to_container(config.embed, resolve=True)
     if settings.get("cache") is None:

@@ -18,7 +18,8 @@ from activeloop.errors import ConfigError, StoreError
 from activeloop.messages import shown
 from activeloop.predicting import Predicted, find_images, predictions
 from activeloop.prediction_summary import Summary
-from activeloop.trained import Trained, check_run, load_trained
+from activeloop.report.runs import check_run
+from activeloop.trained import Trained, load_trained
 from activeloop.whole_files import replacing
 from activeloop.words import counted
 

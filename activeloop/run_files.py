@@ -180,13 +180,11 @@ class RunFiles(RunDirectory):
         """
         if self.directory is None or (kept := self.store.weights(round)) is None:
             return False
-        # The model: where the run was stopped as it ended.
-        places = [self._weights(round), self.directory / MODEL]
         with named_errors(self.directory):
-            for path in filter(Path.exists, places):
+            for path in filter(Path.exists, weights_places(self.directory, round)):
                 if digest_of(path) == kept:
                     return learner.load(path, data)
-                if path == places[0]:
+                if path == self._weights(round):
                     log.warning("%s is damaged: it is not what was written there", path)
         return False
 
@@ -245,7 +243,7 @@ class RunFiles(RunDirectory):
 
     def _weights(self, round: int) -> Path:
         assert self.directory is not None
-        return weights_path(self.directory, round)
+        return weights_places(self.directory, round)[0]
 
     def _probs(self, part: str, round: int) -> Path:
         assert self.directory is not None
@@ -258,6 +256,9 @@ def first_pool_size(store: Store, size: int) -> int:
     return int(joined[0]["pool_size"]) if joined else size
 
 
-def weights_path(directory: Path, round: int) -> Path:
-    """Return where a run under way has the weights of a round."""
-    return directory / f"weights_{round:04d}.safetensors"
+def weights_places(directory: Path, round: int) -> tuple[Path, Path]:
+    """Return where the weights of a round are in a run under way, and in one that is over.
+
+    One that was stopped as it ended may have them in either place.
+    """
+    return directory / f"weights_{round:04d}.safetensors", directory / MODEL

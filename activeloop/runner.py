@@ -322,12 +322,10 @@ def check_complete(config: DictConfig) -> None:
 
 def check_sizes(config: DictConfig) -> None:
     """Raise `ConfigError` if a size makes no sense, whatever the data."""
-    settings = _plain(config)
-    initial = settings["initial"] or {}
+    initial = _plain(config.initial) or {}
     ours = str(initial.get("_target_")).startswith("activeloop.")
     size = plain(initial.get("size")) if ours else None
-    ways = (plain(settings[name]) for name in ("query_size", "query_growth", "rounds", "budget"))
-    Schedule(1 if size is None else size, sys.maxsize, *ways)
+    _schedule(config, 1 if size is None else size, sys.maxsize)
     whole("stop_set", config.stop_set)
     Audit(config.audit)
 
@@ -338,9 +336,13 @@ def check_labelled_fit(config: DictConfig, data: Data, initial: Initial) -> None
         return
     if config.budget == "all":  # as far as people get
         return
-    settings = _plain(config)
-    ways = (settings[name] for name in ("query_size", "query_growth", "rounds", "budget"))
-    check(Schedule(initial.size, len(data.pool), *ways).planned[-1])
+    check(_schedule(config, initial.size, len(data.pool)).planned[-1])
+
+
+def _schedule(config: DictConfig, initial: int, pool: int) -> Schedule:
+    """Return the sizes of queries for a pool, and an initial set, of so many samples."""
+    names = ("query_size", "query_growth", "rounds", "budget")
+    return Schedule(initial, pool, *(plain(_plain(config[name])) for name in names))
 
 
 def shared_data(config: DictConfig, ranks: Ranks) -> Loaded:
@@ -429,11 +431,7 @@ def _plain(node: Any) -> Any:
 def identity_of(config: DictConfig) -> dict[str, Any]:
     """Return what makes a run this run: all settings but those of the machine."""
     settings = {name: value for name, value in _plain(config).items() if name not in _ELSEWHERE}
-    settings["data"] = without_storage(settings["data"])
-    for name in ("neighbors", "embed"):
-        if "cache" in settings[name]:
-            settings[name] = settings[name] | {"cache": None}
-    return settings
+    return without_storage(settings)
 
 
 def about_of(config: DictConfig, directory: Path, hydra: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Labels are append-only events; the present labels are a view of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -118,8 +118,7 @@ class Store(Database):
     ) -> None:
         """Keep JSON values by name, and what `samples` returns, all or nothing."""
         with self._transaction() as execute:
-            for name, value in values.items():
-                execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+            _keep(execute, values)
             for part, (keys, checksums) in (samples or {}).items():
                 execute("INSERT OR REPLACE INTO samples VALUES (?, ?, ?)", (part, keys, checksums))
 
@@ -208,8 +207,7 @@ class Store(Database):
             values: what else to keep with them, as `set_all` does.
         """
         with self._transaction() as execute:
-            for name, value in (values or {}).items():
-                execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+            _keep(execute, values or {})
             for event in events:
                 execute(
                     "INSERT INTO events (key, kind, label, who, at, round, seconds, origin, "
@@ -392,6 +390,11 @@ class Store(Database):
             Round(round=round, labels=labels, classes=classes, metrics=json.loads(metrics))
             for round, labels, classes, metrics in rows
         ]
+
+
+def _keep(execute: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
 
 def _kind(answer: str | Skip | None) -> Kind:

@@ -492,7 +492,7 @@ def test_the_command_says_what_the_model_is_not(run, images, cli, tmp_path):
 
 def test_without_a_run_or_a_model_or_images(images, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StoreError, match=r"no run's directory: there is no run\.db"):
+    with pytest.raises(StoreError, match=r"holds no run \(there is no run\.db\)"):
         activeloop.predict(tmp_path / "empty", images)
     data, _ = image_folder(images, size=12)
     loop = ActiveLoop(

@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from activeloop.checks import whole
+from activeloop.config import without_hydra
 from activeloop.errors import ConfigError, StoreError
-from activeloop.exchange.composing import beside, composed, place, settings_of
+from activeloop.exchange.composing import beside, branch_config, place, settings_of
 from activeloop.exchange.gone import gone_text, without_gone
 from activeloop.exchange.origin import Origin, read_origin
-from activeloop.exchange.records import check_run
 from activeloop.flat_settings import differences, flat
 from activeloop.messages import shown
-from activeloop.report.runs import read_run
+from activeloop.report.runs import check_run, read_run
 from activeloop.resuming import resume_run
 from activeloop.run_directory import RunDirectory
 from activeloop.run_paths import found
@@ -48,15 +48,15 @@ def begin_branch(directory: Path, overrides: Sequence[str], folder: Path | None)
     check_run(directory)
     origin = read_origin(directory, rounds[-1] if rounds else None)
     config = _config(origin, words, folder)
-    origin, gone = without_gone(origin, _plain(config))
+    origin, gone = without_gone(origin, without_hydra(config))
     config.initial.size = origin.labels
     _check_budget(config, origin)
     if _by_people(origin) and not any(word.startswith("hydra.run.dir=") for word in words):
         config.hydra.run.dir = str(beside(directory))
     made = place(config)
-    about = about_of(_plain(config), made, config.hydra)
+    about = about_of(without_hydra(config), made, config.hydra)
     about["run"] |= _by_people(origin)
-    _prepare(made, origin, _plain(config), about)
+    _prepare(made, origin, without_hydra(config), about)
     print(f"branch of {origin}")
     if gone:
         print(gone_text(gone, origin))
@@ -82,8 +82,8 @@ def _config(origin: Origin, words: Sequence[str], folder: Path | None) -> DictCo
     settings["initial"] = {"_target_": "activeloop.initial.branched", "size": origin.labels}
     settings["initial"] |= {n: v for n, v in origin.kept.items() if n != "labels"}
     names = {group: str(origin.run.get(group, "run")) for group in ("data", "strategy")}
-    config = composed(settings, words, names, folder)
-    check_complete(_plain(config))
+    config = branch_config(settings, words, names, folder)
+    check_complete(without_hydra(config))
     return config
 
 
@@ -94,14 +94,6 @@ def _check_budget(config: DictConfig, origin: Origin) -> None:
             f"budget={config.budget} counts all labels, and the branch starts with "
             f"{origin.labels}: give a larger one, as in budget={2 * origin.labels}"
         )
-
-
-def _plain(config: DictConfig) -> DictConfig:
-    """Return a config without Hydra's own."""
-    plain: DictConfig = config.copy()
-    with open_dict(plain):
-        plain.pop("hydra", None)
-    return plain
 
 
 def _by_people(origin: Origin) -> dict[str, Any]:

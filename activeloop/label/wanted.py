@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from activeloop.checks import whole
-from activeloop.config import config_dir, register, strategy_name
+from activeloop.config import composed, register, strategy_name, without_hydra
 from activeloop.errors import IN_USE, ConfigError, StoreError
 from activeloop.experiments import check_experiments
 from activeloop.flat_settings import differences, flat
@@ -142,10 +141,8 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, Path, dict[str, Any
     own_settings = _OWN | (_OWN_OF_FOLDERS if from_folder else {})
     own_settings |= {} if "learner" in named else _OWN_OF_NETWORKS
     own = [f"{key}={value}" for key, value in own_settings.items() if key not in named]
-    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
-        whole_config = compose("config", [*own, *overrides], return_hydra_config=True)
-    names = [str(name) for name in whole_config if name != "hydra"]
-    config = OmegaConf.masked_copy(whole_config, names)
+    whole_config = composed([*own, *overrides])
+    config = without_hydra(whole_config)
     check_complete(config)
     if config.seeds is not None:
         raise ConfigError("people label one run at a time: leave out seeds")

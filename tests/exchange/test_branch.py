@@ -16,10 +16,10 @@ from activeloop import NONE_OF_THESE, SKIP, ActiveLoop
 from activeloop.answers import Answers
 from activeloop.app import dispatch
 from activeloop.errors import ConfigError, StoreError
-from activeloop.exchange import branch_command
+from activeloop.exchange import branching
 from activeloop.exchange import gone as exchange_gone
 from activeloop.exchange.branch_command import branch
-from activeloop.exchange.composing import composed, settings_of
+from activeloop.exchange.composing import branch_config, settings_of
 from activeloop.manifest import Manifest
 from activeloop.messages import one_line
 from activeloop.resume_command import resume
@@ -261,7 +261,7 @@ def test_the_same_command_again_and_another_run(source, capsys):
 @pytest.mark.parametrize(
     ("where", "what"),
     [
-        (branch_command, "resume_run"),
+        (branching, "resume_run"),
         (Store, "set_all"),
         (Store, "add_events"),
         (Answers, "take_given"),
@@ -348,7 +348,7 @@ def test_each_reason_for_leaving_answers_out_is_told(photos, capsys):
 
 def test_nothing_is_read_where_the_pool_is_the_same(photos, monkeypatch, capsys):
     monkeypatch.setattr(exchange_gone, "read_data", lambda _: 1 / 0)
-    monkeypatch.setattr(branch_command, "resume_run", lambda _: None)
+    monkeypatch.setattr(branching, "resume_run", lambda _: None)
     branch(["source", "seed=4", "hydra.run.dir=new"])
     assert "left out" not in capsys.readouterr().out
 
@@ -365,7 +365,7 @@ def test_a_pool_without_any_of_the_labels_is_refused(photos):
 
 
 def config_of(source, *words, folder=None):
-    config = composed(settings_of(source), words, {}, folder)
+    config = branch_config(settings_of(source), words, {}, folder)
     plain = OmegaConf.to_container(config)
     plain.pop("hydra")
     return plain

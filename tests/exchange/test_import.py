@@ -166,7 +166,7 @@ def test_long_lists_are_cut(run, capsys):
         give(run, text)
     out = capsys.readouterr().out
     assert "30 not in the pool" in out
-    assert "'pool/109' (line 11), and 20 more" in out
+    assert "'pool/109' (line 11) and 20 more" in out
 
 
 def test_classes_are_added_on_request(run):
