@@ -9,11 +9,12 @@ import pickle
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from activeloop.app import Task
-from activeloop.config import config_dir
+from activeloop.config import composed, config_dir, register
 from activeloop.errors import ActiveLoopError, RunsFailed
 
 ROOT = Path(__file__).parent.parent
@@ -93,6 +94,14 @@ class StrangeError(Exception):
         super().__init__(f"{one} and {other}")
 
 
+@pytest.fixture
+def in_a_job(monkeypatch):
+    """Have Hydra know of a config, as it does in each job."""
+    register()
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", composed([]))
+
+
+@pytest.mark.usefixtures("in_a_job")
 def test_any_error_survives_the_way_back_from_another_process(monkeypatch):
     def fails(config):
         raise StrangeError("this", "that")  # cannot be unpickled: it wants two arguments
@@ -104,6 +113,7 @@ def test_any_error_survives_the_way_back_from_another_process(monkeypatch):
     assert "StrangeError: this and that" in str(pickle.loads(pickle.dumps(raised.value)))
 
 
+@pytest.mark.usefixtures("in_a_job")
 def test_which_runs_of_a_job_failed_survives_it_too(monkeypatch):
     def fails(config):
         raise RunsFailed({"a/x-seed1": "no idea", "a/x-seed2": "none either"})
