@@ -27,8 +27,8 @@ def embed(arguments: Sequence[str]) -> None:
         ConfigError: the overrides have no meaning, or what is embedded would not be kept.
     """
     overrides = _parser().parse_args(list(arguments)).overrides
+    from activeloop.building import check_complete
     from activeloop.loading import build_data
-    from activeloop.runner import check_complete
 
     register()
     config = without_hydra(composed(overrides))

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from activeloop import torchrun
+from activeloop.building import check_complete, identity_of
 from activeloop.config import Config, register
 from activeloop.environment import ENVIRONMENT_FILE
 from activeloop.errors import ConfigError, StoreError
@@ -28,9 +29,7 @@ from activeloop.report.runs import opened
 from activeloop.run_directory import RunDirectory
 from activeloop.runner import (
     CONFIG_FILE,
-    check_complete,
     help_run,
-    identity_of,
     leave_alone,
     run_in,
     write_error,

@@ -165,7 +165,7 @@ def _loaded(kept: _Kept, learner: Learner, shape: tuple[int, ...]) -> bool:
 
 def _learner(kept: _Kept, device: str | torch.device, *, trained: bool) -> Learner:
     """Return the run's learner; one that is trained already needs no weights to start from."""
-    from activeloop.runner import build_learner
+    from activeloop.building import build_learner
 
     config = kept.identity["config"]
     if not isinstance(config.get("learner"), Mapping):

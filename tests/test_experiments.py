@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from activeloop import runner
+from activeloop import building
 from activeloop.config import config_dir
 from activeloop.lock import LOCK_FILE
 from activeloop.strategies import CATALOG
@@ -115,7 +115,7 @@ def test_an_experiment_is_a_sweep_in_one_line_and_run_once(cli, tmp_path, monkey
     (group / "margin-seed1" / "curve.png").unlink()
     (group / "margin-seed1" / "error.txt").write_text("of an earlier attempt\n")
     with monkeypatch.context() as patch:
-        patch.setattr("activeloop.runner.build_data", no_data)
+        patch.setattr("activeloop.building.build_data", no_data)
         patch.setattr("activeloop.seeds.build_data", no_data)
         code, out, err = cli(*command, "seeds=2")
         assert (code, err) == (0, "")
@@ -371,14 +371,14 @@ def test_test_labels_change_the_curve_and_nothing_else(cli, tmp_path, monkeypatc
     words = ["strategy=margin", "seed=1", "model=cnn", "measures=true", "initial=stratified"]
     words += ["data.validation=50", "learner.early_stopping=validation", "learner.min_steps=20"]
     assert cli(*words, "hydra.run.dir=a")[0] == 0
-    build = runner.build_data
+    build = building.build_data
 
     def permuted(config):
         loaded = build(config)
         mixed = np.random.default_rng(0).permutation(loaded.hidden.test)
         return dataclasses.replace(loaded, hidden=dataclasses.replace(loaded.hidden, test=mixed))
 
-    monkeypatch.setattr("activeloop.runner.build_data", permuted)
+    monkeypatch.setattr("activeloop.building.build_data", permuted)
     assert cli(*words, "hydra.run.dir=b")[0] == 0
     a, b = tmp_path / "a", tmp_path / "b"
     for name in ("queries.csv", "model.safetensors", "test_probs/round_0002.npy"):

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from activeloop.building import check_complete, identity_of
 from activeloop.checks import whole
 from activeloop.config import without_hydra
 from activeloop.errors import ConfigError, StoreError
@@ -24,7 +25,7 @@ from activeloop.report.runs import check_run, read_run
 from activeloop.resuming import resume_run
 from activeloop.run_directory import RunDirectory
 from activeloop.run_paths import found
-from activeloop.runner import about_of, announce, check_complete, describe, identity_of
+from activeloop.runner import about_of, announce, describe
 from activeloop.store import Store
 
 # How many answers a branch was given by the run that it is a branch of.

@@ -14,6 +14,7 @@ from threading import Thread
 
 from omegaconf import DictConfig
 
+from activeloop.building import build, build_learner, original_pool
 from activeloop.errors import ActiveLoopError, DataError
 from activeloop.label.app import make_app
 from activeloop.label.browser import opened
@@ -36,7 +37,7 @@ from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
 from activeloop.manifest import Manifest
 from activeloop.resuming import working_in
-from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
+from activeloop.runner import announce, close, explain, track
 from activeloop.stopping import Never
 from activeloop.types import Data, Samples, StoppingRule
 from activeloop.whole_files import named_errors

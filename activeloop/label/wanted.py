@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from activeloop.building import check_complete, identity_of
 from activeloop.checks import whole
 from activeloop.config import composed, register, strategy_name, without_hydra
 from activeloop.errors import IN_USE, ConfigError, StoreError
@@ -22,7 +23,7 @@ from activeloop.messages import shown
 from activeloop.overrides import one_value, quoted
 from activeloop.resuming import Begun, begun_in, config_of
 from activeloop.run_paths import IMAGE_FOLDER
-from activeloop.runner import CONFIG_FILE, check_complete, identity_of
+from activeloop.runner import CONFIG_FILE
 from activeloop.types import NewSamples
 
 _LAST_PORT = 65_535
