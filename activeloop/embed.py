@@ -34,7 +34,7 @@ Vectors = npt.NDArray[np.float32]
 Builder = TypeVar("Builder", bound=Callable[..., Data])
 
 # The attribute of a builder that checks its settings.
-_CHECK = "check"
+_CHECK = "check_settings"
 
 
 @dataclass(frozen=True, kw_only=True)
