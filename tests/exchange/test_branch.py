@@ -104,7 +104,8 @@ def test_what_an_undo_brought_back_is_taken_from_whoever_said_it(source):
         store.add_labels(3, {new: "7"}, "eve")
         eve = store.events()[-1]
         store.add_labels(3, {new: "8"}, "bob")
-        store.add_labels(3, {new: "7"}, "bob", takes_back=eve.id + 1, brings_back=eve.id)
+        undo = {"takes_back": {new: eve.id + 1}, "brings_back": {new: eve.id}}
+        store.add_labels(3, {new: "7"}, "bob", **undo)
     branch(["source", "rounds=0", "hydra.run.dir=new"])
     with stored("new") as store:
         (taken,) = [event for event in store.events() if event.key == new]

@@ -265,7 +265,7 @@ def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
         person.label(8)
         person.ask("finish")
         person.wait_for("finished")
-        undone.append(person.ask("undo")["card"]["key"])
+        undone.append(person.ask("undo")["taken_back"][0]["card"]["key"])
 
     assert sit([*PHOTOS, *FAST], finish)[0] == 0
     labels = tables("labels.csv")
