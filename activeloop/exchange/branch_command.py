@@ -19,6 +19,7 @@ from activeloop.exchange.composing import beside, composed, place, settings_of
 from activeloop.exchange.gone import gone_text, without_gone
 from activeloop.exchange.origin import Origin, read_origin
 from activeloop.exchange.records import check_run
+from activeloop.exchange.renaming import renamed
 from activeloop.flat_settings import differences, flat
 from activeloop.messages import shown
 from activeloop.report.runs import read_run
@@ -46,6 +47,7 @@ def branch(arguments: Sequence[str]) -> None:
     origin = read_origin(given.directory, rounds[-1] if rounds else None)
     config = _config(origin, words, given.config_dir)
     origin, gone = without_gone(origin, _plain(config))
+    origin = renamed(origin, config, given.rename)
     config.initial.size = origin.labels
     _check_budget(config, origin)
     if _by_people(origin) and not any(word.startswith("hydra.run.dir=") for word in words):
@@ -55,6 +57,8 @@ def branch(arguments: Sequence[str]) -> None:
     about["run"] |= _by_people(origin)
     _prepare(directory, origin, _plain(config), about)
     print(f"branch of {origin}")
+    for old, new in origin.renamed.items():
+        print(f"what {old!r} was there is {new!r} here")
     if gone:
         print(gone_text(gone, origin))
     if _by_people(origin):
@@ -177,6 +181,13 @@ def _parser() -> Parser:
         help="round=5: from its labels as they were after that round's query (as they are now); "
         "strategy=margin and the like: what is to be otherwise; hydra.run.dir=: where "
         "(of a run that people label, DIR-2)",
+    )
+    parser.add_argument(
+        "--rename",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="give a class another name; several times for several",
     )
     parser.add_argument("--config-dir", type=Path, metavar="FOLDER", help="of your own configs")
     return parser

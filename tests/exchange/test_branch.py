@@ -146,6 +146,31 @@ def test_classes_that_were_added_are_there(source):
     assert classes("before") == [10]
 
 
+def test_a_class_that_was_added_is_renamed_and_not_to_what_another_is_called(source):
+    new = unlabelled(source)
+    with changed(source) as store:
+        store.set_meta("classes", [*map(str, range(10)), "a=b", "eleven"])
+        store.add_labels(3, {new: "a=b"}, "eve")
+    with pytest.raises(ConfigError, match="there would be two classes 'eleven'"):
+        branch(["source", "--rename", "a=b=eleven"])
+    words = ["source", "rounds=0", "hydra.run.dir=new", "--rename"]
+    branch([*words, "a=b=eleven", "--rename", "eleven=a=b"])
+    with stored("new") as store:
+        assert store.meta("classes") == [*map(str, range(10)), "eleven", "a=b"]
+        assert store.labels()[new] == "eleven"
+    with stored("source") as store:
+        assert store.labels()[new] == "a=b"
+    with pytest.raises(StoreError, match="new holds another run"):
+        branch([*words, "a=b=twelve"])
+
+
+def test_a_folder_that_is_a_class_names_it(photos):
+    with pytest.raises(ConfigError, match=r"'cat' has its name from the data \(as of cat/"):
+        branch(["source", "--rename", "cat=lion"])
+    with pytest.raises(ConfigError, match=r"'cat' has its name from the data \(as of cat/"):
+        branch(["source", "data.classes=[cat,dog]", "--rename", "cat=lion"])
+
+
 def test_a_branch_of_a_branch(source):
     branch(["source", "round=0", "rounds=1", "hydra.run.dir=new"])
     branch(["new", "rounds=1", "seed=3", "hydra.run.dir=newer"])
@@ -423,6 +448,9 @@ def test_relative_paths_lead_where_they_led(tmp_path, monkeypatch, capsys):
         (["source", "data._target_=mine.data"], "takes no data._target_=: its labels are of"),
         (["source", "+experiment=compare"], "takes no experiment="),
         (["source", "hydra.sweep.dir=x"], "takes hydra.run.dir= and no hydra.sweep.dir="),
+        (["source", "--rename", "7=seven"], "class '7' has its name from the data, and keeps it"),
+        (["source", "--rename", "x=y"], "source has no class 'x': there is 0, 1, 2"),
+        (["source", "--rename", "7="], "--rename must be OLD=NEW, .* got '7='"),
         (["source", "--multirun"], "there is no option --multirun"),
         (["nowhere"], "nowhere is no directory"),
         (["."], "holds no run"),
