@@ -315,6 +315,8 @@ def test_classes_are_renamed_in_a_branch_that_goes_on_with_the_new_names(
     told = called(["branch", str(RUN), "--rename", "dark=night", "--rename", "dusk=evening"])
     assert "what 'dark' was there is 'night' here" in told
     assert f"python -m activeloop label {new}" in told
+    settings = (Path(new) / "config.yaml").read_text()
+    assert ("night" in settings, "dark" in settings) == (True, False)
     names = {"dark": "night", "light": "light", "dusk": "evening"}
     renamed = {key: (names[label], who) for key, (label, who) in before.items()}
     assert labels(new, "after.csv") == renamed

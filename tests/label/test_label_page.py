@@ -612,6 +612,8 @@ def test_a_screenful_that_was_not_sent_comes_back_when_it_is_taken_back(at_work)
     person.saved()
     assert desk.events == [("Ann", 0, "label", "cat")]
     assert person.texts(".tile .said") == marks
+    # Another screenful would give these back.
+    assert [path for path, _ in desk.requests].count("/api/grid") == 1
     person.type(Keys.ENTER)
     person.saved()
     assert len(desk.events) == 24
