@@ -111,11 +111,21 @@ def said(tmp_path, monkeypatch, refused):
             "strategy=margin,random",
             "strategy=margin,random is several values: -m makes a run of each, or give one",
         ),
+        ("seed=1,2", "seed=1,2 is several values: -m makes a run of each, or give one"),
         ("seed=range(3)", "seed=range(3) is several values: -m makes a run of each, or give one"),
         (
             "label data.root=x data.classes=cat,dog",
             "people label one run at a time, and data.classes=cat,dog is several values: give one; "
             f"{LIST}",
+        ),
+        (
+            "label data.root=x seed=1,2",
+            "people label one run at a time, and seed=1,2 is several values: give one",
+        ),
+        (
+            "label data.root=x query_size=5,9",
+            "people label one run at a time, and query_size=5,9 is several values: give one; a "
+            "list is written 'query_size=[5,9]'",
         ),
         # What Hydra cannot read.
         (

@@ -18,7 +18,7 @@ def branch(arguments: Sequence[str]) -> None:
     given = _parser().parse_intermixed_args(list(arguments))
     from activeloop.exchange.branching import begin_branch
 
-    begin_branch(given.directory, given.overrides, given.config_dir)
+    begin_branch(given.directory, given.overrides, given.config_dir, given.rename)
 
 
 def _parser() -> Parser:
@@ -34,6 +34,13 @@ def _parser() -> Parser:
         help="round=5: from its labels as they were after that round's query (as they are now); "
         "strategy=margin and the like: what is to be otherwise; hydra.run.dir=: where "
         "(of a run that people label, DIR-2)",
+    )
+    parser.add_argument(
+        "--rename",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="give a class another name; several times for several",
     )
     parser.add_argument("--config-dir", type=Path, metavar="FOLDER", help="of your own configs")
     return parser

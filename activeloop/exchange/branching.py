@@ -19,6 +19,7 @@ from activeloop.errors import ConfigError, StoreError
 from activeloop.exchange.composing import beside, branch_config, place, settings_of
 from activeloop.exchange.gone import gone_text, without_gone
 from activeloop.exchange.origin import Origin, read_origin
+from activeloop.exchange.renaming import renamed
 from activeloop.flat_settings import differences, flat
 from activeloop.messages import shown
 from activeloop.report.runs import check_run, read_run
@@ -32,16 +33,19 @@ from activeloop.store import Store
 _GIVEN = "given"
 
 
-def begin_branch(directory: Path, overrides: Sequence[str], folder: Path | None) -> None:
+def begin_branch(
+    directory: Path, overrides: Sequence[str], folder: Path | None, renames: Sequence[str]
+) -> None:
     """Start a branch of the run in `directory`, or prepare it where people label.
 
     Args:
         directory: of that run.
         overrides: what is to be otherwise; `round=N` among them: from its labels as of then.
         folder: of the user's own configs.
+        renames: `OLD=NEW` for each class that gets another name.
 
     Raises:
-        ConfigError: the overrides make no sense.
+        ConfigError: the overrides or the renames make no sense.
         StoreError: there is no such run, or its labels cannot be read.
     """
     words = [word for word in overrides if not re.match(r"round=", word)]
@@ -50,6 +54,7 @@ def begin_branch(directory: Path, overrides: Sequence[str], folder: Path | None)
     origin = read_origin(directory, rounds[-1] if rounds else None)
     config = _config(origin, words, folder)
     origin, gone = without_gone(origin, without_hydra(config))
+    origin = renamed(origin, config, renames)
     config.initial.size = origin.labels
     _check_budget(config, origin)
     if _by_people(origin) and not any(word.startswith("hydra.run.dir=") for word in words):
@@ -59,6 +64,8 @@ def begin_branch(directory: Path, overrides: Sequence[str], folder: Path | None)
     about["run"] |= _by_people(origin)
     _prepare(made, origin, without_hydra(config), about)
     print(f"branch of {origin}")
+    for old, new in origin.renamed.items():
+        print(f"what {old!r} was there is {new!r} here")
     if gone:
         print(gone_text(gone, origin))
     if _by_people(origin):

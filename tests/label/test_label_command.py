@@ -253,7 +253,7 @@ def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
         person.label(8)
         person.ask("finish")
         person.wait_for("finished")
-        undone.append(person.ask("undo")["card"]["key"])
+        undone.append(person.ask("undo")["taken_back"][0]["card"]["key"])
 
     assert sit([*PHOTOS, *FAST], finish)[0] == 0
     labels = tables("labels.csv")
@@ -273,6 +273,63 @@ def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
     assert sit([str(RUN)], look)[0] == 0
     sit([str(RUN)], lambda person: person.ask("undo"))
     assert len(tables("labels.csv")) == 6
+
+
+def test_classes_are_renamed_in_a_branch_that_goes_on_with_the_new_names(
+    photos, sit, monkeypatch, capfd
+):
+    def begin(person):
+        person.label(9)
+        person.ask("classes", name="dusk")
+        (card,) = person.ask("next", count=1)["cards"]
+        dusk = {"id": card["id"], "kind": "label", "label": "dusk"}
+        person.ask("answer", answers=[dusk])
+
+    def called(command):
+        monkeypatch.setattr(sys, "argv", ["activeloop", *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        return capfd.readouterr().out
+
+    def labels(run, out):
+        called(["export", str(run), "--format", "csv", "--out", out])
+        with Path(out).open() as file:
+            return {row["key"]: (row["label"], row["who"]) for row in csv.DictReader(file)}
+
+    assert sit([*PHOTOS, *FAST], begin)[0] == 0
+    before = labels(RUN, "before.csv")
+    new = f"{RUN}-2"
+    told = called(["branch", str(RUN), "--rename", "dark=night", "--rename", "dusk=evening"])
+    assert "what 'dark' was there is 'night' here" in told
+    assert f"python -m activeloop label {new}" in told
+    settings = (Path(new) / "config.yaml").read_text()
+    assert ("night" in settings, "dark" in settings) == (True, False)
+    names = {"dark": "night", "light": "light", "dusk": "evening"}
+    renamed = {key: (names[label], who) for key, (label, who) in before.items()}
+    assert labels(new, "after.csv") == renamed
+    assert labels(RUN, "again.csv") == before
+    seen = []
+
+    def go_on(person):
+        seen.append(person.status())
+        (card,) = person.ask("next", count=1)["cards"]
+        night = {"id": card["id"], "kind": "label", "label": "night"}
+        person.ask("answer", answers=[night])
+        renamed[card["key"]] = ("night", "ann")
+        person.ask("finish")
+        person.wait_for("finished")
+
+    code, _, err = sit([new], go_on)
+    assert (code, err) == (0, "")
+    assert seen[0]["classes"] == ["night", "light", "evening"]
+    assert seen[0]["counts"]["evening"] == 1
+    assert labels(new, "finished.csv") == renamed
+    sit([new], lambda person: seen.append(person.status()))  # it is the same run
+    assert seen[-1]["finished"] == "finished by ann"
+    called(["predict", new, "photos", "--out", "predictions.csv"])
+    with Path("predictions.csv").open() as file:
+        assert {row["predicted"] for row in csv.DictReader(file)} <= {*names.values()}
 
 
 def test_the_same_folder_by_another_path_is_the_same_run(photos, sit, monkeypatch, tmp_path):
