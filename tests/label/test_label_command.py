@@ -275,9 +275,7 @@ def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
     assert len(tables("labels.csv")) == 6
 
 
-def test_classes_are_renamed_in_a_branch_that_goes_on_with_the_new_names(
-    photos, sit, monkeypatch, capfd
-):
+def test_classes_are_renamed_in_a_branch_that_goes_on_with_the_new_names(photos, sit, typed):
     def begin(person):
         person.label(9)
         person.ask("classes", name="dusk")
@@ -286,11 +284,9 @@ def test_classes_are_renamed_in_a_branch_that_goes_on_with_the_new_names(
         person.ask("answer", answers=[dusk])
 
     def called(command):
-        monkeypatch.setattr(sys, "argv", ["activeloop", *command])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 0
-        return capfd.readouterr().out
+        code, out, _ = typed(*command)
+        assert code == 0
+        return out
 
     def labels(run, out):
         called(["export", str(run), "--format", "csv", "--out", out])
