@@ -91,8 +91,8 @@ class Answers:
         annotator: str,
         seconds: float | None,
         origins: Mapping[int, str] | None,
-        takes_back: int | None,
-        brings_back: int | None,
+        takes_back: Mapping[int, int] | None,
+        brings_back: Mapping[int, int] | None,
     ) -> None:
         """Take answers to any samples. See `ActiveLoop.record`."""
         with self.lock:
@@ -121,8 +121,8 @@ class Answers:
         annotator: str,
         seconds: float | None,
         origins: Mapping[int, str] | None,
-        takes_back: int | None = None,
-        brings_back: int | None = None,
+        takes_back: Mapping[int, int] | None = None,
+        brings_back: Mapping[int, int] | None = None,
     ) -> None:
         """Store answers, then record them; they close the open query if none is missing."""
         query = self.query  # one that is being made will find them answered

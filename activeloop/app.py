@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,36 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from activeloop import sweep, torchrun
+from activeloop import __version__, sweep, torchrun
 from activeloop.arguments import settings_and_options
 from activeloop.config import EXCLUDED_KEYS, TARGET, config_dir, register
+from activeloop.embed_command import embed
 from activeloop.errors import ActiveLoopError, ConfigError, RunsFailed
+from activeloop.exchange.branch_command import branch
+from activeloop.exchange.export_command import export
+from activeloop.exchange.import_command import import_labels
 from activeloop.experiments import multirun_option
+from activeloop.label.command import label
 from activeloop.messages import one_line
 from activeloop.overrides import check_sweeps, check_whole, parsed
+from activeloop.predict_command import predict
+from activeloop.report.command import report
+from activeloop.resume_command import resume
+from activeloop.strategies_command import strategies
 from activeloop.targets import check_composed, check_targets
+
+# Each takes words, and returns the exit code, if that is not 0.
+SUBCOMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
+    "strategies": strategies,
+    "embed": embed,
+    "report": report,
+    "label": label,
+    "predict": predict,
+    "resume": resume,
+    "export": export,
+    "import": import_labels,
+    "branch": branch,
+}
 
 
 def main() -> None:
@@ -81,10 +104,13 @@ def dispatch(arguments: Sequence[str]) -> int:
     """Run the subcommand that the first word names, or else Hydra; return the exit code."""
     check_whole(arguments)
     if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
-        return subcommand(arguments[0])(arguments[1:])
+        return subcommand(arguments[0])(arguments[1:]) or 0
     sweep.forget()
     register()
     overrides, options = settings_and_options(arguments)
+    if "--version" in options:  # Hydra would tell its own
+        print(versions())
+        return 0
     folders = config_folders(options)
     warn_of_hidden_configs(folders)
     overrides += experiments_seeds_left_out(overrides)
@@ -148,99 +174,22 @@ class Task:
             raise KeyboardInterrupt(f"hydra.run.dir={directory}") from interrupt
 
 
-def subcommand(name: str) -> Callable[[Sequence[str]], int]:
+def subcommand(name: str) -> Callable[[Sequence[str]], int | None]:
     """Return the subcommand of that name.
 
     Raises:
         ConfigError: there is none.
     """
-    commands: dict[str, Callable[[Sequence[str]], int]] = {
-        "strategies": list_strategies,
-        "embed": embed,
-        "report": report,
-        "label": label,
-        "predict": predict,
-        "resume": resume,
-        "export": export,
-        "import": import_labels,
-        "branch": branch,
-    }
-    if name not in commands:
-        close = difflib.get_close_matches(name, commands, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(commands)}"
+    if name not in SUBCOMMANDS:
+        close = difflib.get_close_matches(name, SUBCOMMANDS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(SUBCOMMANDS)}"
         raise ConfigError(f"unknown command {name!r}: {hint}; settings are given as key=value")
-    return commands[name]
+    return SUBCOMMANDS[name]
 
 
-def list_strategies(arguments: Sequence[str]) -> int:
-    """Print the strategies as a table, or all of one."""
-    from activeloop.listing import list_strategies
-
-    print(list_strategies(arguments))
-    return 0
-
-
-def embed(arguments: Sequence[str]) -> int:
-    """Make the vectors of `embed=backbone` and keep them for runs."""
-    from activeloop.embed_command import embed
-
-    embed(arguments)
-    return 0
-
-
-def report(arguments: Sequence[str]) -> int:
-    """Compare the runs of some directories, and say what was found."""
-    from activeloop.report.command import report
-
-    report(arguments)
-    return 0
-
-
-def predict(arguments: Sequence[str]) -> int:
-    """Predict new images with the model of a run."""
-    from activeloop.predict_command import predict
-
-    predict(arguments)
-    return 0
-
-
-def label(arguments: Sequence[str]) -> int:
-    """Open a page on which people label, and run the loop behind it."""
-    from activeloop.label.command import label
-
-    label(arguments)
-    return 0
-
-
-def resume(arguments: Sequence[str]) -> int:
-    """Go on with runs that were stopped, from what is in their directories."""
-    from activeloop.resuming import resume
-
-    return resume(arguments)
-
-
-def export(arguments: Sequence[str]) -> int:
-    """Write a run's labels for other tools."""
-    from activeloop.exchange.export_command import export
-
-    export(arguments)
-    return 0
-
-
-def import_labels(arguments: Sequence[str]) -> int:
-    """Give a run labels made elsewhere."""
-    from activeloop.exchange.import_command import import_labels
-
-    import_labels(arguments)
-    return 0
-
-
-def branch(arguments: Sequence[str]) -> int:
-    """Start a new run from the labels of another."""
-    from activeloop.exchange.branch_command import branch
-
-    branch(arguments)
-    return 0
+def versions() -> str:
+    """Return which activeloop this is, with what else a report of a mistake should name."""
+    return f"activeloop {__version__} (torch {version('torch')}, hydra {version('hydra-core')})"
 
 
 def experiments_seeds_left_out(overrides: Sequence[str]) -> list[str]:

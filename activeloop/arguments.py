@@ -6,9 +6,10 @@ import argparse
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from activeloop.errors import ConfigError
+from activeloop.types import NewSamples
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +39,17 @@ def _no_option(word: str, options: Iterable[str], takes_settings: bool) -> str:
     return (
         f"there is no option {name}: settings are given without -, as in "
         f"{name.lstrip('-')}={value if equals else 'VALUE'}, and --help lists those that there are"
+    )
+
+
+def add_new_samples(parser: argparse.ArgumentParser, things: str) -> None:
+    """Add the option that says what to do with `things` that came since a run began."""
+    parser.add_argument(
+        "--new-samples",
+        choices=get_args(NewSamples),
+        default="refuse",
+        help=f"what to do with {things} that came to the data since the run began: join has them "
+        "at the end of the pool, ignore leaves them out (refuse)",
     )
 
 

@@ -11,21 +11,16 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
 from activeloop import torchrun
 from activeloop.data.joining import in_order
 from activeloop.errors import StoreError
 from activeloop.manifest import Manifest, fingerprints_of, parts_of
-from activeloop.types import Data, HiddenLabels
+from activeloop.types import Data, HiddenLabels, NewSamples
+from activeloop.words import some
 
 log = logging.getLogger(__name__)
-
-NewSamples = Literal["refuse", "join", "ignore"]
-NEW_SAMPLES: Final[tuple[NewSamples, ...]] = get_args(NewSamples)
-
-# So many keys are named.
-_NAMED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +82,8 @@ def _changed(kept: Manifest, data: Data) -> list[str]:
 def _counted(keys: Sequence[str], one: str, several: str) -> str:
     if not keys:
         return ""
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    shown = ", ".join(keys[:_NAMED])
     said = f"1 sample {one}" if len(keys) == 1 else f"{len(keys)} samples {several}"
-    return f"{said} ({shown}{more})"
+    return f"{said} ({some(keys)})"
 
 
 @dataclass(frozen=True, kw_only=True)

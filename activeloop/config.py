@@ -8,14 +8,16 @@ import itertools
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from activeloop.checks import whole
 from activeloop.errors import ConfigError
@@ -77,6 +79,20 @@ def config_dir() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "conf"
     return inside if (inside / "config.yaml").is_file() else package.parent / "conf"
+
+
+def composed(words: Sequence[str], name: str = "config") -> DictConfig:
+    """Return the config that overrides make of the one called `name`, with Hydra's own in it."""
+    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
+        return compose(name, [*words], return_hydra_config=True)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return a config without Hydra's own."""
+    plain: DictConfig = config.copy()
+    with open_dict(plain):
+        plain.pop("hydra", None)
+    return plain
 
 
 def cache_dir() -> Path:
@@ -226,19 +242,19 @@ def _digest(root: DictConfig) -> str:
         for name, node in root.items_ex(resolve=False)
         if name not in ("hydra", "strategy", "seed", "seeds", "device", "memory_limit", "tracker")
     }
-    config["data"] = without_storage(config["data"])
-    for name in ("neighbors", "embed"):  # where these are kept changes nothing
-        if "cache" in config[name]:
-            config[name] = {**config[name], "cache": None}
-    text = json.dumps(config, sort_keys=True, default=str)
+    text = json.dumps(without_storage(config), sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def without_storage(data: Any) -> Any:
-    """Return the settings of a data set without those that say where it is held, and by whom."""
-    if not isinstance(data, dict):
-        return data
-    return {key: value for key, value in data.items() if key not in STORAGE}
+def without_storage(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings without those that say where things are held, and by whom."""
+    kept = dict(settings)
+    if isinstance(kept["data"], dict):
+        kept["data"] = {key: value for key, value in kept["data"].items() if key not in STORAGE}
+    for name in ("neighbors", "embed"):
+        if "cache" in kept[name]:
+            kept[name] = {**kept[name], "cache": None}
+    return kept
 
 
 def _experiment(root: DictConfig) -> str | None:

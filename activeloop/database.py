@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from activeloop.errors import StoreError
+from activeloop.errors import DiskError, StoreError
 from activeloop.opening import (
     NO_JOURNAL,
     open_in_memory,
@@ -79,22 +79,27 @@ class Database:
         except sqlite3.ProgrammingError as error:
             raise StoreError(f"{self._name} was closed: a newer run object has it") from error
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self._name}: {_advice(error)}") from error
+            kind = DiskError if _code(error) in _DISK else StoreError
+            raise kind(f"{self._name}: {_advice(error)}") from error
         except OSError as error:
             raise StoreError(f"{self._name}: {error.strerror or error}") from error
 
 
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def _advice(error: sqlite3.DatabaseError) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return {
-        sqlite3.SQLITE_FULL: "no space left on the disk; all that was finished is kept: free some "
-        "and run the same command again",
-        sqlite3.SQLITE_IOERR: "the disk does not read or write (is it full, or failing?); all that "
-        "was finished is kept, and the same command goes on from there",
+        sqlite3.SQLITE_FULL: "no space left on the disk, free some",
+        sqlite3.SQLITE_IOERR: "the disk does not read or write (is it full, or failing?)",
         sqlite3.SQLITE_NOTADB: "is not a run of activeloop; it was left untouched",
         sqlite3.SQLITE_CORRUPT: "is damaged; it was left untouched: put a copy back "
         f"({NO_JOURNAL})",
         sqlite3.SQLITE_READONLY: "cannot be written: check the permissions",
         sqlite3.SQLITE_CANTOPEN: "cannot be opened: it must be readable, its folder writable",
         sqlite3.SQLITE_BUSY: "is in use by another process",
-    }.get(code, str(error))
+    }.get(_code(error), str(error))

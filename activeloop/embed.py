@@ -1,10 +1,11 @@
 """Fixed features of samples: for strategies, and by default for the learner in place of images.
 
 Each builder, here and in `activeloop.backbones.embedding`, takes `Data` and returns it with the
-pool's `embeddings`, `[N, E]` float32 on the CPU. With `as_input` pool, test and validation samples
-become these vectors too, and what the learner trains on is a probe, `learner=probe`. Vectors are
-then normalised by the pool's mean and by one common scale, that of their mean variance: so a
-learning rate fits whatever made them, and distances keep their proportions.
+pool's `embeddings`, `[N, E]` float32 on the CPU. Its `check` sees to its settings before the data,
+which may take long to read. With `as_input` pool, test and validation samples become these vectors
+too, and what the learner trains on is a probe, `learner=probe`. Vectors are then normalised by the
+pool's mean and by one common scale, that of their mean variance: so a learning rate fits whatever
+made them, and distances keep their proportions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,10 @@ CHUNK = 4096  # samples gone through at once
 LARGEST_COVARIANCE = 2048  # numbers in a sample above which PCA is approximated
 
 Vectors = npt.NDArray[np.float32]
+Builder = TypeVar("Builder", bound=Callable[..., Data])
+
+# The attribute of a builder that checks its settings.
+_CHECK = "check_settings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +46,41 @@ class Parts:
     validation: Tensor | None = None
 
 
+def checked_by(check: Callable[..., None]) -> Callable[[Builder], Builder]:
+    """Have `check` be called with a builder's settings by name before the data are read.
+
+    It raises what the builder would, as far as that is known by then.
+    """
+
+    def mark(builder: Builder) -> Builder:
+        setattr(builder, _CHECK, check)
+        return builder
+
+    return mark
+
+
+def check_settings(builder: Callable[..., Data], settings: Mapping[str, Any]) -> None:
+    """Raise what is wrong with a builder's settings, as far as that is known without the data."""
+    if (check := getattr(builder, _CHECK, None)) is not None:
+        check(**settings)
+
+
 def none(data: Data) -> Data:
     """Return `data` as it is."""
     return data
 
 
+def _check_pca(
+    *, dimensions: object = None, fit_on: object = None, seed: object = 0, **_: object
+) -> None:
+    if dimensions is not None:
+        whole("embed.dimensions", dimensions, least=1)
+    if fit_on is not None:
+        whole("embed.fit_on", fit_on, least=1)
+    whole("embed.seed", seed)
+
+
+@checked_by(_check_pca)
 def pca(
     data: Data,
     *,
@@ -68,20 +103,21 @@ def pca(
         seed: of the randomised method, and of which samples they are fitted on.
 
     Raises:
-        ConfigError: there are fewer samples or fewer numbers in each than `dimensions`.
+        ConfigError: a setting has no meaning, or there are fewer samples or fewer numbers in each
+            than `dimensions`.
         DataError: the pool's samples are all equal, or not finite.
     """
     from sklearn.decomposition import PCA
 
+    _check_pca(dimensions=dimensions, fit_on=fit_on, seed=seed)
     n = len(data.pool)
-    if fit_on is not None and n > whole("embed.fit_on", fit_on, least=1):
+    if fit_on is not None and n > fit_on:
         rows = np.sort(np.random.default_rng(seed).choice(n, fit_on, replace=False))
     else:
         rows = np.arange(n)
     pool = np.concatenate(list(_chunks(data.pool, rows)))
     if dimensions is None:
         dimensions = min(20, *pool.shape)
-    whole("embed.dimensions", dimensions, least=1)
     if dimensions > min(pool.shape):
         raise ConfigError(
             f"embed.dimensions must be at most {min(pool.shape)}, for {len(pool)} samples of "
@@ -119,6 +155,13 @@ def projection(tensors: Mapping[str, Tensor]) -> Callable[[Samples], Tensor]:
     return project
 
 
+def _check_file(**settings: Any) -> None:
+    for part in ("pool", "test", "validation"):
+        if settings.get(part) is not None:
+            _opened(settings[part], part)
+
+
+@checked_by(_check_file)
 def file(
     data: Data,
     *,
@@ -253,15 +296,7 @@ def _read(path: str | Path | None, part: str, rows: int, columns: int | None = N
     if path is None:
         hint = "" if part == "pool" else ", or embed.as_input=false"
         raise DataError(f"embed=file needs the vectors of the {part}: embed.{part}=PATH.npy{hint}")
-    path = Path(path).expanduser()
-    try:
-        # Copy-on-write: torch has no read-only tensors, and writing to a read-only map kills.
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"embed.{part}={path} cannot be read: {error}") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiu":
-        kind = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        raise DataError(f"embed.{part}={path} must hold numbers [{rows}, E], got {kind}")
+    array = _opened(path, part, rows)
     width = array.shape[1] if columns is None else columns
     if array.shape != (rows, width) or width == 0:
         raise DataError(
@@ -274,3 +309,17 @@ def _read(path: str | Path | None, part: str, rows: int, columns: int | None = N
             row = start * CHUNK + int((~good).nonzero()[0])
             raise DataError(f"embed.{part}={path} holds NaN or infinity, first in row {row}")
     return vectors
+
+
+def _opened(path: str | Path, part: str, rows: int | str = "n") -> npt.NDArray[Any]:
+    """Return the numbers in `path`, memory-mapped: `[rows, E]`, as messages say."""
+    path = Path(path).expanduser()
+    try:
+        # Copy-on-write: torch has no read-only tensors, and writing to a read-only map kills.
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"embed.{part}={path} cannot be read: {error}") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiu":
+        kind = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        raise DataError(f"embed.{part}={path} must hold numbers [{rows}, E], got {kind}")
+    return array

@@ -1,4 +1,7 @@
-"""`python -m activeloop embed`: make the vectors of a data set and keep them, without a run."""
+"""`python -m activeloop embed`: make the vectors of a data set and keep them, without a run.
+
+Imports nothing heavy before it knows what it is to do.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from activeloop.arguments import Parser
-from activeloop.config import config_dir, register
+from activeloop.config import composed, register, without_hydra
 from activeloop.errors import ConfigError
-from activeloop.loading import build_data
-from activeloop.runner import check_complete
 
 
 def embed(arguments: Sequence[str]) -> None:
@@ -27,9 +27,11 @@ def embed(arguments: Sequence[str]) -> None:
         ConfigError: the overrides have no meaning, or what is embedded would not be kept.
     """
     overrides = _parser().parse_args(list(arguments)).overrides
+    from activeloop.building import check_complete
+    from activeloop.loading import build_data
+
     register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
-        config = compose("config", overrides)
+    config = without_hydra(composed(overrides))
     check_complete(config)
     settings: Any = OmegaConf.to_container(config.embed, resolve=True)
     if settings.get("cache") is None:

@@ -42,6 +42,22 @@ class StoreError(ActiveLoopError):
     """A run directory holds another run, or cannot be read or written."""
 
 
+class DiskError(StoreError):
+    """The disk of a run is full, or fails, and what was finished is kept.
+
+    Args:
+        what: happened, and to which file.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        """Return it for who has run a command."""
+        return f"{self.what}; what was finished is kept, and the same command goes on from there"
+
+
 class RunsFailed(ActiveLoopError):
     """Some of several runs failed, or all of them.
 

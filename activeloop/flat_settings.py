@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from activeloop.words import some
+
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings by their dotted path."""
@@ -25,8 +27,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     ]
-    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    return f"{'; '.join(told[:3])}{more}"
+    return some(told, 3, "; ")
 
 
 def _told(settings: Mapping[str, Any], name: str) -> object:

@@ -100,8 +100,8 @@ def write_answers(
     closes: bool,
     seconds: float | None = None,
     origins: Mapping[int, str] | None = None,
-    takes_back: int | None = None,
-    brings_back: int | None = None,
+    takes_back: Mapping[int, int] | None = None,
+    brings_back: Mapping[int, int] | None = None,
 ) -> None:
     """Keep answers, what each took, and why it came; `closes` ends the round's query with them."""
     keys = data.pool.keys
@@ -116,8 +116,8 @@ def write_answers(
         closes=data.n_classes if closes else None,
         seconds=seconds,
         origins={keys[index]: origin for index, origin in (origins or {}).items()},
-        takes_back=takes_back,
-        brings_back=brings_back,
+        takes_back={keys[index]: event for index, event in (takes_back or {}).items()},
+        brings_back={keys[index]: event for index, event in (brings_back or {}).items()},
     )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from activeloop.arguments import Parser
 from activeloop.config import config_dir
 from activeloop.errors import ConfigError
 from activeloop.strategies import (
@@ -34,21 +33,21 @@ _GAP = 2
 _NEEDS = ("embeddings", "probs", "features", "head", "neighbors", "members")
 
 
-def list_strategies(arguments: Sequence[str]) -> str:
-    """Return what the subcommand prints for its `arguments`.
+def listed(name: str | None, folder: str | None, *, as_markdown: bool) -> str:
+    """Return all of the strategy called `name`, or the table of all.
+
+    Args:
+        name: None: the table.
+        folder: of the user's own configs.
+        as_markdown: whether to return the table of the README.
 
     Raises:
-        ConfigError: the arguments make no sense, or there is no such strategy or folder.
+        ConfigError: there is no such strategy or folder.
     """
-    parser = Parser("activeloop strategies", description="List the strategies, or show one.")
-    parser.add_argument("name", nargs="?", help="of the strategy to show in full")
-    parser.add_argument("--markdown", action="store_true", help="the table of the README")
-    parser.add_argument("--config-dir", metavar="DIR", help="a folder with strategy/*.yaml")
-    given = parser.parse_args(list(arguments))
-    own = own_configs(given.config_dir)
-    if given.name is not None:
-        return in_full(given.name, own)
-    if given.markdown:
+    own = own_configs(folder)
+    if name is not None:
+        return in_full(name, own)
+    if as_markdown:
         # The README is about what comes with activeloop, whatever else is installed here.
         return markdown(each for each in known_strategies() if each.family in FAMILIES)
     found = [about(locate(_target(path)), name, str(path.parent)) for name, path in own.items()]

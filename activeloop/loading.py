@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from activeloop.changes import NewSamples, command_of, settled
+from activeloop.changes import command_of, settled
 from activeloop.config import cache_dir
-from activeloop.embed import normalised_by_first
+from activeloop.embed import check_settings, normalised_by_first
 from activeloop.errors import StoreError
 from activeloop.loop import data_identity
 from activeloop.manifest import Manifest
 from activeloop.run_files import RunFiles, first_pool_size
 from activeloop.store import Store
-from activeloop.types import Data, HiddenLabels
+from activeloop.types import Data, HiddenLabels, NewSamples
 from activeloop.words import counted
 
 # Settings by which a data set splits samples, or leaves some out, and what they are without.
@@ -67,6 +67,7 @@ class Kept:
 
 def build_data(config: DictConfig) -> Loaded:
     """Return the data that `config` names."""
+    check_embed(config)
     originals, hidden = read_data(config)
     return Loaded(data=embed_data(config, originals), hidden=hidden, originals=originals)
 
@@ -81,6 +82,16 @@ def read_data(config: DictConfig, **other: Any) -> tuple[Data, HiddenLabels]:
         other["memory_limit"] = config.memory_limit
     read: tuple[Data, HiddenLabels] = instantiate(config.data, _convert_="all", **other)
     return read
+
+
+def check_embed(config: DictConfig) -> None:
+    """See that the settings of `config.embed` have a meaning, before data are read for it.
+
+    Raises:
+        ConfigError, DataError: what is wrong with them.
+    """
+    settings: Any = OmegaConf.to_container(config.embed, resolve=True)
+    check_settings(get_object(settings.pop("_target_")), settings)
 
 
 def embed_data(config: DictConfig, data: Data) -> Data:

@@ -284,8 +284,8 @@ class ActiveLoop:
         answers: Mapping[int, Answer | None],
         annotator: str = "user",
         seconds: float | None = None,
-        takes_back: int | None = None,
-        brings_back: int | None = None,
+        takes_back: Mapping[int, int] | None = None,
+        brings_back: Mapping[int, int] | None = None,
         origins: Mapping[int, str] | None = None,
     ) -> None:
         """Take answers to any samples of the pool, asked for or not: on disk when it returns.
@@ -297,8 +297,10 @@ class ActiveLoop:
             answers: by pool index; they take the place of those there are, and None takes one back.
             annotator: who answered.
             seconds: how long each answer took, where that is known.
-            takes_back: number of the event that this takes back, where it is somebody's undo.
-            brings_back: number of the event in which the answer was said that is there again then.
+            takes_back: numbers of the events that these take back, by pool index, where they are
+                somebody's undo.
+            brings_back: numbers of the events in which the answers were said that are there again
+                then, by pool index; none where there was nothing.
             origins: why each sample was answered, by pool index, in a word: see `Event.origin`.
 
         Raises:

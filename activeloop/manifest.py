@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from activeloop.data.samples import NumberedKeys, RepeatedKeys
 from activeloop.store import Store
 from activeloop.types import Data, Samples
 
@@ -134,7 +133,12 @@ def _numbers(samples: Samples, name: str) -> list[float] | None:
     return None if values is None else [float(value) for value in values]
 
 
+# Keys that are paths are read without torch, which kinds of keys that are made bring along.
+
+
 def _same(one: Sequence[str], other: Sequence[str]) -> bool:
+    from activeloop.data.samples import NumberedKeys, RepeatedKeys
+
     if isinstance(one, NumberedKeys) and isinstance(other, NumberedKeys):
         alike = one.prefix == other.prefix
         return alike and np.array_equal(one.positions, other.positions)
@@ -148,6 +152,8 @@ def _same(one: Sequence[str], other: Sequence[str]) -> bool:
 
 def packed(keys: Sequence[str]) -> bytes:
     """Return `keys` as compressed JSON: a line that says of which kind, and what is in them."""
+    from activeloop.data.samples import NumberedKeys, RepeatedKeys
+
     if isinstance(keys, RepeatedKeys):
         inner = packed(keys.base)
         return _record({"times": keys.times}, inner)
@@ -169,8 +175,12 @@ def unpacked(record: bytes) -> Sequence[str]:
     head, _, body = record.partition(b"\n")
     kind, body = json.loads(head), zlib.decompress(body)
     if "times" in kind:
+        from activeloop.data.samples import RepeatedKeys
+
         return RepeatedKeys(unpacked(body), kind["times"])
     if "steps" in kind:
+        from activeloop.data.samples import NumberedKeys
+
         steps = np.frombuffer(body, kind["steps"])
         return NumberedKeys(kind["prefix"], np.cumsum(steps.astype(np.int64)))
     keys: list[str] = json.loads(body)

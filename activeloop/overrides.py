@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
 from hydra.errors import OverrideParseException
 
-from activeloop.config import config_dir
+from activeloop.config import Config, config_dir
 from activeloop.errors import ConfigError
 
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
+_LISTS = {"seeds", "query_size"}  # the settings that are in no group and may be lists
 _FUNCTIONS = r"(range|choice|interval|glob|sort|shuffle|tag|int|float|str|bool)\("
 
 
@@ -116,7 +118,9 @@ def _as_one(key: str, value: str) -> str:
 
 def as_list(key: str, value: str) -> str:
     """Return how a list of the values is written; nothing where there is none of that kind."""
-    if (config_dir() / key).is_dir() or re.match(_FUNCTIONS, value):
+    of_no_group = {each.name for each in fields(Config)}
+    one = (config_dir() / key).is_dir() or key in of_no_group - _LISTS
+    if one or re.match(_FUNCTIONS, value):
         return ""
     return f"a list is written {shlex.quote(f'{key}=[{value}]')}"
 

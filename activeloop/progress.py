@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -25,7 +26,27 @@ log = logging.getLogger("activeloop.run")
 _QUIET = 30.0
 
 
-class Progress(Silent):
+class _WithBar:
+    """What has a bar, which is there within a `with` block."""
+
+    _bar: Bar
+
+    def __enter__(self) -> Self:
+        """Start the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+
+class Progress(_WithBar, Silent):
     """A listener that prints; use it as a context manager.
 
     Args:
@@ -57,20 +78,6 @@ class Progress(Silent):
             transient=True,
         )
         self._task = self._bar.add_task("round 0", total=len(planned), left="")
-
-    def __enter__(self) -> Progress:
-        """Start the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
 
     def on_query(self, query: Query) -> None:
         """Say which round it is."""
@@ -121,7 +128,7 @@ class Progress(Silent):
         log.info(text)
 
 
-class Counting:
+class Counting(_WithBar):
     """Says how far a long piece of work is: a bar in a terminal, a line now and then elsewhere.
 
     Use it as a context manager, and call it with how much is done.
@@ -146,20 +153,6 @@ class Counting:
             transient=True,
         )
         self._task = self._bar.add_task(what, total=total)
-
-    def __enter__(self) -> Counting:
-        """Start the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
 
     def __call__(self, done: int) -> None:
         """Say that `done` of all are done; what the first call names was there from before."""

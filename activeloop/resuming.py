@@ -1,4 +1,4 @@
-"""`python -m activeloop resume DIR`: go on with runs from what is in their directories."""
+"""Going on with runs from what is in their directories."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from activeloop import torchrun
-from activeloop.arguments import Parser
-from activeloop.changes import NEW_SAMPLES, NewSamples
+from activeloop.building import check_complete, identity_of
 from activeloop.config import Config, register
 from activeloop.environment import ENVIRONMENT_FILE
 from activeloop.errors import ConfigError, StoreError
@@ -27,42 +26,40 @@ from activeloop.flat_settings import differences, flat
 from activeloop.logs import logging_to
 from activeloop.messages import ERROR_FILE, one_line, shown
 from activeloop.report.runs import opened
-from activeloop.run_files import RunFiles
+from activeloop.run_directory import RunDirectory
 from activeloop.runner import (
     CONFIG_FILE,
-    check_complete,
     help_run,
-    identity_of,
     leave_alone,
     run_in,
     write_error,
 )
 from activeloop.store import Store
+from activeloop.types import NewSamples
 
 
-def resume(arguments: Sequence[str]) -> int:
-    """Go on with the runs that the command line names; return the exit code.
+def resume_all(directories: Sequence[Path], new_samples: NewSamples = "refuse") -> int:
+    """Go on with the runs in and below `directories`; return the exit code.
 
     Raises:
-        ConfigError: the arguments make no sense, or there is no run.
+        ConfigError: there is no run, or several processes cannot go on like this.
         Exception: what the run raised, where there is one.
     """
-    given = _parser().parse_args(list(arguments))
     register()
-    runs = [run for directory in given.directories for run in runs_in(directory)]
+    runs = [run for directory in directories for run in runs_in(directory)]
     runs = list(dict.fromkeys(runs))
     if len(runs) > 1 and torchrun.place().size > 1:
         raise ConfigError(f"torchrun goes on with one run at a time; there are {len(runs)}")
-    if given.new_samples != "refuse" and torchrun.place().size > 1:
+    if new_samples != "refuse" and torchrun.place().size > 1:
         raise ConfigError(
-            f"--new-samples {given.new_samples} is for one process, and torchrun started several: "
+            f"--new-samples {new_samples} is for one process, and torchrun started several: "
             f"without torchrun, python -m activeloop resume {shlex.quote(shown(runs[0]))} "
-            f"--new-samples {given.new_samples} goes on in one"
+            f"--new-samples {new_samples} goes on in one"
         )
     failed = 0
     for run in runs:
         try:
-            resume_run(run, given.new_samples)
+            resume_run(run, new_samples)
         except KeyboardInterrupt:
             print("interrupted; the same command goes on", file=sys.stderr)
             return 130
@@ -74,30 +71,6 @@ def resume(arguments: Sequence[str]) -> int:
     if failed:
         print(f"error: {failed} of {len(runs)} runs failed", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        "activeloop resume",
-        description="Go on with runs that were stopped, killed or lost their power, to the same "
-        "end as if they had not been.",
-    )
-    parser.add_argument(
-        "directories",
-        nargs="+",
-        type=Path,
-        metavar="DIR",
-        help="a run's directory; or one above several, such as a sweep's: each that is not "
-        "finished goes on",
-    )
-    parser.add_argument(
-        "--new-samples",
-        choices=NEW_SAMPLES,
-        default="refuse",
-        help="what to do with samples that came to the data since the run began: join has them at "
-        "the end of the pool, ignore leaves them out (refuse)",
-    )
-    return parser
 
 
 def runs_in(directory: Path) -> list[Path]:
@@ -215,7 +188,7 @@ def _store_of(directory: Path) -> Iterator[Store]:
         with opened(directory) as store:
             yield store
     else:
-        with contextlib.closing(RunFiles(directory)) as files:
+        with contextlib.closing(RunDirectory(directory)) as files:
             yield files.store
 
 

@@ -1,37 +1,31 @@
-"""The files of a run: the store, the weights and predictions of rounds, and tables to read."""
+"""The files of a run: what makes it that run, and the weights and predictions of its rounds."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
 from activeloop.changes import Changes, changed_text, command_of
-from activeloop.durable import sync_directory, sync_file, sync_path
+from activeloop.durable import sync_directory, sync_file
 from activeloop.errors import StoreError
 from activeloop.flat_settings import differences, flat
-from activeloop.lock import Lock
 from activeloop.manifest import Manifest
 from activeloop.preprocessing import TENSORS, to_plain
-from activeloop.run_tables import QueryTable, write_curve
+from activeloop.run_directory import RunDirectory
 from activeloop.stop_set import KeptProbs
 from activeloop.store import Store
 from activeloop.types import Data, Indices, Labels, Learner, Preprocessing
 from activeloop.whole_files import digest_of, keep_array, named_errors, replacing, write_array
 
 log = logging.getLogger(__name__)
-
-# Which object of this process holds which directory.
-_held: WeakValueDictionary[Path, RunFiles] = WeakValueDictionary()
 
 # Of a run that is over: the weights of its last round.
 MODEL = "model.safetensors"
@@ -41,59 +35,20 @@ _OF_SAMPLES = {f"data.{part}" for part in ("pool", "test", "validation", "embedd
 _OF_SAMPLES |= {"config.pool"}  # the size that a loop made in Python knows
 
 
-class RunFiles:
+class RunFiles(RunDirectory):
     """A run's directory; without one, all that must not be lost is kept in memory.
 
     Args:
         directory: made if it is not there.
-
-    Attributes:
-        store: the run's database.
 
     Raises:
         StoreError: the directory cannot be used.
     """
 
     def __init__(self, directory: Path | None) -> None:
-        self.directory = directory
-        self._lock: Lock | None = None
-        self._query_table: QueryTable | None = None
-        self._tables_lock = threading.Lock()
-        self._stop_probs: dict[
-            int, KeptProbs | None
-        ] = {}  # of the last rounds, without a directory
-        with named_errors(directory):
-            if directory is not None:
-                directory.mkdir(parents=True, exist_ok=True)
-                sync_path(directory)
-                self._hold(directory)
-            try:
-                self.store = Store(None if directory is None else directory / "run.db")
-            except BaseException:
-                self._release()
-                raise
-            if directory is not None:
-                self._query_table = QueryTable(directory / "queries.csv", self.store)
-                _held[directory.resolve()] = self
-
-    def close(self) -> None:
-        """Close the store and let others have the directory."""
-        self.store.close()
-        self._release()
-
-    def _hold(self, directory: Path) -> None:
-        """Keep other processes away; an older run object of this process gives way."""
-        if (older := _held.pop(directory.resolve(), None)) is not None:
-            older.close()
-        self._lock = Lock(directory)
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def __del__(self) -> None:
-        self._release()
+        super().__init__(directory)
+        # Of the last rounds, without a directory.
+        self._stop_probs: dict[int, KeptProbs | None] = {}
 
     def claim(
         self,
@@ -225,13 +180,11 @@ class RunFiles:
         """
         if self.directory is None or (kept := self.store.weights(round)) is None:
             return False
-        # The model: where the run was stopped as it ended.
-        places = [self._weights(round), self.directory / MODEL]
         with named_errors(self.directory):
-            for path in filter(Path.exists, places):
+            for path in filter(Path.exists, weights_places(self.directory, round)):
                 if digest_of(path) == kept:
                     return learner.load(path, data)
-                if path == places[0]:
+                if path == self._weights(round):
                     log.warning("%s is damaged: it is not what was written there", path)
         return False
 
@@ -255,14 +208,6 @@ class RunFiles:
         path = self.directory / "test_probs" / "labels.npy"
         with named_errors(self.directory):
             keep_array(path, np.asarray(labels, np.int64))
-
-    def write_tables(self) -> None:
-        """Have `curve.csv` and `queries.csv` say what the store does; any thread may."""
-        if self.directory is None or self._query_table is None:
-            return
-        with self._tables_lock, named_errors(self.directory):
-            write_curve(self.directory / "curve.csv", self.store.rounds())
-            self._query_table.write()
 
     def end(self, reason: str, round: int) -> None:
         """Say in the store that the run is over, and give the last weights their final name."""
@@ -298,7 +243,7 @@ class RunFiles:
 
     def _weights(self, round: int) -> Path:
         assert self.directory is not None
-        return weights_path(self.directory, round)
+        return weights_places(self.directory, round)[0]
 
     def _probs(self, part: str, round: int) -> Path:
         assert self.directory is not None
@@ -311,6 +256,9 @@ def first_pool_size(store: Store, size: int) -> int:
     return int(joined[0]["pool_size"]) if joined else size
 
 
-def weights_path(directory: Path, round: int) -> Path:
-    """Return where a run under way has the weights of a round."""
-    return directory / f"weights_{round:04d}.safetensors"
+def weights_places(directory: Path, round: int) -> tuple[Path, Path]:
+    """Return where the weights of a round are in a run under way, and in one that is over.
+
+    One that was stopped as it ended may have them in either place.
+    """
+    return directory / f"weights_{round:04d}.safetensors", directory / MODEL

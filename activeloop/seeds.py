@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from activeloop import torchrun
+from activeloop.building import build
 from activeloop.cohort import Cohort
 from activeloop.config import of_seed
 from activeloop.errors import ConfigError, RunsFailed, StoreError
@@ -28,7 +29,6 @@ from activeloop.runner import (
     about_of,
     announce,
     begin,
-    build,
     close,
     end,
     is_finished,

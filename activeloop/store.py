@@ -6,7 +6,8 @@ Labels are append-only events; the present labels are a view of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from activeloop.types import Round, Skip
 
 Kind = Literal["label", "skip", "none", "undo"]
 
+_TICK = 0.0002  # seconds: times are kept to a thousandth
 _ROWS_AT_A_TIME = 5000  # of a long table: who writes waits for no more than these
 
 
@@ -64,7 +66,7 @@ class Event:
             without an answer again.
         label: the class's name, for a label.
         who: gave it.
-        at: when, UTC, ISO 8601.
+        at: when, UTC, ISO 8601. What a person said at once, as of a screenful, has the same time.
         round: number of the query that was open then, or was made next.
         seconds: that it took, where known.
         origin: why the sample was answered: "initial", "strategy" or "audit" of a query; on the
@@ -100,6 +102,8 @@ class Store(Database):
         StoreError: the file is no run of this version, or cannot be read or written.
     """
 
+    _said_at = ""
+
     # -- identity ---------------------------------------------------------------------------
 
     def meta(self, name: str) -> Any:
@@ -118,8 +122,7 @@ class Store(Database):
     ) -> None:
         """Keep JSON values by name, and what `samples` returns, all or nothing."""
         with self._transaction() as execute:
-            for name, value in values.items():
-                execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+            _keep(execute, values)
             for part, (keys, checksums) in (samples or {}).items():
                 execute("INSERT OR REPLACE INTO samples VALUES (?, ?, ?)", (part, keys, checksums))
 
@@ -164,15 +167,17 @@ class Store(Database):
         closes: int | None = None,
         seconds: float | None = None,
         origins: Mapping[str, str] | None = None,
-        takes_back: int | None = None,
-        brings_back: int | None = None,
+        takes_back: Mapping[str, int] | None = None,
+        brings_back: Mapping[str, int] | None = None,
     ) -> None:
         """Append answers by key: a class, a `Skip`, or None, which takes back what there was.
 
         `closes` ends the round's query with them; it is the number of classes that there are. For
-        the others see `Event`; `origins` are by key.
+        the others see `Event`; `origins`, `takes_back` and `brings_back` are by key. All get the
+        same time, and what is said next another.
         """
-        at, origins = now(), origins or {}
+        at, origins = self._new_time(), origins or {}
+        takes_back, brings_back = takes_back or {}, brings_back or {}
         self.add_events(
             (
                 Event(
@@ -185,13 +190,21 @@ class Store(Database):
                     round=round,
                     seconds=seconds,
                     origin=origins.get(key),
-                    takes_back=takes_back,
-                    brings_back=brings_back,
+                    takes_back=takes_back.get(key),
+                    brings_back=brings_back.get(key),
                 )
                 for key, answer in answers.items()
             ),
             closes=None if closes is None else (round, closes),
         )
+
+    def _new_time(self) -> str:
+        """Return the present time, which no answers before have: by it they are told apart."""
+        with self._lock:
+            while (at := now()) == self._said_at:
+                time.sleep(_TICK)
+            self._said_at = at
+            return at
 
     def add_events(
         self,
@@ -208,8 +221,7 @@ class Store(Database):
             values: what else to keep with them, as `set_all` does.
         """
         with self._transaction() as execute:
-            for name, value in (values or {}).items():
-                execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+            _keep(execute, values or {})
             for event in events:
                 execute(
                     "INSERT INTO events (key, kind, label, who, at, round, seconds, origin, "
@@ -392,6 +404,11 @@ class Store(Database):
             Round(round=round, labels=labels, classes=classes, metrics=json.loads(metrics))
             for round, labels, classes, metrics in rows
         ]
+
+
+def _keep(execute: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
 
 def _kind(answer: str | Skip | None) -> Kind:

@@ -230,9 +230,9 @@ def _report(runs: Sequence[Path]) -> None:
         return
     again = " ".join(shlex.quote(shown(folder)) for folder in folders)
     try:
-        from activeloop.report.command import write_and_tell
         from activeloop.report.reading import common
         from activeloop.report.study import make_report
+        from activeloop.report.telling import write_and_tell
 
         there = beside | {run for run in runs if run.is_dir()}
         out = common([folder.resolve() for folder in folders])

@@ -16,8 +16,8 @@ from activeloop.data.samples import TensorSamples
 from activeloop.errors import ActiveLoopError, ConfigError, DataError, LearnerError, StoreError
 from activeloop.journal import read_labels
 from activeloop.preprocessing import Preparing, from_plain
-from activeloop.report.runs import opened, read_run
-from activeloop.run_files import MODEL, weights_path
+from activeloop.report.runs import check_run, opened, read_run
+from activeloop.run_files import weights_places
 from activeloop.streams import Streams
 from activeloop.types import Data, Learner, Preprocessing, Round
 from activeloop.whole_files import digest_of
@@ -83,7 +83,7 @@ class _Kept:
     @property
     def places(self) -> tuple[Path, ...]:
         """Where these weights may be."""
-        return weights_path(self.directory, self.round.round), self.directory / MODEL
+        return weights_places(self.directory, self.round.round)
 
 
 def load_trained(
@@ -126,14 +126,6 @@ def load_trained(
     )
 
 
-def check_run(directory: Path) -> None:
-    """Raise `StoreError` if `directory` is not that of a run."""
-    if not (directory / "run.db").is_file():
-        below = sorted(directory.glob("*/run.db"))
-        hint = f"it has runs inside, such as {below[0].parent}" if below else "there is no run.db"
-        raise StoreError(f"{directory} is no run's directory: {hint}")
-
-
 def _read(directory: Path) -> _Kept:
     check_run(directory)
     with opened(directory) as store:
@@ -173,7 +165,7 @@ def _loaded(kept: _Kept, learner: Learner, shape: tuple[int, ...]) -> bool:
 
 def _learner(kept: _Kept, device: str | torch.device, *, trained: bool) -> Learner:
     """Return the run's learner; one that is trained already needs no weights to start from."""
-    from activeloop.runner import build_learner
+    from activeloop.building import build_learner
 
     config = kept.identity["config"]
     if not isinstance(config.get("learner"), Mapping):

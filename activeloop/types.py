@@ -171,6 +171,10 @@ class Data:
         return digests
 
 
+# What becomes of samples that came to the data since a run began.
+NewSamples = Literal["refuse", "join", "ignore"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class HiddenLabels:
     """The labels of pool `[N]` and test set `[T]`: only oracles and evaluation hold them."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from activeloop.durable import sync_directory, sync_file
-from activeloop.errors import StoreError
+from activeloop.errors import DiskError
 
 
 @contextmanager
@@ -83,7 +83,5 @@ def named_errors(directory: Path | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(
-            f"cannot write the run in {directory}: {error.strerror or error}; what was finished is "
-            "kept, and the same command goes on from there"
-        ) from error
+        said = f"cannot write the run in {directory}: {error.strerror or error}"
+        raise DiskError(said) from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from activeloop.app import main
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,6 +34,37 @@ def own_handlers() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def typed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs a command line in this process: code, output, errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setattr(sys, "argv", ["activeloop", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def refused(typed: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """Return a function that runs a command line which must fail: its one line of error."""
+
+    def run(*words: object) -> str:
+        code, _, err = typed(*words)
+        assert code == 1
+        assert len(err.splitlines()) == 1, err
+        assert err.startswith("error: ")
+        return err.removeprefix("error: ").rstrip()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -359,9 +359,9 @@ def test_a_round_that_failed_may_take_the_answers_that_came_since(tmp_path):
 def test_an_answer_says_which_event_it_takes_back(tmp_path):
     loop, _ = make(tmp_path)
     loop.record({3: 1}, "ann")
-    loop.record({3: None}, "ann", takes_back=1)
+    loop.record({3: None}, "ann", takes_back={3: 1})
     assert [event.takes_back for event in loop.files.store.events()] == [None, 1]
-    loop.record({3: 1}, "ann", takes_back=2, brings_back=1)
+    loop.record({3: 1}, "ann", takes_back={3: 2}, brings_back={3: 1})
     assert [event.brings_back for event in loop.files.store.events()] == [None, None, 1]
 
 

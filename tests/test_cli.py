@@ -17,7 +17,7 @@ import torch
 import yaml
 from PIL import Image
 
-from activeloop.app import main
+from activeloop.app import SUBCOMMANDS, main
 from activeloop.config import config_dir
 from activeloop.strategies import CATALOG, locate
 
@@ -26,22 +26,16 @@ FAST += ["query_size=5", "rounds=1"]
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words, fast=True):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         given = {w.partition("=")[0] for w in words}
         if "initial" in given:
             given.add("initial.size")
         more = [w for w in FAST if fast and w.partition("=")[0] not in given]
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *more])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return ended.value.code, out, err
+        return typed(*words, *more)
 
     return call
 
@@ -709,15 +703,23 @@ def test_every_strategy_has_a_config_that_names_it_and_its_options():
             from_config({"_target_": target, **node})
 
 
-def test_help_imports_nothing_heavy():
+def test_the_version_is_that_of_activeloop(cli):
+    code, out, err = cli("--version", fast=False)
+    assert (code, err) == (0, "")
+    with_torch, with_hydra = map(importlib.metadata.version, ("torch", "hydra-core"))
+    assert out == f"activeloop 0.1.0 (torch {with_torch}, hydra {with_hydra})\n"
+
+
+def test_help_of_all_commands_imports_nothing_heavy():
     script = (
         "import sys\n"
-        "sys.argv = ['activeloop', '--help']\n"
-        "from activeloop.app import main\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as ended:\n"
-        "    assert not ended.code, ended.code\n"
+        "from activeloop.app import SUBCOMMANDS, main\n"
+        "for words in (['--help'], *([name, '--help'] for name in SUBCOMMANDS)):\n"
+        "    sys.argv = ['activeloop', *words]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, ended.code\n"
         "heavy = {'torch', 'torchvision', 'sklearn', 'faiss', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -728,6 +730,7 @@ def test_help_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
     assert re.search(r"strategy: (\w+, )+entropy,", done.stdout)
     assert "python -m activeloop strategy=entropy" in done.stdout
+    assert set(re.findall(r"usage: activeloop (\w+)", done.stdout)) == {*SUBCOMMANDS}
 
 
 def test_torchvision_is_not_imported_where_it_is_not_used(tmp_path):

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from activeloop import runner
-from activeloop.app import main
+from activeloop import building
 from activeloop.config import config_dir
 from activeloop.lock import LOCK_FILE
 from activeloop.strategies import CATALOG
@@ -27,21 +26,16 @@ FAST += ["initial.size=10", "query_size=5", "budget=20"]
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
     # Drawing takes longer than these runs.
     monkeypatch.setattr("activeloop.runner.draw_curve", lambda rounds, path, title: path.touch())
 
     def call(*words, fast=FAST):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         given = {word.partition("=")[0] for word in words}
         more = [word for word in fast if word.partition("=")[0] not in given]
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *more])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
+        return typed(*words, *more)
 
     return call
 
@@ -121,7 +115,7 @@ def test_an_experiment_is_a_sweep_in_one_line_and_run_once(cli, tmp_path, monkey
     (group / "margin-seed1" / "curve.png").unlink()
     (group / "margin-seed1" / "error.txt").write_text("of an earlier attempt\n")
     with monkeypatch.context() as patch:
-        patch.setattr("activeloop.runner.build_data", no_data)
+        patch.setattr("activeloop.building.build_data", no_data)
         patch.setattr("activeloop.seeds.build_data", no_data)
         code, out, err = cli(*command, "seeds=2")
         assert (code, err) == (0, "")
@@ -377,14 +371,14 @@ def test_test_labels_change_the_curve_and_nothing_else(cli, tmp_path, monkeypatc
     words = ["strategy=margin", "seed=1", "model=cnn", "measures=true", "initial=stratified"]
     words += ["data.validation=50", "learner.early_stopping=validation", "learner.min_steps=20"]
     assert cli(*words, "hydra.run.dir=a")[0] == 0
-    build = runner.build_data
+    build = building.build_data
 
     def permuted(config):
         loaded = build(config)
         mixed = np.random.default_rng(0).permutation(loaded.hidden.test)
         return dataclasses.replace(loaded, hidden=dataclasses.replace(loaded.hidden, test=mixed))
 
-    monkeypatch.setattr("activeloop.runner.build_data", permuted)
+    monkeypatch.setattr("activeloop.building.build_data", permuted)
     assert cli(*words, "hydra.run.dir=b")[0] == 0
     a, b = tmp_path / "a", tmp_path / "b"
     for name in ("queries.csv", "model.safetensors", "test_probs/round_0002.npy"):

@@ -6,15 +6,15 @@ import importlib.util
 import json
 import os
 import pickle
-import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from activeloop.app import Task, main
-from activeloop.config import config_dir
+from activeloop.app import Task
+from activeloop.config import composed, config_dir, register
 from activeloop.errors import ActiveLoopError, RunsFailed
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +39,7 @@ def needs(name):
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
     path = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
@@ -47,12 +47,7 @@ def cli(tmp_path, monkeypatch, capfd):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     def call(*words):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *FAST])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
+        return typed(*words, *FAST)
 
     return call
 
@@ -99,6 +94,14 @@ class StrangeError(Exception):
         super().__init__(f"{one} and {other}")
 
 
+@pytest.fixture
+def in_a_job(monkeypatch):
+    """Have Hydra know of a config, as it does in each job."""
+    register()
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", composed([]))
+
+
+@pytest.mark.usefixtures("in_a_job")
 def test_any_error_survives_the_way_back_from_another_process(monkeypatch):
     def fails(config):
         raise StrangeError("this", "that")  # cannot be unpickled: it wants two arguments
@@ -110,6 +113,7 @@ def test_any_error_survives_the_way_back_from_another_process(monkeypatch):
     assert "StrangeError: this and that" in str(pickle.loads(pickle.dumps(raised.value)))
 
 
+@pytest.mark.usefixtures("in_a_job")
 def test_which_runs_of_a_job_failed_survives_it_too(monkeypatch):
     def fails(config):
         raise RunsFailed({"a/x-seed1": "no idea", "a/x-seed2": "none either"})

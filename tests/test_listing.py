@@ -6,13 +6,25 @@ from pathlib import Path
 import pytest
 
 from activeloop.errors import ConfigError
-from activeloop.listing import list_strategies, markdown
+from activeloop.listing import markdown
 from activeloop.strategies import FAMILIES, About
+from activeloop.strategies_command import strategies
 
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_the_table_names_every_strategy_in_its_family_and_fits_100_columns():
+@pytest.fixture
+def list_strategies(capsys):
+    """Return a function that gives the subcommand its words, and returns what it prints."""
+
+    def call(words):
+        strategies(words)
+        return capsys.readouterr().out.removesuffix("\n")
+
+    return call
+
+
+def test_the_table_names_every_strategy_in_its_family_and_fits_100_columns(list_strategies):
     lines = list_strategies([]).splitlines()
     assert max(map(len, lines)) <= 100
     at = [lines.index(family) for family in FAMILIES]
@@ -24,7 +36,7 @@ def test_the_table_names_every_strategy_in_its_family_and_fits_100_columns():
         assert names == list(members)
 
 
-def test_a_row_says_what_is_asked_first_budget_needs_and_cost():
+def test_a_row_says_what_is_asked_first_budget_needs_and_cost(list_strategies):
     lines = list_strategies([]).splitlines()
     row = next(line for line in lines if line.startswith("margin "))
     assert re.search(r"margin +Smallest gap between.* high +probs +O\(U C\)$", row)
@@ -34,7 +46,7 @@ def test_a_row_says_what_is_asked_first_budget_needs_and_cost():
     assert all(need in wrapped for need in ("embeddings,", "neighbors,", "inner's"))
 
 
-def test_one_in_full_with_its_paper_and_its_options():
+def test_one_in_full_with_its_paper_and_its_options(list_strategies):
     text = list_strategies(["seals"])
     for part in (
         "Coleman et al.",
@@ -49,7 +61,7 @@ def test_one_in_full_with_its_paper_and_its_options():
     assert "(context" in list_strategies(["activeloop.strategies.uniform.random"])
 
 
-def test_mistakes():
+def test_mistakes(list_strategies):
     with pytest.raises(ConfigError, match="'entrpy': did you mean 'entropy'"):
         list_strategies(["entrpy"])
     with pytest.raises(ConfigError, match="activeloop strategies: unrecognized arguments: margin"):
@@ -71,7 +83,7 @@ def own(tmp_path, monkeypatch):
     return str(tmp_path)
 
 
-def test_strategies_of_ones_own_folder_are_listed_too(own):
+def test_strategies_of_ones_own_folder_are_listed_too(list_strategies, own):
     listed = list_strategies(["--config-dir", own])
     assert re.search(r"^nearby +Mine first +low +nothing$", listed, re.MULTILINE)
     text = list_strategies(["nearby", f"--config-dir={own}"])
@@ -95,7 +107,7 @@ def test_bars_do_not_break_the_markdown_table():
     ]
 
 
-def test_the_readmes_table_is_the_one_that_is_printed():
+def test_the_readmes_table_is_the_one_that_is_printed(list_strategies):
     printed = list_strategies(["--markdown"])
     between = re.search(
         r"<!-- strategies: [^\n]* -->\n\n(.*?)\n\n<!-- end of strategies -->",

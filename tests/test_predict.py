@@ -49,17 +49,6 @@ def images(tmp_path_factory):
     return photos(tmp_path_factory.mktemp("images") / "photos")
 
 
-def command(monkeypatch, *words):
-    """Give a command line, and return its exit code."""
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    monkeypatch.setattr(sys, "argv", ["activeloop", *map(str, words)])
-    before = logging.getLogger().handlers[:]
-    with pytest.raises(SystemExit) as ended:
-        main()
-    logging.getLogger().handlers[:] = before
-    return ended.value.code
-
-
 def settings(root, *words, size=12):
     """Return the words for a short run on the images in `root`, if any, in the directory `run`."""
     short = ["hydra.run.dir=run", "initial.size=12", "query_size=6", "rounds=1", "stop_set=0"]
@@ -73,16 +62,10 @@ def settings(root, *words, size=12):
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that gives a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        capfd.readouterr()
-        code = command(monkeypatch, *words)
-        return code, *capfd.readouterr()
-
-    return call
+    return typed
 
 
 @pytest.fixture
@@ -103,7 +86,12 @@ def trained(images, tmp_path_factory):
     place = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(place)
-        assert command(monkeypatch, *settings(images)) == 0
+        monkeypatch.setattr(sys, "argv", ["activeloop", *settings(images)])
+        before = logging.getLogger().handlers[:]
+        with pytest.raises(SystemExit) as ended:
+            main()
+        logging.getLogger().handlers[:] = before
+        assert ended.value.code == 0
     return place / "run"
 
 
@@ -504,7 +492,7 @@ def test_the_command_says_what_the_model_is_not(run, images, cli, tmp_path):
 
 def test_without_a_run_or_a_model_or_images(images, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StoreError, match=r"no run's directory: there is no run\.db"):
+    with pytest.raises(StoreError, match=r"holds no run \(there is no run\.db\)"):
         activeloop.predict(tmp_path / "empty", images)
     data, _ = image_folder(images, size=12)
     loop = ActiveLoop(

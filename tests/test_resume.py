@@ -20,7 +20,6 @@ from fakes import CentroidLearner, blobs
 from PIL import Image
 
 from activeloop import run_files, runner
-from activeloop.app import main
 from activeloop.distributed import Ranks
 from activeloop.errors import ConfigError, StoreError
 from activeloop.learners import TorchLearner
@@ -30,7 +29,8 @@ from activeloop.manifest import Manifest
 from activeloop.oracle import SimulatedOracle
 from activeloop.reloading import reload
 from activeloop.report.runs import read_run
-from activeloop.resuming import begun_in, config_of, resume
+from activeloop.resume_command import resume
+from activeloop.resuming import begun_in, config_of
 from activeloop.run_files import RunFiles
 from activeloop.scratch import Scratch
 from activeloop.store import Store
@@ -52,21 +52,11 @@ def die(*args, **kwargs):
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line: code, output, errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runner, "draw_curve", lambda rounds, path, title: path.touch())
-
-    def call(*words):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-        monkeypatch.setattr(sys, "argv", ["activeloop", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return ended.value.code, out, err
-
-    return call
+    return typed
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from activeloop import SKIP, run_files
+from activeloop import SKIP
 from activeloop import store as store_module
 from activeloop.run_files import RunFiles
 from activeloop.run_tables import QueryTable, write_curve
@@ -171,7 +171,7 @@ def test_two_threads_that_write_the_tables_do_so_one_after_the_other(tmp_path, m
         together.append(len(inside))
         inside.pop()
 
-    monkeypatch.setattr(run_files, "write_curve", slow)
+    monkeypatch.setattr("activeloop.run_directory.write_curve", slow)
     threads = [threading.Thread(target=files.write_tables) for _ in range(3)]
     for thread in threads:
         thread.start()

@@ -2,33 +2,24 @@
 
 import csv
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-from activeloop.app import main
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=1", "initial.size=10"]
 FAST += ["query_size=5", "rounds=1", "strategy=margin"]
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         given = {word.partition("=")[0] for word in words}
         more = [word for word in FAST if word.partition("=")[0] not in given]
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *more])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return ended.value.code, out, err
+        return typed(*words, *more)
 
     return call
 

@@ -72,8 +72,9 @@ def test_what_an_undo_brings_back_is_of_whoever_said_it():
     store = Store()
     store.add_labels(0, {"a": "cat", "b": "cat"}, "ann", seconds=2.0, origins={"a": "strategy"})
     store.add_labels(1, {"a": "dog"}, "bob", origins={"a": "history"})
-    store.add_labels(1, {"a": "cat"}, "eve", takes_back=3, brings_back=1, origins={"a": "undo"})
-    store.add_labels(1, {"b": None}, "eve", takes_back=2, origins={"b": "undo"})
+    back = {"a": "cat", "b": None}
+    undo = {"takes_back": {"a": 3, "b": 2}, "brings_back": {"a": 1}}
+    store.add_labels(1, back, "eve", **undo, origins=dict.fromkeys(back, "undo"))
     said = store.events()[0]
     assert store._all("SELECT * FROM labels") == [
         (1, "a", "label", "cat", "ann", said.at, 0, 2.0, "strategy")

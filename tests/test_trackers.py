@@ -20,7 +20,6 @@ from pictures import Pictures
 from PIL import Image
 from ranks import command, together
 
-from activeloop.app import main
 from activeloop.config import config_dir
 from activeloop.data import load_data
 from activeloop.trackers.images import PoolImages, grid
@@ -95,7 +94,7 @@ def network(n_classes):
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
     for name, text in (("ear", EAR), ("stuck", STUCK)):
@@ -103,15 +102,9 @@ def cli(tmp_path, monkeypatch, capfd):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
     def call(*words):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         given = {word.partition("=")[0] for word in words}
         more = [word for word in FAST if word.partition("=")[0] not in given]
-        monkeypatch.setattr(sys, "argv", ["activeloop", *words, *more])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return ended.value.code, out, err
+        return typed(*words, *more)
 
     return call
 

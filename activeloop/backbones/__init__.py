@@ -31,6 +31,7 @@ def load_backbone(
     weights: str = "default",
     size: int | None = None,
     seed: int = 0,
+    warns: bool = True,
 ) -> Backbone:
     """Return the backbone called `name` in `library`. Its weights are read when it is built.
 
@@ -42,6 +43,7 @@ def load_backbone(
             dict; or "random".
         size: height and width in pixels that images are given; None: what the weights want.
         seed: of random weights.
+        warns: whether to say of random weights what they are worth.
 
     Raises:
         ConfigError: there is no such library, model or weights, or the library is not installed.
@@ -57,7 +59,7 @@ def load_backbone(
     if size is not None:
         whole("embed.size", size, least=1)
     backbone = make(name, weights, size, whole("embed.seed", seed))
-    if weights == "random":
+    if weights == "random" and warns:
         log.warning(
             "%s has random weights (embed.weights=random): a baseline, no pretrained features",
             name,

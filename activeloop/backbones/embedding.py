@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from activeloop.backbones import load_backbone
 from activeloop.backbones.backbone import Backbone, check_images, is_file
 from activeloop.checks import whole
-from activeloop.embed import Parts, embedded
+from activeloop.embed import Parts, checked_by, embedded
 from activeloop.errors import DataError, LearnerError
 from activeloop.learners.chance import find_device
 from activeloop.learners.settings import truth
@@ -28,6 +28,24 @@ from activeloop.vector_files import SHARD, VectorFile, Vectors
 log = logging.getLogger(__name__)
 
 
+def _check_making(batch_size: object, mixed_precision: object) -> None:
+    whole("embed.batch_size", batch_size, least=1)
+    truth("embed.mixed_precision", mixed_precision)
+
+
+def _check(
+    *,
+    batch_size: object = 1,
+    mixed_precision: object = False,
+    as_input: object = True,
+    cache: object = None,
+    **network: Any,
+) -> None:
+    _check_making(batch_size, mixed_precision)
+    load_backbone(**network, warns=False)
+
+
+@checked_by(_check)
 def backbone(
     data: Data,
     *,
@@ -71,12 +89,13 @@ def backbone(
         DataError: these are no such images, or the vectors cannot be written or are not finite.
         LearnerError: the weights cannot be had, or do not fit.
     """
+    _check_making(batch_size, mixed_precision)
     frozen = load_backbone(name, library=library, weights=weights, size=size, seed=seed)
     check_images(data.shape)
     embedder = Embedder(
         frozen,
-        batch_size=whole("embed.batch_size", batch_size, least=1),
-        mixed_precision=truth("embed.mixed_precision", mixed_precision),
+        batch_size=batch_size,
+        mixed_precision=mixed_precision,
         cache=None if cache is None else Path(cache).expanduser(),
         device=find_device(device),
     )

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from activeloop.config import config_dir, register
+from activeloop.config import composed, register
 from activeloop.errors import ConfigError, StoreError
 from activeloop.messages import one_line
 from activeloop.overrides import one_value
@@ -61,7 +60,7 @@ def settings_of(directory: Path) -> dict[str, Any]:
     return {str(name): value for name, value in settings.items()}
 
 
-def parsed(overrides: Sequence[str]) -> list[Override]:
+def _checked(overrides: Sequence[str]) -> list[Override]:
     """Return overrides as Hydra reads them.
 
     Raises:
@@ -82,7 +81,7 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
     return found
 
 
-def composed(
+def branch_config(
     settings: Mapping[str, Any],
     overrides: Sequence[str],
     names: Mapping[str, str],
@@ -100,7 +99,7 @@ def composed(
     Raises:
         ConfigError: the overrides have no meaning.
     """
-    chosen = {each.key_or_group for each in parsed(overrides)}
+    chosen = {each.key_or_group for each in _checked(overrides)}
     kept = {name: value for name, value in settings.items() if name not in chosen & {*GROUPS}}
     register()
     ConfigStore.instance().store("branch", {"defaults": ["config", "_self_"], **kept})
@@ -108,8 +107,7 @@ def composed(
     if folder is not None:
         address = f"file://{folder.absolute()}".replace("'", "\\'")
         words.append(f"hydra.searchpath=['{address}']")
-    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="activeloop"):
-        config = compose("branch", words, return_hydra_config=True)
+    config = composed(words, "branch")
     with open_dict(config):
         choices = config.hydra.runtime.choices
         for group, name in names.items():

@@ -21,7 +21,7 @@ from activeloop.messages import shown
 from activeloop.report.runs import read_run
 from activeloop.run_paths import image_root
 from activeloop.store import Event
-from activeloop.words import counted
+from activeloop.words import counted, some
 
 # What each format is called where no --out says otherwise.
 NAMES = {
@@ -30,8 +30,6 @@ NAMES = {
     "label-studio": "label-studio.json",
     "image-folder": "labelled",
 }
-
-_MOST_SHOWN = 10
 
 
 def export(arguments: Sequence[str]) -> None:
@@ -153,10 +151,9 @@ def _export_folder(given: Namespace, labels: Labels, out: Path) -> None:
 def _tell_renamed(what: tuple[str, str], why: str, renamed: dict[str, str]) -> None:
     if not renamed:
         return
-    first = [f"{name!r} is {given}" for name, given in list(renamed.items())[:_MOST_SHOWN]]
-    more = [f"and {len(renamed) - _MOST_SHOWN} more"] * (len(renamed) > _MOST_SHOWN)
     have = "has" if len(renamed) == 1 else "have"
-    print(f"{counted(len(renamed), *what)}, {why}, {have} another: {', '.join([*first, *more])}")
+    others = some([f"{name!r} is {given}" for name, given in renamed.items()])
+    print(f"{counted(len(renamed), *what)}, {why}, {have} another: {others}")
 
 
 def _parser() -> Parser:

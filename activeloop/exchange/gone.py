@@ -17,9 +17,8 @@ from activeloop.manifest import parts_of
 from activeloop.messages import shown
 from activeloop.run_paths import IMAGE_FOLDER
 from activeloop.store import Event
-from activeloop.words import counted
+from activeloop.words import counted, some
 
-_NAMED = 10
 # Settings of data that say which samples are in the pool, whatever the files are.
 _CHOOSING = (
     *("_target_", "classes", "test_fraction", "unreadable"),
@@ -109,6 +108,4 @@ def gone_text(gone: Gone, origin: Origin) -> str:
 
 
 def _named(events: Sequence[Event]) -> str:
-    keys = sorted(event.key for event in events)
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return f"{', '.join(keys[:_NAMED])}{more}"
+    return some(sorted(event.key for event in events))

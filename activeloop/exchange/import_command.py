@@ -12,12 +12,12 @@ from activeloop.arguments import Parser
 from activeloop.errors import IN_USE, ConfigError, DataError, StoreError
 from activeloop.exchange.planning import Plan, plan
 from activeloop.exchange.reading import read_rows
-from activeloop.exchange.records import check_run, classes_of
+from activeloop.exchange.records import classes_of
 from activeloop.exchange.rows import Columns, Row
 from activeloop.manifest import Manifest
 from activeloop.messages import shown
-from activeloop.report.runs import opened
-from activeloop.run_files import RunFiles
+from activeloop.report.runs import check_run, opened
+from activeloop.run_directory import RunDirectory
 from activeloop.store import Event, Store, now
 from activeloop.words import counted
 
@@ -65,10 +65,10 @@ def _check_begun(directory: Path) -> None:
         ) from None
 
 
-def _taken(directory: Path) -> RunFiles:
+def _taken(directory: Path) -> RunDirectory:
     """Return the files of a run, which nobody else writes to meanwhile."""
     try:
-        return RunFiles(directory)
+        return RunDirectory(directory)
     except StoreError as error:
         if not str(error).endswith(IN_USE):
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +24,32 @@ class Origin:
         round: the labels are as they were after this round's query; None: as they are now.
         event: the number of the last answer that is among them.
         answers: they, and what was skipped.
-        added: the names of all classes where some were added to those of the data; else none.
+        classes: their names, those added to the data's included.
+        of_data: how many of these are the data's; the first.
         run: how reports name that run.
         keys: of all samples that the run had.
+        renamed: classes that are called otherwise there: their new names.
     """
 
     directory: Path
     round: int | None
     event: int
     answers: tuple[Event, ...]
-    added: tuple[str, ...]
+    classes: tuple[str, ...]
+    of_data: int
     run: Mapping[str, Any]
     keys: frozenset[str]
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def labels(self) -> int:
         """How many of the answers are labels."""
         return sum(event.kind == "label" for event in self.answers)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names of all classes where some were added to those of the data; else none."""
+        return self.classes if len(self.classes) > self.of_data else ()
 
     @property
     def kept(self) -> dict[str, Any]:
@@ -50,6 +59,7 @@ class Origin:
             "round": self.round,
             "event": self.event,
             "labels": self.labels,
+            **({"renamed": dict(self.renamed)} if self.renamed else {}),
         }
 
     def within(self, pool: Container[str]) -> Origin:
@@ -91,7 +101,8 @@ def read_origin(directory: Path, round: str | None) -> Origin:
             round=number,
             event=until,
             answers=tuple(events),
-            added=classes if len(classes) > len(own.get("classes", ())) else (),
+            classes=classes,
+            of_data=len(own.get("classes", ())),
             run=store.meta("run") or {},
             keys=frozenset(key for part in kept.parts.values() for key in part.keys)
             if kept

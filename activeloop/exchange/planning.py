@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from activeloop.exchange.matching import matched
 from activeloop.exchange.rows import Row
 from activeloop.types import Skip
-
-_MOST_SHOWN = 10
+from activeloop.words import some
 
 
 @dataclass
@@ -50,12 +49,12 @@ class Plan:
             (len(self.strange), "of no class of the run", strange),
             (len(disputed), "with several labels", disputed),
         ]
-        return [f"{count:,} {kind}: {_first(said)}" for count, kind, said in kinds if count]
+        return [f"{count:,} {kind}: {some(said)}" for count, kind, said in kinds if count]
 
     def conflict_lines(self) -> str:
         """Return the first ten conflicts with what there is."""
         said = [f"{k!r} is {there}, not {row.label}" for k, (there, row) in self.conflicts.items()]
-        return _first(said)
+        return some(said)
 
 
 def plan(
@@ -117,11 +116,6 @@ def _place(made: Plan, key: str, row: Row, name: str, there: str | Skip | None) 
 
 def _placed(rows: Sequence[Row]) -> list[str]:
     return [f"{row.key!r} ({row.place})" for row in rows]
-
-
-def _first(said: Sequence[str]) -> str:
-    more = len(said) - _MOST_SHOWN
-    return ", ".join([*said[:_MOST_SHOWN], *[f"and {more:,} more"] * (more > 0)])
 
 
 def _meant(name: str, classes: Sequence[str]) -> str:

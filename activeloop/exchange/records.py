@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from activeloop.errors import StoreError
-from activeloop.report.runs import opened
+from activeloop.report.runs import check_run, opened
 from activeloop.store import Asked, Event, Store
 
 
@@ -51,13 +50,6 @@ def read(directory: Path) -> Labels:
             classes=classes_of(store),
             run=store.meta("run") or {},
         )
-
-
-def check_run(directory: Path) -> None:
-    """Raise `StoreError` if `directory` holds no run."""
-    if not (directory / "run.db").is_file():
-        found = "holds no run (there is no run.db)" if directory.is_dir() else "is no directory"
-        raise StoreError(f"{directory} {found}: give the directory of a run, as in outputs/mine")
 
 
 def classes_of(store: Store) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from activeloop.label.fields import Fields, Malformed, of_address, parsed
 from activeloop.label.images import Images, pool_index
 from activeloop.label.page_files import PageFile, read_page
 from activeloop.label.second_looks import LEAST_LABELS
+from activeloop.label.trouble import told
 from activeloop.messages import one_line
 
 log = logging.getLogger(__name__)
@@ -99,8 +100,8 @@ async def _answer(request: Request, call: Call, directory: str) -> Response:
     except OrderError as error:
         return _error(409, one_line(error))
     except ActiveLoopError as error:  # of the disk, say
-        log.error("%s", one_line(error))
-        return _error(500, one_line(error))
+        log.error("%s", told(error))
+        return _error(500, told(error))
     except Exception:
         log.exception("%s failed", call.path)
         return _error(500, "the server made a mistake: its terminal says which")

@@ -75,7 +75,7 @@ class _Calls:
 
     def undo(self, fields: Fields) -> Any:
         who = fields.who()
-        return {"card": self._desk.undo(who), "status": self._desk.status(who)}
+        return {"taken_back": self._desk.undo(who), "status": self._desk.status(who)}
 
     def card(self, fields: Fields) -> Any:
         index = fields.number("id", None)

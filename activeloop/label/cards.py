@@ -128,6 +128,21 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TakenBack:
+    """An answer that was taken back.
+
+    Attributes:
+        card: its sample, with the answer that is there again, if there is one.
+        kind: of the answer.
+        label: the class's name, for a label.
+    """
+
+    card: Card
+    kind: Kind
+    label: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Person:
     """One who answers.
 

@@ -21,6 +21,7 @@ from activeloop.label.cards import (
     Given,
     Said,
     Status,
+    TakenBack,
 )
 from activeloop.label.figures import Figures
 from activeloop.label.handing_out import HandingOut
@@ -210,18 +211,18 @@ class Desk:
             given = [self._ledger.given(said.id) for said in answers]
             return [each for each in given if each is not None]
 
-    def undo(self, who: str) -> Card | None:
-        """Take back the last answer of `who` that stands, and give them the sample again.
+    def undo(self, who: str) -> list[TakenBack]:
+        """Take back what `who` said last, and give them these samples again.
 
-        What was there before that answer is there again. None: nothing is left to take back.
+        That is one answer, or those of a screenful that was answered at once, as far as they stand.
+        What was there before is there again. Empty: nothing is left to take back.
         """
         with self._lock:
             self._turns.acts(who)
-            if (last := self._ledger.last_of(who)) is None:
-                return None
-            index, event = last
-            self._in.take_back(index, event, who)
-            return self._out.again(who, index, event)
+            if not (last := self._ledger.last_of(who)):
+                return []
+            self._in.take_back(last, who)
+            return self._out.again(who, last)
 
     def add_class(self, who: str, name: str) -> list[str]:
         """Add a class, known to the network from the next round on; return all of them.

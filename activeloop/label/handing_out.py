@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
 
-from activeloop.label.cards import Card, Near, Why
+from activeloop.label.cards import Card, Near, TakenBack, Why
 from activeloop.label.insights import Insights
 from activeloop.label.leases import Leases
 from activeloop.label.ledger import Ledger
@@ -81,16 +81,21 @@ class HandingOut:
         why = Why(origin="second look", round=self._trainer.round)
         return self._hand_out(who, count, [], self._second_looks.open, lambda index: why)
 
-    def again(self, who: str, index: int, event: Event) -> Card:
-        """Give a sample to `who`, whoever has it, as the answer of `event` was taken back."""
-        why = self._why.get(index) or self._why_next(index)
-        if why.origin in ("waiting", "grid"):  # it is not at random that it comes now
-            origin = event.origin if event.origin in ("initial", "strategy") else "asked for"
-            why = Why(origin=origin, round=event.round)  # type: ignore[arg-type]  # one of them
-        self._turns.take(who, [index])
-        self._why[index] = why
+    def again(self, who: str, said: Mapping[int, Event]) -> list[TakenBack]:
+        """Give samples to `who`, whoever has them, as what was `said` of them was taken back."""
+        self._turns.take(who, said)
+        self._why |= {index: self._why_again(index, event) for index, event in said.items()}
         self._keep()
-        return self.card(index)
+        return [_taken_back(self.card(index), event) for index, event in said.items()]
+
+    def _why_again(self, index: int, event: Event) -> Why:
+        """Return why a sample is shown whose answer was taken back."""
+        why = self._why.get(index) or self._why_next(index)
+        if why.origin not in ("waiting", "grid"):
+            return why
+        # It is not at random that it comes now.
+        origin = event.origin if event.origin in ("initial", "strategy") else "asked for"
+        return Why(origin=origin, round=event.round)  # type: ignore[arg-type]  # one of them
 
     def origin(self, index: int) -> str:
         """Return why a sample gets the answer that is about to be put on disk."""
@@ -205,3 +210,8 @@ class HandingOut:
                 there = {index[key]: why for key, why in held.items() if key in index}
                 self._turns.restore(who, there)
                 self._why |= there
+
+
+def _taken_back(card: Card, event: Event) -> TakenBack:
+    assert event.kind != "undo"
+    return TakenBack(card=card, kind=event.kind, label=event.label)

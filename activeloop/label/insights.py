@@ -6,8 +6,8 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
-from activeloop.errors import LearnerError
 from activeloop.journal import read_labels
 from activeloop.label.background import Background, Stopped
 from activeloop.label.cards import Training
@@ -137,8 +137,9 @@ class Insights:
         self.doing = Training(state="second looks", detail=detail, until_next=None)
         data = dataclasses.replace(loop.data, classes=loop.data.classes[: round.classes])
         indices, labels = read_labels(loop.files.store, data, round.round)
+        make = partial(self._stoppable, make_learner)
         looked_at, found = contradicted(
-            data, indices, labels, round.round, self._learner, loop.streams, self._threshold
+            data, indices, labels, round.round, make, loop.streams, self._threshold
         )
         given = dict(zip(indices.tolist(), labels.tolist(), strict=True))
         until, _ = loop.files.store.horizon(round.round)
@@ -157,10 +158,8 @@ class Insights:
                     )
             self._second_looks.update(looked_at.tolist(), doubts)
 
-    def _learner(self) -> Learner:
+    def _stoppable(self, make_learner: Callable[[], Learner]) -> Learner:
         """Return a learner whose fit ends when the server does."""
-        if self._make_learner is None:
-            raise LearnerError("there is no learner for second looks")
-        learner = self._make_learner()
+        learner = make_learner()
         learner.on_epoch = lambda epoch: self._background.check()
         return learner

@@ -103,17 +103,17 @@ class Intake:
         self._loop.record(answers, who, seconds, origins=origins)
         self._take_up(answers)
 
-    def take_back(self, index: int, event: Event, who: str) -> None:
-        """Have the answer beneath that of `event` count again."""
-        beneath = self._ledger.beneath(index)
+    def take_back(self, said: Mapping[int, Event], who: str) -> None:
+        """Have the answers beneath those that were `said` count again, all or none."""
+        beneath = {index: self._ledger.beneath(index) for index in said}
         self._loop.record(
-            {index: None if beneath is None else self._answer(beneath)},
+            {i: None if event is None else self._answer(event) for i, event in beneath.items()},
             who,
-            takes_back=event.id,
-            brings_back=None if beneath is None else beneath.id,
-            origins={index: "undo"},
+            takes_back={index: event.id for index, event in said.items()},
+            brings_back={i: event.id for i, event in beneath.items() if event is not None},
+            origins=dict.fromkeys(said, "undo"),
         )
-        self._take_up([index])
+        self._take_up(said)
 
     def _answer(self, event: Event) -> Answer:
         return self.label(event.label) if event.kind == "label" else _KINDS[event.kind]

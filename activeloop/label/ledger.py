@@ -16,6 +16,9 @@ from activeloop.label.pace import Pace
 from activeloop.store import Event, Store
 from activeloop.types import Data
 
+# Origins of what was written as a whole, and not said at the page.
+_FROM_ELSEWHERE = ("import", "branch")
+
 
 class Ledger:
     """What the events say, kept up with each that is added.
@@ -86,13 +89,23 @@ class Ledger:
             if (who is None or given.who == who) and (label is None or given.label == label):
                 yield index
 
-    def last_of(self, who: str) -> tuple[int, Event] | None:
-        """Return the sample and the answer that an undo by `who` takes back, if there is one."""
+    def last_of(self, who: str) -> dict[int, Event]:
+        """Return the answers that an undo by `who` takes back, by sample, in the order of giving.
+
+        These are what they said last, as far as it stands: all of what they said at once.
+        """
+        last: dict[int, Event] = {}
+        at = ""
         for event, index in reversed(self._theirs.get(who, ())):
             top = self.answer(index)
-            if top is not None and top.id == event:
-                return index, top
-        return None
+            if top is None or top.id != event:
+                continue
+            if last and top.at != at:
+                break
+            last[index], at = top, top.at
+            if top.origin in _FROM_ELSEWHERE:
+                break
+        return dict(reversed(last.items()))
 
     def beneath(self, index: int) -> Event | None:
         """Return the answer that comes back when the present one is taken back."""
@@ -115,6 +128,8 @@ class Ledger:
             self._given[index] = _given(event.id, stack[-1])
             self._order.append((event.id, index))
         self._count(self._given.get(index), 1)
+        if event.origin in _FROM_ELSEWHERE:  # nobody was at work here
+            return
         new = event.kind == "label" and event.takes_back is None
         for pace in (self.paces[event.who], self.pace):
             pace.add(event.at, new)

@@ -11,20 +11,25 @@ LEAST_LABELS = 5
 
 
 class Pace:
-    """Labels over the time between answers. The first after a pause has no time, and counts not."""
+    """Labels over the time between answers.
+
+    The first after a pause has no time, and counts not; nor do those that were given with it.
+    """
 
     def __init__(self) -> None:
         self._last: float | None = None
+        self._timed = False  # whether the time before the last is known
         self._labels, self._seconds = 0, 0.0
 
     def add(self, at: str, label: bool) -> None:
         """Take up an event: when it was (ISO 8601), and whether it gave a label."""
         now = datetime.fromisoformat(at).timestamp()
-        gap = None if self._last is None else max(0.0, now - self._last)
-        if gap is not None and gap <= PAUSE_SECONDS:
-            self._seconds += gap
-            self._labels += label
-        self._last = now
+        if now != self._last:
+            gap = None if self._last is None else max(0.0, now - self._last)
+            self._timed = gap is not None and gap <= PAUSE_SECONDS
+            self._seconds += gap if gap is not None and self._timed else 0.0
+            self._last = now
+        self._labels += label and self._timed
 
     @property
     def per_hour(self) -> float | None:

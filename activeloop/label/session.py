@@ -14,10 +14,11 @@ from threading import Thread
 
 from omegaconf import DictConfig
 
+from activeloop.building import build, build_learner, original_pool
 from activeloop.errors import ActiveLoopError, DataError
 from activeloop.label.app import make_app
 from activeloop.label.browser import opened
-from activeloop.label.command import PORT, Wanted
+from activeloop.label.command import PORT
 from activeloop.label.desk import Desk
 from activeloop.label.images import Images
 from activeloop.label.link_file import link_kept
@@ -30,12 +31,13 @@ from activeloop.label.serving import (
 )
 from activeloop.label.terminal import Lines, Tables, say_stopped, say_where, wrap_up
 from activeloop.label.unchanged import Unchanged
+from activeloop.label.wanted import Wanted
 from activeloop.loading import build_data
 from activeloop.logs import logging_to
 from activeloop.loop import ActiveLoop
 from activeloop.manifest import Manifest
 from activeloop.resuming import working_in
-from activeloop.runner import announce, build, build_learner, close, explain, original_pool, track
+from activeloop.runner import announce, close, explain, track
 from activeloop.stopping import Never
 from activeloop.types import Data, Samples, StoppingRule
 from activeloop.whole_files import named_errors

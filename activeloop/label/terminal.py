@@ -14,9 +14,10 @@ from activeloop.exchange.export_command import NAMES
 from activeloop.exchange.files import write_lines
 from activeloop.exchange.records import read
 from activeloop.label.cards import Estimate
-from activeloop.label.command import PORT, Wanted
+from activeloop.label.command import PORT
 from activeloop.label.ending import FINISHING
 from activeloop.label.serving import warning_of
+from activeloop.label.wanted import Wanted
 from activeloop.listeners import Silent
 from activeloop.loop import ActiveLoop
 from activeloop.messages import one_line

@@ -20,10 +20,10 @@ from activeloop.label.cards import Training
 from activeloop.label.ending import LEAST_CLASSES, Ending
 from activeloop.label.insights import Insights
 from activeloop.label.ledger import Ledger, catch_up
+from activeloop.label.trouble import told
 from activeloop.label.turns import Turns
 from activeloop.listeners import Silent
 from activeloop.loop import ActiveLoop
-from activeloop.messages import one_line
 from activeloop.types import Epoch, Query, Round
 from activeloop.words import counted
 
@@ -186,9 +186,10 @@ class Trainer(Silent):
             ending = None  # whoever opens the run goes on
             raise
         except Exception as error:
-            log.warning("round %d: %s", len(self._loop.rounds), one_line(error))
+            text = told(error, then="it is tried again with the next answer, or when you say so")
+            log.warning("round %d: %s", len(self._loop.rounds), text)
             with self._lock:
-                self._failed = (self._ledger.last, one_line(error))
+                self._failed = (self._ledger.last, text)
         finally:
             with self._lock:
                 self._doing, self._finishing = None, False

@@ -1,4 +1,4 @@
-"""`python -m activeloop report`: compare the runs of some directories, and say what was found."""
+"""`python -m activeloop report`: what it takes. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,59 +7,22 @@ from pathlib import Path
 
 from activeloop.arguments import Parser
 from activeloop.checks import real, whole
-from activeloop.messages import shown
-from activeloop.report.document import Report
-from activeloop.report.drawing import FORMATS, draw_figures
-from activeloop.report.latex import tables
-from activeloop.report.reading import common, existing
-from activeloop.report.study import make_report
-from activeloop.report.writing import report_errors, write_report
 
-# Of problems that are printed; the report has all.
-_MOST_PRINTED = 10
+# Of pictures for papers.
+FORMATS = ("pdf", "png", "svg")
 
 
 def report(arguments: Sequence[str]) -> None:
-    """Make the report that the command line asks for, and print what it found.
+    """Compare the runs of some directories, and say what was found.
 
     Raises:
         ConfigError: the arguments make no sense, or there are no runs.
         StoreError: the report cannot be written.
     """
     given = _parser().parse_args(list(arguments))
-    places = existing(given.directories)
-    out = common(places) if given.out is None else given.out
-    made = make_report(
-        places,
-        pictures_from=None if given.no_pictures else 0,
-        root=out,
-        baseline=given.baseline,
-        targets=given.targets,
-        budgets=given.budgets,
-        ceiling=given.ceiling,
-    )
-    write_and_tell(made, out)
-    if given.figures is not None:
-        with report_errors(out):
-            figures = draw_figures(made.comparisons, out / "figures", given.figures)
-        print(f"{len(figures)} figures: {shown(out / 'figures')}")
-    if given.latex:
-        with report_errors(out):
-            (out / "table.tex").write_text(tables(made), "utf-8")
-        print(f"table: {shown(out / 'table.tex')}\n\n{tables(made)}", end="")
+    from activeloop.report.telling import make_and_tell
 
-
-def write_and_tell(made: Report, out: Path) -> None:
-    """Write a report, and print its problems, what it found, and where it is."""
-    looked_at = write_report(made, out)
-    for problem in made.problems[:_MOST_PRINTED]:
-        print(f"{problem.level}: {problem.text}")
-    if (more := len(made.problems) - _MOST_PRINTED) > 0:
-        print(f"{more} more problems are in the report")
-    for finding in made.findings:
-        print(finding)
-    for path in looked_at:
-        print(f"{path.stem}: {shown(path)}")
+    make_and_tell(given)
 
 
 def _parser() -> Parser:

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from activeloop.report.document import Comparison, Curve
 from activeloop.report.figures import dress, save
 
-FORMATS = ("pdf", "png", "svg")
 # Of one picture with all comparisons: more are not to be told apart.
 _MOST_PANELS = 12
 _MARKERS = "osD^vPX*<>hp"

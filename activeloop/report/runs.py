@@ -250,6 +250,19 @@ def failure(directory: Path) -> str | None:
     return text.partition("\n")[0] or "for no reason that it told"
 
 
+def check_run(directory: Path) -> None:
+    """Raise `StoreError` if `directory` holds no run."""
+    if (directory / "run.db").is_file():
+        return
+    if not directory.is_dir():
+        found = "is no directory"
+    elif below := sorted(directory.glob("*/run.db")):
+        found = f"holds no run itself, but has runs inside, such as {below[0].parent}"
+    else:
+        found = "holds no run (there is no run.db)"
+    raise StoreError(f"{directory} {found}: give the directory of a run, as in outputs/mine")
+
+
 @contextmanager
 def opened(directory: Path) -> Iterator[Store]:
     """Open the store of the run in `directory` to read it as it is, and close it.

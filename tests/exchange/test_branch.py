@@ -16,13 +16,13 @@ from activeloop import NONE_OF_THESE, SKIP, ActiveLoop
 from activeloop.answers import Answers
 from activeloop.app import dispatch
 from activeloop.errors import ConfigError, StoreError
-from activeloop.exchange import branch_command
+from activeloop.exchange import branching
 from activeloop.exchange import gone as exchange_gone
 from activeloop.exchange.branch_command import branch
-from activeloop.exchange.composing import composed, settings_of
+from activeloop.exchange.composing import branch_config, settings_of
 from activeloop.manifest import Manifest
 from activeloop.messages import one_line
-from activeloop.resuming import resume
+from activeloop.resume_command import resume
 from activeloop.store import Store
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=1", "stop_set=0", "device=cpu"]
@@ -104,7 +104,8 @@ def test_what_an_undo_brought_back_is_taken_from_whoever_said_it(source):
         store.add_labels(3, {new: "7"}, "eve")
         eve = store.events()[-1]
         store.add_labels(3, {new: "8"}, "bob")
-        store.add_labels(3, {new: "7"}, "bob", takes_back=eve.id + 1, brings_back=eve.id)
+        undo = {"takes_back": {new: eve.id + 1}, "brings_back": {new: eve.id}}
+        store.add_labels(3, {new: "7"}, "bob", **undo)
     branch(["source", "rounds=0", "hydra.run.dir=new"])
     with stored("new") as store:
         (taken,) = [event for event in store.events() if event.key == new]
@@ -143,6 +144,31 @@ def test_classes_that_were_added_are_there(source):
     assert classes("new") == [11, 11]
     branch(["source", "round=2", "rounds=0", "hydra.run.dir=before"])
     assert classes("before") == [10]
+
+
+def test_a_class_that_was_added_is_renamed_and_not_to_what_another_is_called(source):
+    new = unlabelled(source)
+    with changed(source) as store:
+        store.set_meta("classes", [*map(str, range(10)), "a=b", "eleven"])
+        store.add_labels(3, {new: "a=b"}, "eve")
+    with pytest.raises(ConfigError, match="there would be two classes 'eleven'"):
+        branch(["source", "--rename", "a=b=eleven"])
+    words = ["source", "rounds=0", "hydra.run.dir=new", "--rename"]
+    branch([*words, "a=b=eleven", "--rename", "eleven=a=b"])
+    with stored("new") as store:
+        assert store.meta("classes") == [*map(str, range(10)), "eleven", "a=b"]
+        assert store.labels()[new] == "eleven"
+    with stored("source") as store:
+        assert store.labels()[new] == "a=b"
+    with pytest.raises(StoreError, match="new holds another run"):
+        branch([*words, "a=b=twelve"])
+
+
+def test_a_folder_that_is_a_class_names_it(photos):
+    with pytest.raises(ConfigError, match=r"'cat' has its name from the data \(as of cat/"):
+        branch(["source", "--rename", "cat=lion"])
+    with pytest.raises(ConfigError, match=r"'cat' has its name from the data \(as of cat/"):
+        branch(["source", "data.classes=[cat,dog]", "--rename", "cat=lion"])
 
 
 def test_a_branch_of_a_branch(source):
@@ -261,7 +287,7 @@ def test_the_same_command_again_and_another_run(source, capsys):
 @pytest.mark.parametrize(
     ("where", "what"),
     [
-        (branch_command, "resume_run"),
+        (branching, "resume_run"),
         (Store, "set_all"),
         (Store, "add_events"),
         (Answers, "take_given"),
@@ -348,7 +374,7 @@ def test_each_reason_for_leaving_answers_out_is_told(photos, capsys):
 
 def test_nothing_is_read_where_the_pool_is_the_same(photos, monkeypatch, capsys):
     monkeypatch.setattr(exchange_gone, "read_data", lambda _: 1 / 0)
-    monkeypatch.setattr(branch_command, "resume_run", lambda _: None)
+    monkeypatch.setattr(branching, "resume_run", lambda _: None)
     branch(["source", "seed=4", "hydra.run.dir=new"])
     assert "left out" not in capsys.readouterr().out
 
@@ -365,7 +391,7 @@ def test_a_pool_without_any_of_the_labels_is_refused(photos):
 
 
 def config_of(source, *words, folder=None):
-    config = composed(settings_of(source), words, {}, folder)
+    config = branch_config(settings_of(source), words, {}, folder)
     plain = OmegaConf.to_container(config)
     plain.pop("hydra")
     return plain
@@ -422,6 +448,9 @@ def test_relative_paths_lead_where_they_led(tmp_path, monkeypatch, capsys):
         (["source", "data._target_=mine.data"], "takes no data._target_=: its labels are of"),
         (["source", "+experiment=compare"], "takes no experiment="),
         (["source", "hydra.sweep.dir=x"], "takes hydra.run.dir= and no hydra.sweep.dir="),
+        (["source", "--rename", "7=seven"], "class '7' has its name from the data, and keeps it"),
+        (["source", "--rename", "x=y"], "source has no class 'x': there is 0, 1, 2"),
+        (["source", "--rename", "7="], "--rename must be OLD=NEW, .* got '7='"),
         (["source", "--multirun"], "there is no option --multirun"),
         (["nowhere"], "nowhere is no directory"),
         (["."], "holds no run"),

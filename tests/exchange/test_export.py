@@ -86,7 +86,7 @@ def test_what_an_undo_brings_back_is_of_whoever_said_it(tmp_path):
     loop.record({1: 0}, "ann", seconds=1.5, origins={1: "grid"})
     loop.record({2: 1}, "ann")
     loop.record({1: 2}, "bob", origins={1: "history"})
-    loop.record({1: 0}, "bob", takes_back=3, brings_back=1, origins={1: "undo"})
+    loop.record({1: 0}, "bob", takes_back={1: 3}, brings_back={1: 1}, origins={1: "undo"})
     first = loop.files.store.events()[0]
     loop.files.close()
     write(tmp_path, "--format", "csv")

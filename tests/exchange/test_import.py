@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from exchanged import changed, folder_config, make_images, make_loop, make_run, stored
@@ -162,7 +166,7 @@ def test_long_lists_are_cut(run, capsys):
         give(run, text)
     out = capsys.readouterr().out
     assert "30 not in the pool" in out
-    assert "'pool/109' (line 11), and 20 more" in out
+    assert "'pool/109' (line 11) and 20 more" in out
 
 
 def test_classes_are_added_on_request(run):
@@ -282,6 +286,29 @@ def minimal(image, label, **more):
 
 
 LOCAL = "/data/local-files/?d=home/ann/photos/"
+
+
+def test_labels_come_and_go_without_torch(photos):
+    script = (
+        "import sys\n"
+        "from activeloop.app import main\n"
+        "labels = ['labels.csv', '--key-column=image']\n"
+        "for words in (['import', 'run', *labels], ['export', 'run', '--format=csv']):\n"
+        "    sys.argv = ['activeloop', *words]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, ended.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    (photos.parent / "labels.csv").write_text("image,label\ncat/1.png,dog\n")
+    root = Path(__file__).parent.parent.parent
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=photos.parent, env=environment, check=False)
+    assert done.returncode == 0
+    assert answers(photos) == {"cat/1.png": "dog"}
+    assert "cat/1.png,dog" in (photos / "labels.csv").read_text()
 
 
 @pytest.mark.parametrize("made", [task, minimal])

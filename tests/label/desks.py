@@ -80,6 +80,12 @@ class Desks:
         return self.loop.files.store.events()
 
 
+def undone(desk, who):
+    """Have `who` take back what they said last, which is one answer; return its card."""
+    (taken,) = desk.undo(who)
+    return taken.card
+
+
 def say(card, label=None, kind="label", seconds=None):
     """Return an answer to what is on a card."""
     replaces = None if card.given is None else card.given.event

@@ -26,6 +26,7 @@ from activeloop.label.cards import (
     Person,
     Point,
     Status,
+    TakenBack,
     Training,
     Why,
 )
@@ -71,7 +72,7 @@ class FakeDesk:
         self.leased: dict[int, str] = {}
         self.events: list[tuple[str, int, str, str | None]] = []
         self.requests: list[tuple[str, Any]] = []
-        self.undone: dict[str, list[int]] = {}
+        self.undone: dict[str, list[list[tuple[int, str, str | None]]]] = {}
         self.looks: list[int] = []
         self.people: dict[str, int] = {}
         self.lose = 0
@@ -197,6 +198,7 @@ class FakeDesk:
             )
             if not same and said["replaces"] != (present and present.event):
                 raise Refusal(409, "somebody else was faster", present)
+        together: list[tuple[int, str, str | None]] = []
         for said in body["answers"]:
             present = (self.given.get(said["id"]) or [None])[-1]
             if present and said["replaces"] != present.event:
@@ -212,20 +214,22 @@ class FakeDesk:
             )
             self.given.setdefault(said["id"], []).append(given)
             self.events.append((who, said["id"], said["kind"], said["label"]))
-            self.undone.setdefault(who, []).append(said["id"])
+            together.append((said["id"], said["kind"], said["label"]))
             self.looks = [index for index in self.looks if index != said["id"]]
             result.append(given)
+        if together:
+            self.undone.setdefault(who, []).append(together)
         return {"given": result, "status": self.status()}
 
     def undo(self, body: dict[str, Any]) -> Any:
-        card = None
-        if mine := self.undone.get(body["who"]):
-            index = mine.pop()
+        mine = self.undone.get(body["who"])
+        taken = []
+        for index, kind, label in mine.pop() if mine else []:
             self.given[index].pop()
             self.events.append((body["who"], index, "undo", None))
             self.leased[index] = body["who"]
-            card = self.card(index, "asked for")
-        return {"card": card, "status": self.status()}
+            taken.append(TakenBack(card=self.card(index, "asked for"), kind=kind, label=label))  # type: ignore[arg-type]
+        return {"taken_back": taken, "status": self.status()}
 
     def history(self, query: dict[str, str]) -> Any:
         cards = [self.card(index) for index, given in self.given.items() if given]

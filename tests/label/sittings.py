@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
+from activeloop.building import build, build_learner
 from activeloop.config import config_dir, register
 from activeloop.label.app import make_app
 from activeloop.label.desk import Desk
@@ -18,7 +19,6 @@ from activeloop.label.security import Credentials, Guard, hosts_of
 from activeloop.label.serving import link_of, listen, serving
 from activeloop.label.unchanged import Unchanged
 from activeloop.manifest import Manifest
-from activeloop.runner import build, build_learner
 from activeloop.stopping import Never
 
 

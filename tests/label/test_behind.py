@@ -1,9 +1,10 @@
 """What goes on behind the page: when rounds begin, what goes wrong, how a run ends."""
 
+import re
 import threading
 
 import pytest
-from desks import say
+from desks import say, undone
 from fakes import CentroidLearner, blobs
 
 from activeloop import Initial
@@ -105,7 +106,7 @@ def test_taking_back_a_correction_that_the_network_has_learnt_is_new(desks):
     desks.work()
     assert len(desks.loop.rounds) == 1
     assert desk.status().training.until_next == 3
-    assert desk.undo("ann").id == done[0]
+    assert undone(desk, "ann").id == done[0]
     assert desk.status().training.until_next == 2
 
 
@@ -184,6 +185,32 @@ def test_what_failed_is_said_and_tried_again_with_the_next_answers(new_desks):
     assert [round.labels for round in desks.loop.rounds] == [4]
 
 
+def test_a_disk_that_is_full_stops_training_until_the_next_answer(desks, monkeypatch):
+    desk = desks.begin()
+    desks.label("ann", 3)
+    store, limit = desks.loop.files.store, "PRAGMA max_page_count = {}"
+    add, pages = store.add_round, store._all("PRAGMA page_count")[0][0]
+
+    def full(*given):
+        store._all(limit.format(pages))
+        store.set_meta("large", "x" * 10**6)
+
+    monkeypatch.setattr(store, "add_round", full)
+    desks.work()
+    training = desk.status().training
+    assert training.state == "failed"
+    assert re.search(
+        "run.db: no space left on the disk, free some; once that is mended it is tried again with "
+        "the next answer, or when you say so, and nothing need be started again$",
+        training.detail,
+    )
+    monkeypatch.setattr(store, "add_round", add)
+    store._all(limit.format(10**6))
+    desks.label("ann", 1)
+    desks.work()
+    assert [round.labels for round in desks.loop.rounds] == [4]
+
+
 def test_a_strategy_that_fails_leaves_random_samples_to_label(desks):
     desk = desks.begin()
     picking, desks.loop.strategy = desks.loop.strategy, broken
@@ -224,7 +251,7 @@ def test_all_samples_answered_ends_the_run(new_desks, tmp_path):
     assert desk.status().finished == "no unlabelled sample left"
     assert desk.next("ann", 5) == []
     assert (tmp_path / "model.safetensors").exists()
-    card = desk.undo("ann")  # labels may be corrected still
+    card = undone(desk, "ann")  # labels may be corrected still
     assert desk.status().unlabelled == 1
     desk.reopen("ann")
     desks.work()
@@ -315,12 +342,12 @@ def test_undo_goes_back_to_the_beginning_after_a_restart_too(desks):
     desk.answer("ann", [say(desk.card(done[0]), "c" if desks.name(done[0]) != "c" else "a")])
     desks.work()
     desk = desks.open()
-    back = desk.undo("ann")
+    back = undone(desk, "ann")
     assert (back.id, back.given.label) == (done[0], desks.name(done[0]))
-    assert [desk.undo("ann").id for _ in range(2)] == [done[3], done[2]]
+    assert [undone(desk, "ann").id for _ in range(2)] == [done[3], done[2]]
     desk = desks.open()
-    assert [desk.undo("ann").id for _ in range(2)] == [done[1], done[0]]
-    assert desk.undo("ann") is None
+    assert [undone(desk, "ann").id for _ in range(2)] == [done[1], done[0]]
+    assert desk.undo("ann") == []
     assert desk.status().labels == 1
     assert {card.id for card in desk.next("ann", 90)} >= set(done)
 
@@ -404,7 +431,7 @@ def test_what_somebody_has_is_not_given_away_for_being_kept_or_taken_back(desks)
     assert desk.next("ann", 2, keep=[second.id])[0].id == second.id
     desk.answer("ann", [say(first, "a")])
     desk.next("ann", 0)
-    assert desk.undo("ann").id == first.id
+    assert undone(desk, "ann").id == first.id
     assert first.id not in {card.id for card in desk.next("bob", 90)}
     assert [card.id for card in desk.next("ann", 1, keep=[first.id])] == [first.id]
 

@@ -11,6 +11,7 @@ STEPS = st.one_of(
     st.tuples(st.just("next"), st.sampled_from(PEOPLE), st.integers(1, 4)),
     st.tuples(st.just("grid"), st.sampled_from(PEOPLE), st.integers(1, 4)),
     st.tuples(st.just("answer"), st.sampled_from(PEOPLE), st.integers(0, 4)),
+    st.tuples(st.just("answer_all"), st.sampled_from(PEOPLE), st.just(0)),
     st.tuples(st.just("correct"), st.sampled_from(PEOPLE), st.integers(0, 30)),
     st.tuples(st.just("undo"), st.sampled_from(PEOPLE), st.just(0)),
     st.tuples(st.just("work"), st.just(""), st.integers(1, 4)),
@@ -75,40 +76,44 @@ class Model:
             index = list(self.has[who])[position]
             self.says(who, self.has[who].pop(index))
 
+    def answer_all(self, who, _):
+        self.says(who, *self.has[who].values())
+        self.has[who] = {}
+
     def correct(self, who, position):
         answered = sorted(index for index, stack in self.stacks.items() if stack)
         if len(answered) > position:
             self.says(who, self.desk.card(answered[position]))
 
-    def says(self, who, card):
-        label = self.desks.data.classes[(self.events + card.id) % 3]
-        said = say(card, label)
-        first = self.desk.answer(who, [said])
-        assert self.desk.answer(who, [said]) == first  # sent again
-        self.events += 1
-        assert first[0].event == self.events
-        self.stacks.setdefault(card.id, []).append((who, label))
-        self.said.append((who, card.id, len(self.stacks[card.id])))
+    def says(self, who, *cards):
+        said = [say(c, self.desks.data.classes[(self.events + c.id) % 3]) for c in cards]
+        first = self.desk.answer(who, said)
+        assert self.desk.answer(who, said) == first  # sent again
+        at_once = self.events
+        for each, made in zip(said, first, strict=True):
+            self.events += 1
+            assert made.event == self.events
+            self.stacks.setdefault(each.id, []).append((who, each.label))
+            self.said.append((who, each.id, len(self.stacks[each.id]), at_once))
 
     def undo(self, who, _):
         stands = [
-            (index, depth)
-            for by, index, depth in self.said
+            (index, depth, at_once)
+            for by, index, depth, at_once in self.said
             if by == who and depth == len(self.stacks[index]) and self.stacks[index][-1][0] == who
         ]
-        card = self.desk.undo(who)
-        if not stands:
-            assert card is None
-            return
-        index, depth = stands[-1]
-        self.said.remove((who, index, depth))
-        self.stacks[index].pop()
-        self.events += 1
-        assert card.id == index
-        present = None if card.given is None else (card.given.who, card.given.label)
-        assert present == (self.stacks[index][-1] if self.stacks[index] else None)
-        if card.given is None:
-            self.has[who][index] = card
+        together = [each for each in stands if each[2] == stands[-1][2]]
+        taken = self.desk.undo(who)
+        for (index, depth, at_once), back in zip(together, taken, strict=True):
+            self.said.remove((who, index, depth, at_once))
+            assert (who, back.label) == self.stacks[index].pop()
+            self.events += 1
+            card = back.card
+            assert card.id == index
+            present = None if card.given is None else (card.given.who, card.given.label)
+            assert present == (self.stacks[index][-1] if self.stacks[index] else None)
+            if card.given is None:
+                self.has[who][index] = card
 
     def answered(self):
         return sum(len(stack) > 0 for stack in self.stacks.values())

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import pytest
 from PIL import Image
 
 from activeloop.app import main
-from activeloop.label import browser, command, session
+from activeloop.label import browser, command, session, wanted
 from activeloop.label.ending import FINISHING
 from activeloop.label.link_file import LINK_FILE
 from activeloop.label.serving import TOKEN_FILE
@@ -142,22 +143,9 @@ def sit(monkeypatch, capfd):
 
 
 @pytest.fixture
-def fails(monkeypatch, capfd):
+def fails(refused):
     """Return a function that runs a command which must fail, and returns its line of error."""
-
-    def run(*words):
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        monkeypatch.setattr(sys, "argv", ["activeloop", "label", "--no-browser", *words])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        err = capfd.readouterr()[1]
-        assert ended.value.code == 1
-        assert len(err.splitlines()) == 1, err
-        assert err.startswith("error: ")
-        return err
-
-    return run
+    return partial(refused, "label", "--no-browser")
 
 
 def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
@@ -265,7 +253,7 @@ def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
         person.label(8)
         person.ask("finish")
         person.wait_for("finished")
-        undone.append(person.ask("undo")["card"]["key"])
+        undone.append(person.ask("undo")["taken_back"][0]["card"]["key"])
 
     assert sit([*PHOTOS, *FAST], finish)[0] == 0
     labels = tables("labels.csv")
@@ -285,6 +273,59 @@ def test_what_is_corrected_after_the_end_is_in_the_tables_as_well(photos, sit):
     assert sit([str(RUN)], look)[0] == 0
     sit([str(RUN)], lambda person: person.ask("undo"))
     assert len(tables("labels.csv")) == 6
+
+
+def test_classes_are_renamed_in_a_branch_that_goes_on_with_the_new_names(photos, sit, typed):
+    def begin(person):
+        person.label(9)
+        person.ask("classes", name="dusk")
+        (card,) = person.ask("next", count=1)["cards"]
+        dusk = {"id": card["id"], "kind": "label", "label": "dusk"}
+        person.ask("answer", answers=[dusk])
+
+    def called(command):
+        code, out, _ = typed(*command)
+        assert code == 0
+        return out
+
+    def labels(run, out):
+        called(["export", str(run), "--format", "csv", "--out", out])
+        with Path(out).open() as file:
+            return {row["key"]: (row["label"], row["who"]) for row in csv.DictReader(file)}
+
+    assert sit([*PHOTOS, *FAST], begin)[0] == 0
+    before = labels(RUN, "before.csv")
+    new = f"{RUN}-2"
+    told = called(["branch", str(RUN), "--rename", "dark=night", "--rename", "dusk=evening"])
+    assert "what 'dark' was there is 'night' here" in told
+    assert f"python -m activeloop label {new}" in told
+    settings = (Path(new) / "config.yaml").read_text()
+    assert ("night" in settings, "dark" in settings) == (True, False)
+    names = {"dark": "night", "light": "light", "dusk": "evening"}
+    renamed = {key: (names[label], who) for key, (label, who) in before.items()}
+    assert labels(new, "after.csv") == renamed
+    assert labels(RUN, "again.csv") == before
+    seen = []
+
+    def go_on(person):
+        seen.append(person.status())
+        (card,) = person.ask("next", count=1)["cards"]
+        night = {"id": card["id"], "kind": "label", "label": "night"}
+        person.ask("answer", answers=[night])
+        renamed[card["key"]] = ("night", "ann")
+        person.ask("finish")
+        person.wait_for("finished")
+
+    code, _, err = sit([new], go_on)
+    assert (code, err) == (0, "")
+    assert seen[0]["classes"] == ["night", "light", "evening"]
+    assert seen[0]["counts"]["evening"] == 1
+    assert labels(new, "finished.csv") == renamed
+    sit([new], lambda person: seen.append(person.status()))  # it is the same run
+    assert seen[-1]["finished"] == "finished by ann"
+    called(["predict", new, "photos", "--out", "predictions.csv"])
+    with Path("predictions.csv").open() as file:
+        assert {row["predicted"] for row in csv.DictReader(file)} <= {*names.values()}
 
 
 def test_the_same_folder_by_another_path_is_the_same_run(photos, sit, monkeypatch, tmp_path):
@@ -372,7 +413,7 @@ def test_a_file_that_is_replaced_while_the_page_is_open_gets_no_label(photos, si
     assert "stopped: 1 label is safe" in out
 
 
-def test_a_run_that_images_joined_goes_on_whatever_their_names(photos, sit, fails, capfd):
+def test_a_run_that_images_joined_goes_on_whatever_their_names(photos, sit, fails):
     words = [*PHOTOS, *FAST, "device=cpu", "embed=pca_beside", "query_size=2"]
     sit(words, lambda person: person.label(3))
     images = 40
@@ -395,13 +436,9 @@ def test_a_run_that_images_joined_goes_on_whatever_their_names(photos, sit, fail
     assert not re.search("[0-9a-f]{9}", error)
 
 
-def test_a_run_with_other_settings_starts_from_its_labels(photos, sit, monkeypatch):
+def test_a_run_with_other_settings_starts_from_its_labels(photos, sit, typed):
     sit([*PHOTOS, *FAST], lambda person: person.label(7))
-    words = ["branch", str(RUN), "strategy=badge", "hydra.run.dir=other"]
-    monkeypatch.setattr(sys, "argv", ["activeloop", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
+    assert typed("branch", RUN, "strategy=badge", "hydra.run.dir=other")[0] == 0
 
     def look(person):
         assert person.status()["labels"] == 7
@@ -419,7 +456,7 @@ def test_a_run_that_is_served_again_is_the_same_one_for_pages(photos, sit):
     assert seen == [str(RUN.resolve())] * 3
 
 
-def test_images_that_were_removed_on_purpose(photos, sit, fails, monkeypatch, capfd):
+def test_images_that_were_removed_on_purpose(photos, sit, fails, typed):
     sit([*PHOTOS, *FAST], lambda person: person.label(7))
     with contextlib.closing(Store(RUN / "run.db", read_only=True)) as store:
         labels = store.labels()
@@ -430,11 +467,8 @@ def test_images_that_were_removed_on_purpose(photos, sit, fails, monkeypatch, ca
     error = fails(str(RUN))
     assert "3 samples are gone (" in error
     advised = re.search(r"from the labels of those that are left: python -m (.+)", error)[1]
-    monkeypatch.setattr(sys, "argv", shlex.split(advised))
-    with pytest.raises(SystemExit) as ended:
-        main()
-    out, err = capfd.readouterr()
-    assert (ended.value.code, err) == (0, "")
+    code, out, err = typed(*shlex.split(advised)[1:])
+    assert (code, err) == (0, "")
     assert (
         "left out: 2 answers to samples that are not in the pool now: 2 are not there any more"
         in out
@@ -455,7 +489,7 @@ def test_images_that_were_removed_on_purpose(photos, sit, fails, monkeypatch, ca
         assert store.labels() == labels
 
 
-def test_a_spent_budget_is_said_with_the_command_for_a_larger_one(photos, sit, monkeypatch, capfd):
+def test_a_spent_budget_is_said_with_the_command_for_a_larger_one(photos, sit, typed):
     said = []
 
     def spend(person):
@@ -471,11 +505,9 @@ def test_a_spent_budget_is_said_with_the_command_for_a_larger_one(photos, sit, m
     code, _, err = sit([*PHOTOS, *FAST, "budget=12"], spend)
     assert (code, err) == (0, "")
     words = shlex.split(re.search("python -m activeloop (branch .*=24)", said[0])[1])
-    monkeypatch.setattr(sys, "argv", ["activeloop", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    directory = re.search("to go on: python -m activeloop label (.*)", capfd.readouterr()[0])[1]
+    code, out, _ = typed(*words)
+    assert code == 0
+    directory = re.search("to go on: python -m activeloop label (.*)", out)[1]
 
     def go_on(person):
         assert person.status()["labels"] == 12
@@ -524,21 +556,14 @@ def test_samples_that_are_no_images_are_refused(tmp_path, fails, monkeypatch):
     assert "no images" in error
 
 
-def test_a_run_that_nobody_labelled_is_refused(tmp_path, monkeypatch, fails):
-    monkeypatch.chdir(tmp_path)
+def test_a_run_that_nobody_labelled_is_refused(typed, fails):
     words = ["hydra.run.dir=run", "model=linear", "learner.epochs=1", "learner.min_steps=1"]
-    monkeypatch.setattr(sys, "argv", ["activeloop", *words, "initial.size=4", "rounds=0"])
-    with pytest.raises(SystemExit):
-        main()
+    typed(*words, "initial.size=4", "rounds=0")
     assert "was not labelled by people" in fails("run")
 
 
-def test_people_do_not_answer_programs(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["activeloop", "oracle=people", "model=linear"])
-    with pytest.raises(SystemExit):
-        main()
-    assert "python -m activeloop label" in capfd.readouterr()[1]
+def test_people_do_not_answer_programs(refused):
+    assert "python -m activeloop label" in refused("oracle=people", "model=linear")
 
 
 def test_a_missing_extra_is_said_with_how_to_get_it(photos, fails, monkeypatch):
@@ -619,9 +644,9 @@ def test_what_was_acknowledged_is_there_once_after_a_kill(photos, tmp_path):
 
 
 def test_a_network_sees_flipped_and_shifted_images_unless_the_learner_is_another():
-    own, _, _ = command._composed(["data.root=photos"])
+    own, _, _ = wanted._composed(["data.root=photos"])
     assert (own.learner.augment, own.data.size) == ("auto", 64)
     assert (
-        command._composed(["data.root=photos", "learner.augment=none"])[0].learner.augment == "none"
+        wanted._composed(["data.root=photos", "learner.augment=none"])[0].learner.augment == "none"
     )
-    assert "augment" not in command._composed(["data.root=photos", "learner=probe"])[0].learner
+    assert "augment" not in wanted._composed(["data.root=photos", "learner=probe"])[0].learner

@@ -4,7 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from activeloop.config import config_dir, register
-from activeloop.label import command
+from activeloop.label import wanted
 
 
 @pytest.fixture
@@ -40,5 +40,5 @@ def test_a_frozen_backbone_with_a_probe_takes_the_place_of_the_network(composed)
     ],
 )
 def test_a_run_is_called_by_its_data_set_or_its_folder(words, name):
-    directory = command._composed(words)[1]
+    directory = wanted._composed(words)[1]
     assert directory.as_posix() == f"outputs/label/{name}"

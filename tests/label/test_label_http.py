@@ -6,7 +6,7 @@ import os
 import pytest
 from label_fakes import FakeDesk, dumps, given, visitor
 
-from activeloop.errors import OrderError, StoreError
+from activeloop.errors import DiskError, OrderError
 from activeloop.label.app import MOST_BYTES, make_app
 from activeloop.label.cards import Conflict, Said
 from activeloop.label.images import Picture
@@ -296,9 +296,14 @@ def test_what_the_desk_refuses_is_a_sentence_with_the_present_answer(client, des
 
 
 def test_a_full_disk_is_said_and_a_mistake_of_ours_tells_nothing(client, desk, caplog):
-    desk.raises = StoreError("run.db: no space left on the disk")
+    desk.raises = DiskError("run.db: no space left on the disk, free some")
     reply = client.post("/api/answer", json=answer())
-    assert (reply.status_code, reply.json()["error"]) == (500, "run.db: no space left on the disk")
+    assert (reply.status_code, reply.json()["error"]) == (
+        500,
+        "run.db: no space left on the disk, free some; once that is mended the server goes on by "
+        "itself, and nothing need be started again",
+    )
+    assert reply.json()["error"] in caplog.text
     desk.raises = KeyError("secret")
     reply = client.post("/api/answer", json=answer())
     assert reply.status_code == 500

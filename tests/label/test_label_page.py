@@ -15,6 +15,8 @@ from fake_server import PAGE, FakeDesk, FakeServer, serving
 from labellers import STOPWATCH, Labeller, other_person
 from selenium.webdriver.common.keys import Keys
 
+from activeloop.exchange.reading import read_rows
+from activeloop.exchange.rows import Columns
 from activeloop.label.cards import Given, Training
 
 pytest.importorskip("selenium")
@@ -171,7 +173,7 @@ def test_keys_are_not_taken_from_fields(at_work):
     person.see(0)
     person.type("+")
     person.wait(lambda: person.shown("dialog"), "the dialog")
-    person.says("can be neither renamed nor removed", "dialog")
+    person.says("only a branch of the run can rename it", "dialog")
     person.type("Cat", Keys.ENTER)
     person.says("There is a class “cat” already", "dialog")
     person.type(Keys.BACKSPACE * 3, "sun 12")
@@ -449,7 +451,9 @@ def test_another_run_at_the_same_port_gets_no_answer(at_work):
     assert [event[1:] for event in desk.events] == [(0, "label", "cat"), (1, "label", "dog")]
 
 
-def test_answers_for_a_run_that_is_gone_are_not_given_to_another_and_not_forgotten(at_work):
+def test_answers_for_a_run_that_is_gone_are_not_given_to_another_and_not_forgotten(
+    at_work, tmp_path
+):
     person, desk, server = at_work(FakeDesk())
     person.see(0)
     server.stop()
@@ -460,6 +464,20 @@ def test_answers_for_a_run_that_is_gone_are_not_given_to_another_and_not_forgott
     person.open(server.url)
     told = "2 answers for another run, /runs/my photos, not saved yet: “cat” for photo_0000.jpg, "
     person.says(f"{told}“skipped” for photo_0001.jpg.", ".notices")
+    person.driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    person.click("Save as a file", ".notices")
+    file = tmp_path / "answers-my photos.csv"
+    person.wait(file.is_file, "the file")
+    person.says("python -m activeloop import /runs/my 'answers-my photos.csv', start", ".notices")
+    person.click("Dismiss", ".message:last-child")
+    rows = read_rows(file, Columns())
+    assert [(row.key, row.label, row.who, row.skipped) for row in rows] == [
+        ("photo_0000.jpg", "cat", "Ann", False),
+        ("photo_0001.jpg", "", "Ann", True),
+    ]
+    assert all(row.seconds is not None for row in rows)
     person.press("2")
     person.see(1)
     person.saved()
@@ -533,12 +551,72 @@ def test_the_grid_answers_a_screenful_in_one_request(at_work):
     assert set(said) == set(range(0, 60, 3)) - {3, 6, 9}
     person.wait(lambda: len(person.texts(".tile")) == 1, "what was left out")
     person.type(Keys.ESCAPE)
-    person.wait(lambda: person.image() is not None, "one image")
+    person.see(1)
+    assert "somebody else" not in person.text("body")  # image 0 was answered in the grid
     last = "return [...document.querySelectorAll('.recent button')].map((b) => b.ariaLabel)"
     assert person.do(last) == [
         f"Image {n}, photo_{n:04d}.jpg: cat. Correct it" for n in range(57, 39, -3)
     ]
     person.wait(lambda: person.texts(".mark") == ["✓"] * 6, "that they are saved")
+
+
+def test_a_screenful_of_the_grid_is_taken_back_at_once_as_it_was_marked(at_work):
+    person, desk, server = at_work(FakeDesk(("cat", "dog", "hen")))
+    person.press("1")
+    person.see(1)
+    person.type("g")
+    person.wait(lambda: len(person.texts(".tile")) == 19, "the grid")
+    person.type(Keys.ARROW_RIGHT, "2")  # image 6
+    person.type(Keys.ARROW_RIGHT, Keys.SPACE)  # image 9: left out
+    person.type(Keys.ARROW_RIGHT, "s", Keys.ENTER)  # image 12
+    person.saved()
+    said = desk.events[1:]
+    assert len(said) == 18
+    person.open(server.url)
+    person.see(1)
+    person.type("u", "1")  # the second is meant for nothing that is there then
+    person.wait(lambda: len(person.texts(".tile")) == 18, "the screenful")
+    marks = ["cat", "dog", "skipped", *["cat"] * 15]
+    assert person.texts(".tile .said") == marks
+    assert person.do("return document.getElementById('grid-class').value") == "cat"
+    assert person.text(".toast") == "Taken back: 18 answers"
+    assert desk.events[19:] == [("Ann", index, "undo", None) for _, index, *_ in said]
+    person.type(Keys.ENTER)
+    person.saved()
+    assert desk.events[37:] == said
+    person.wait(lambda: len(person.texts(".tile")) == 1, "what was left out")
+    person.click("Undo", ".grid")
+    person.wait(lambda: person.texts(".tile .said") == marks, "the screenful")
+    person.type("u")
+    person.see(0)
+    person.says("Here again, for its answer was taken back.", ".reason")
+    person.wait(lambda: person.text(".totals b") == "0", "that nothing has an answer")
+
+
+def test_a_screenful_that_was_not_sent_comes_back_when_it_is_taken_back(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.see(0)
+    person.do(
+        "const wait = setTimeout; window.setTimeout = (then, milliseconds) => "
+        "wait(then, milliseconds === 3000 ? 50 : milliseconds)"
+    )
+    desk.broken = 500
+    person.press("1")  # is tried, and what comes after it waits
+    person.type("g")
+    person.wait(lambda: len(person.texts(".tile")) == 23, "the grid")
+    person.type(Keys.ARROW_RIGHT, "2", Keys.ENTER, "u")
+    marks = ["cat", "dog", *["cat"] * 21]
+    person.wait(lambda: person.texts(".tile .said") == marks, "the screenful")
+    assert person.text(".saved").startswith("1 saving")
+    desk.broken = None
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "cat")]
+    assert person.texts(".tile .said") == marks
+    # Another screenful would give these back.
+    assert [path for path, _ in desk.requests].count("/api/grid") == 1
+    person.type(Keys.ENTER)
+    person.saved()
+    assert len(desk.events) == 24
 
 
 def test_an_answer_of_the_grid_that_is_refused_costs_no_other(at_work):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from desks import say
+from desks import say, undone
 
 from activeloop.label.cards import Conflict, Why
 from activeloop.label.leases import LEASES_FILE, Leases
@@ -25,7 +25,7 @@ def test_what_people_have_is_theirs_when_the_server_is_started_again(new_desks):
     desk.next("bob", 1, keep=bob)  # what goes back is not kept for them
     desk = desks.open()
     assert len(desk.next("eve", 12)) == 6
-    assert desk.undo("ann").id == ann[0]
+    assert undone(desk, "ann").id == ann[0]
     desk = desks.open()
     assert ann[0] not in {card.id for card in desk.next("eve", 12)}
     desks.clock.now = 301.0  # who does not come back keeps it from nobody

@@ -50,20 +50,20 @@ def test_a_corrections_undo_brings_back_whose_answer_it_was():
     assert (given.event, given.label, given.who) == (3, "cat", "ann")
     assert given.at.startswith("2026-01-01T12:00:10")
     assert said.people == {"ann": 1, "bob": 0}
-    assert said.last_of("bob") is None
-    assert said.last_of("ann")[1].id == 1
+    assert said.last_of("bob") == {}
+    assert [event.id for event in said.last_of("ann").values()] == [1]
 
 
 def test_what_others_have_corrected_is_passed_over_until_they_take_it_back():
     lines = [("y", "ann", "cat"), ("x", "ann", "cat"), ("x", "bob", "dog")]
-    assert ledger(*lines).last_of("ann")[0] == 1
-    assert ledger(*lines, ("x", "bob", "cat", 3)).last_of("ann")[0] == 0
+    assert list(ledger(*lines).last_of("ann")) == [1]
+    assert list(ledger(*lines, ("x", "bob", "cat", 3)).last_of("ann")) == [0]
 
 
 def test_an_undo_of_nothing_in_particular_leaves_nothing():
     said = ledger(("x", "ann", "cat"), ("x", "ann", "dog"), ("x", "ann", "undo"))
     assert said.given(0) is None
-    assert said.last_of("ann") is None
+    assert said.last_of("ann") == {}
     assert 0 not in said
 
 
@@ -83,6 +83,37 @@ def test_labels_an_hour_leave_pauses_out():
     assert ledger(*lines, seconds=10).paces["ann"].per_hour == pytest.approx(360)
     assert ledger(*lines, seconds=121).pace.per_hour is None
     assert ledger(*lines[:5], seconds=10).pace.per_hour is None
+
+
+def together(made, count, *, at, origin="grid", who="ann"):
+    """Have a ledger take up so many labels that were written at once, seconds from its begin."""
+    when = (BEGAN + timedelta(seconds=at)).isoformat(timespec="milliseconds")
+    more = {"kind": "label", "label": "cat", "who": who, "at": when, "round": 0, "seconds": None}
+    events = [Event(id=made.last + 1 + n, key=str(n), origin=origin, **more) for n in range(count)]
+    made.add(events, {str(n): 10 + n for n in range(count)})
+
+
+def test_what_was_imported_or_branched_was_labelled_by_nobody_here():
+    for origin in ("import", "branch"):
+        made = ledger(*[("x", "ann", "cat")] * 6, seconds=10)
+        together(made, 500, at=65, origin=origin, who="import")
+        together(made, 500, at=66, origin=origin)
+        together(made, 1, at=70)
+        assert made.pace.per_hour == pytest.approx(360)
+        assert made.paces["ann"].per_hour == pytest.approx(360)
+        assert made.paces["import"].per_hour is None
+        assert made.n_labels == 501  # they are labels all the same
+
+
+def test_a_screenful_counts_with_the_time_that_it_took_or_not_at_all():
+    made = ledger()
+    together(made, 24, at=0)  # who knows how long they looked at it
+    together(made, 1, at=10)
+    assert made.pace.per_hour is None
+    together(made, 24, at=60)
+    assert made.pace.per_hour == pytest.approx(3600 * 25 / 60)
+    together(made, 24, at=600)
+    assert made.pace.per_hour == pytest.approx(3600 * 25 / 60)
 
 
 def test_a_skip_takes_time_and_is_no_label():

@@ -1,6 +1,6 @@
 """Why each answer came, kept with it."""
 
-from desks import say
+from desks import say, undone
 
 from activeloop.label.second_looks import Doubt
 
@@ -63,11 +63,11 @@ def test_what_comes_again_after_an_undo_is_what_it_was(desks):
     desks.work()
     card = desk.grid("ann", "a", 90)[-1]
     give(desks, "ann", card)
-    again = desk.undo("ann")
+    again = undone(desk, "ann")
     assert (again.id, again.why.origin) == (card.id, "asked for")  # and not at random
     desks.open()
     desks.work()
-    again = desks.desk.undo("ann")
+    again = undone(desks.desk, "ann")
     assert (again.id, again.why.origin, again.why.round) == (first[0], "initial", 0)
     (kept,) = desks.desk.next("ann", 1, keep=[again.id])
     assert give(desks, "ann", kept) == "initial"

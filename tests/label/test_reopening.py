@@ -1,7 +1,7 @@
 """Going on with a run that is over: where it cannot, and what is left to do without new samples."""
 
 import pytest
-from desks import say
+from desks import say, undone
 from fakes import CentroidLearner
 
 from activeloop.errors import OrderError
@@ -84,7 +84,7 @@ def test_what_is_taken_back_after_the_end_is_said_until_it_is_answered_again(
     desk = desks.open()
     ended(desks)
     assert desk.status().finished == reason
-    taken = [desk.undo("ann") for _ in range(2)]
+    taken = [undone(desk, "ann") for _ in range(2)]
     status = desk.status()
     assert status.finished == status.training.detail
     left = status.unlabelled
@@ -156,8 +156,8 @@ def test_with_all_answered_people_correct_and_finish_with_a_network_that_knows_i
     assert Seeing.labels[done[0]] == "abc".index(name)
     # It may be had again, and what is taken back is asked for once more.
     desk.reopen("ann")
-    assert desk.undo("bob").id == done[1]
-    assert desk.undo("ann").id == done[0]
+    assert undone(desk, "bob").id == done[1]
+    assert undone(desk, "ann").id == done[0]
     desk.undo("ann")
     desks.work()
     assert [card.id for card in desk.next("ann", 5)] == [done[-1]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from desks import Desks, say
+from desks import Desks, say, undone
 from fakes import CentroidLearner
 
 from activeloop.label import second_looks
@@ -72,7 +72,7 @@ def test_planted_wrong_labels_are_found_within_five_rounds_and_settled(wrong):
     assert confirmed not in again  # somebody has said so twice
     assert corrected not in again
 
-    assert desk.undo("bob").id == confirmed
+    assert undone(desk, "bob").id == confirmed
     assert confirmed in {card.id for card in desk.second_looks("bob", 100)}
 
 

@@ -3,12 +3,9 @@
 import csv
 import json
 import shutil
-import sys
 
 import pytest
 from run_directories import make_run, make_sweep
-
-from activeloop.app import main
 
 FAST = ["model=linear", "learner.epochs=1", "learner.min_steps=1", "initial.size=10"]
 FAST += ["query_size=5", "rounds=1", "data.pool_size=100"]
@@ -19,18 +16,13 @@ COURSES = {
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capfd):
+def cli(tmp_path, monkeypatch, typed):
     """Return a function that runs a command line in an empty directory: code, output, errors."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words):
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         fast = ["--no-pictures"] if words[0] == "report" else FAST
-        monkeypatch.setattr(sys, "argv", ["activeloop", *map(str, words), *fast])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
+        return typed(*words, *fast)
 
     return call
 

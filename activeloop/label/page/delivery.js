@@ -3,6 +3,7 @@
 import { button, fileName, h, plural, refill, saidOf, sentence } from "./dom.js";
 import { askedFor } from "./dialogs.js";
 import { forgetAll, Outbox } from "./outbox.js";
+import { csvOf, saveFile, typed } from "./saving.js";
 
 const LISTED = 10; // answers that are named in one notice
 
@@ -33,10 +34,19 @@ export class Delivery {
       forgetAll(entries);
       notice.remove();
     });
+    const save = button("Save as a file", () => this.#save(`answers-${fileName(run)}.csv`, entries));
     this.app.notices.message(
-      `${count} for another run, ${run}, not saved yet: ${said.slice(0, LISTED).join(", ")}${rest}. What this browser keeps is sent when that run is served here again.`,
+      `${count} for another run, ${run}, not saved yet: ${said.slice(0, LISTED).join(", ")}${rest}. What this browser keeps is sent when that run is served here again. If it never is, save them as a file for the run that is here now.`,
+      save,
       forget,
     );
+  }
+
+  #save(file, entries) {
+    const { notices, status } = this.app;
+    saveFile(file, csvOf(entries));
+    const command = `python -m activeloop import ${typed(status.directory)} ${typed(file)}`;
+    notices.message(`${file} is where this browser puts downloads. Whoever runs the server gives the labels in it to this run: stop it, ${command}, start it again. What was skipped, or of no class, is asked again.`);
   }
 
   #saved(entry, reply) {

@@ -96,7 +96,7 @@ export async function askName(name, people) {
 export const askClass = (classes, forImage) =>
   typed({
     heading: "A new class",
-    text: "It is for everybody who labels, and can be neither renamed nor removed: mind its spelling.",
+    text: "It is for everybody who labels, and stays as it is spelt: only a branch of the run can rename it.",
     label: "Its name",
     longest: 100,
     choices: forImage ? [["Add, and this image is one", "use"], ["Only add", "add"]] : [["Add", "add"]],

@@ -11,6 +11,10 @@ export class Grid {
   #since = 0;
   #label = null;
   #loading = false;
+  #turn = 0;
+
+  /** When the screenful that is on its way is there. */
+  filled = Promise.resolve();
 
   constructor(app) {
     this.app = app;
@@ -45,6 +49,7 @@ export class Grid {
         this.select,
         this.confirm,
         button("Other images", () => this.load(this.#label)),
+        button("Undo", () => app.views.work.undo.once(), { key: "u" }),
       ),
       h("p", { class: "quiet" }, "Click on what is wrong to leave it out, or choose its class. All others are taken as they are marked."),
       this.list,
@@ -53,22 +58,30 @@ export class Grid {
     );
   }
 
-  async show() {
+  /** `again`: what was taken back, each `{card, kind, label}`, instead of others. */
+  show({ again = null } = {}) {
     this.#options();
-    await this.load(this.#label ?? this.app.status.classes[0]);
+    if (again) this.#showAgain(again);
+    else this.load(this.#label ?? this.app.status.classes[0]);
   }
 
   hide() {}
 
-  async load(label) {
-    if (!label || this.#loading) return;
+  load(label) {
+    if (label && !this.#loading) this.filled = this.#load(label);
+  }
+
+  async #load(label) {
+    const turn = ++this.#turn;
     this.#loading = true;
     this.#label = label;
     this.select.value = label;
     try {
       // What is answered already must be known before others are asked for.
       await this.app.outbox.empty(3000);
+      if (turn !== this.#turn) return; // a screenful came back meanwhile
       const { cards } = await post("/api/grid", { who: this.app.who, label, count: this.app.options.grid });
+      if (turn !== this.#turn) return;
       const pending = this.app.outbox.ids;
       this.#tiles = cards.filter(({ id }) => !pending.has(id)).map((card, n) => this.#tile(card, n));
     } catch (failure) {
@@ -78,15 +91,31 @@ export class Grid {
     } finally {
       this.#loading = false;
     }
+    this.#begin();
+    if (this.app.view === this) this.app.announce(plural(this.#tiles.length, `image taken for ${label}`, `images taken for ${label}`));
+  }
+
+  /** Show what was taken back, each image as it was marked. */
+  #showAgain(taken) {
+    this.#turn++;
+    const labels = taken.filter(({ kind }) => kind === "label").map(({ label }) => label);
+    const times = (label) => labels.filter((other) => other === label).length;
+    // Most were what the network took them all for.
+    this.#label = [...new Set(labels)].sort((a, b) => times(b) - times(a))[0] ?? this.#label ?? this.app.status.classes[0];
+    this.select.value = this.#label;
+    this.#tiles = taken.map(({ card, kind, label }, n) => ({ ...this.#tile(card, n), kind, label }));
+    this.#begin();
+  }
+
+  /** From now on the person looks at the tiles. */
+  #begin() {
+    const label = this.#label;
     this.#since = performance.now();
     this.#focus = 0;
     this.list.replaceChildren(...this.#tiles.map(({ element }) => element));
     this.empty.textContent = this.#tiles.length ? "" : `The network takes no more images for ${label}, or it has not been trained yet.`;
     this.#draw();
-    if (this.app.view === this) {
-      this.app.announce(plural(this.#tiles.length, `image taken for ${label}`, `images taken for ${label}`));
-      this.#tiles[0]?.element.focus({ preventScroll: true });
-    }
+    if (this.app.view === this) this.#tiles[0]?.element.focus({ preventScroll: true });
   }
 
   #tile(card, n) {
@@ -152,7 +181,7 @@ export class Grid {
 
   /** Answer the screenful in one request, and show the next. */
   send() {
-    if (this.app.server.elsewhere) return;
+    if (this.app.server.elsewhere || this.app.views.work.undo.running) return;
     const said = this.#tiles.filter(({ kind }) => kind !== "out");
     if (said.length) {
       const seconds = Math.round((performance.now() - this.#since) / said.length) / 1000;
@@ -164,9 +193,9 @@ export class Grid {
         replaces: card.given?.event ?? null,
       }));
       const cards = said.map(({ card }) => card);
-      const { sources, screen } = this.app.views.work;
-      sources.answered(cards.map(({ id }) => id));
-      screen.recent.add(this.app.outbox.add(this.app.who, cards, answers), "small");
+      const { work } = this.app.views;
+      work.answered(cards.map(({ id }) => id));
+      work.screen.recent.add(this.app.outbox.add(this.app.who, cards, answers), "small");
     }
     this.#tiles = [];
     this.load(this.#label);

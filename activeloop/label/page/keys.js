@@ -48,7 +48,7 @@ export const WORDS = [
   [["s"], "skip this image"],
   [["n"], "none of these classes"],
   [["+"], "a new class"],
-  [["u", "Backspace", "Ctrl-Z"], "take back the last answer, as far back as you like"],
+  [["u", "Backspace", "Ctrl-Z"], "take back the last answer, or the last screenful of the grid, as far back as you like"],
   [["z"], "closer, or the whole image again (or click on it)"],
   [["p"], "show or hide what the network thinks"],
   [["g"], "grid: a screenful of images that the network takes for one class"],

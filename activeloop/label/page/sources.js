@@ -1,7 +1,7 @@
 // Where images come from: "queue", what the loop asks for; "looks", labels that deserve a second look.
 
 import { post } from "./api.js";
-import { Ahead, loaded } from "./ahead.js";
+import { Ahead } from "./ahead.js";
 
 export class Sources {
   /** `current()`: `{card, source}` that is shown, or null. `asked()`: the server has lent more. */
@@ -25,11 +25,6 @@ export class Sources {
   /** Put what was shown back in front of what comes from there; what was asked for comes from nowhere. */
   back(shown) {
     this.all[shown.source]?.back(shown);
-  }
-
-  /** These are to be shown again. */
-  again(cards) {
-    for (const card of cards) this.all.queue.back(loaded(card));
   }
 
   /** Answers to these are on their way: they are not to be shown again. */

@@ -1,4 +1,4 @@
-// Answers taken back: the last first, one after the other, as far as wanted.
+// Answers taken back: the last first, one after the other, or a screenful at once, as far as wanted.
 
 import { Failure, post } from "./api.js";
 import { sentence } from "./dom.js";
@@ -6,7 +6,7 @@ import { sentence } from "./dom.js";
 export class Undo {
   #running = null;
 
-  /** `again(cards)`: these are to be answered again, the first of them now. */
+  /** `again(taken)`: these are to be answered again, each `{card, kind, label}`, as it was answered. */
   constructor(app, again) {
     Object.assign(this, { app, again });
   }
@@ -16,7 +16,7 @@ export class Undo {
     return this.#running;
   }
 
-  /** Take back the last answer; how often it is called, so many. */
+  /** Take back what was said last; how often it is called, so many times. */
   once() {
     const one = this.#running ? this.#running.then(() => this.#once()) : this.#once();
     const mine = one.finally(() => {
@@ -30,19 +30,21 @@ export class Undo {
     const { app } = this;
     const unsent = app.outbox.withdraw(app.who);
     if (unsent) {
-      await this.again(unsent.cards);
+      await this.again(unsent.cards.map((card, n) => ({ card, kind: unsent.answers[n].kind, label: unsent.answers[n].label })));
       return true;
     }
+    // Were it asked for later, the grid's next screenful would give back what this brings.
+    await app.views.grid.filled;
     if (!(await app.outbox.empty(3000))) {
       app.complain("Nothing was taken back: the answers before must be saved first, and the server does not answer.");
       return false;
     }
     try {
-      const { card, status } = await post("/api/undo", { who: app.who });
+      const { taken_back: taken, status } = await post("/api/undo", { who: app.who });
       app.server.heard(status);
-      if (card) await this.again([card]);
+      if (taken.length) await this.again(taken);
       else app.announce("There is nothing left to take back", { seen: true });
-      return card !== null;
+      return taken.length > 0;
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       app.complain(`Perhaps nothing was taken back: ${sentence(failure.message)} The history shows what is saved.`);

@@ -4,7 +4,7 @@
 import { Failure, get } from "./api.js";
 import { loaded } from "./ahead.js";
 import { Attention } from "./attention.js";
-import { nameOf, saidOf, sentence } from "./dom.js";
+import { nameOf, plural, saidOf, sentence } from "./dom.js";
 import { Opinions } from "./opinions.js";
 import { isLook, Screen } from "./screen.js";
 import { Sources } from "./sources.js";
@@ -24,7 +24,7 @@ export class Work {
     this.attention = new Attention(() => this.#check());
     this.sources = new Sources(app, { current: () => this.#shown, asked: () => this.attention.lent() });
     this.opinions = new Opinions();
-    this.undo = new Undo(app, (cards) => this.#again(cards));
+    this.undo = new Undo(app, (taken) => this.#again(taken));
     this.screen = new Screen(app, this);
     this.element = this.screen.element;
   }
@@ -157,7 +157,8 @@ export class Work {
   /** Answer the image that is shown, and go on with the next one at once. */
   async answer(kind, label = null) {
     if (this.undo.running) {
-      if (await this.undo.running) this.answer(kind, label);
+      // A screenful that is taken back is shown in the grid: the answer was not meant for what is here.
+      if ((await this.undo.running) && this.app.view === this) this.answer(kind, label);
       return;
     }
     const shown = this.#shown;
@@ -175,11 +176,23 @@ export class Work {
     if (this.app.view === this) this.#fill();
   }
 
-  /** What was taken back is to be answered again. */
-  async #again([card, ...others]) {
-    this.screen.recent.takenBack([card, ...others].map(({ id }) => id));
-    this.sources.again(others);
-    this.sources.wanted([card.id]);
+  /** These were answered in the grid: the image that was left for it may be among them. */
+  answered(ids) {
+    this.sources.answered(ids);
+    if (ids.includes(this.#shown?.card.id)) this.#shown = null;
+  }
+
+  /** What was taken back is to be answered again; several are shown as they were, in the grid. */
+  async #again(taken) {
+    const ids = taken.map(({ card }) => card.id);
+    this.screen.recent.takenBack(ids);
+    this.sources.wanted(ids);
+    if (taken.length > 1) {
+      this.app.go({ view: "grid", again: taken });
+      this.app.announce(`Taken back: ${plural(taken.length, "answer")}`, { seen: true });
+      return;
+    }
+    const [{ card }] = taken;
     const shown = { ...loaded(card), source: card.given ? "asked" : "queue", again: true };
     await shown.ready;
     this.#putBack();
