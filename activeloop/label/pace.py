@@ -21,15 +21,15 @@ class Pace:
         self._timed = False  # whether the time before the last is known
         self._labels, self._seconds = 0, 0.0
 
-    def add(self, at: str, label: bool) -> None:
-        """Take up an event: when it was (ISO 8601), and whether it gave a label."""
+    def add(self, at: str, labels: int) -> None:
+        """Take up an event: when it was (ISO 8601); 1: it gave a label, -1: it took one back."""
         now = datetime.fromisoformat(at).timestamp()
         if now != self._last:
             gap = None if self._last is None else max(0.0, now - self._last)
             self._timed = gap is not None and gap <= PAUSE_SECONDS
             self._seconds += gap if gap is not None and self._timed else 0.0
             self._last = now
-        self._labels += label and self._timed
+        self._labels += labels if self._timed else 0
 
     @property
     def per_hour(self) -> float | None:

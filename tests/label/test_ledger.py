@@ -105,6 +105,13 @@ def test_what_was_imported_or_branched_was_labelled_by_nobody_here():
         assert made.n_labels == 501  # they are labels all the same
 
 
+def test_a_label_that_was_taken_back_and_given_again_counts_once():
+    lines = [("x", "ann", "cat")] * 8
+    for back in (8, 10):
+        lines += [("x", "ann", "undo", back), ("x", "ann", "dog")]
+    assert ledger(*lines).pace.per_hour == pytest.approx(3600 * 7 / 110)
+
+
 def test_a_screenful_counts_with_the_time_that_it_took_or_not_at_all():
     made = ledger()
     together(made, 24, at=0)  # who knows how long they looked at it
