@@ -206,8 +206,8 @@ def _run_epoch(
         loss_sum += loss.detach() * mine.count
         correct += (logits.detach().argmax(1) == labels)[: mine.count].sum()
     seen = sum(map(len, batches))
-    loss_sum, correct = ranks.total(torch.stack([loss_sum, correct]))
-    return float(loss_sum) / seen, float(correct) / seen
+    loss, right = ranks.total(torch.stack([loss_sum, correct])).tolist()
+    return loss / seen, right / seen
 
 
 def _forward(module: nn.Module, examples: Examples, ranks: Ranks) -> Forward:
