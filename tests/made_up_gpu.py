@@ -106,6 +106,8 @@ class MadeUpGpu(TorchDispatchMode):
         waits: the operations for which a host would have waited, in order.
         generator: the GPU's global generator.
         generators: those that were made for it, and the global one.
+        graph: what is being recorded.
+        replays: how often a graph was played.
     """
 
     def __init__(self) -> None:
@@ -113,6 +115,8 @@ class MadeUpGpu(TorchDispatchMode):
         self.waits: list[str] = []
         self.generator = _Generator()
         self.generators = [self.generator]
+        self.graph: Graph | None = None
+        self.replays = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = func._schema.name, dict(kwargs or {})
@@ -135,7 +139,10 @@ class MadeUpGpu(TorchDispatchMode):
         if name == "aten::copy_":
             to_gpu = isinstance(args[0], OnGpu)
         if inside or to_gpu:
+            before = len(self.waits)
             self._check(name, args, kwargs, tensors, to_gpu)
+            if self.graph is not None and len(self.waits) > before:
+                raise RuntimeError(f"operation not permitted when stream is capturing: {name}")
         return self._run(func, args, kwargs, to_gpu)
 
     def _run(self, func: Any, args: Any, kwargs: Any, to_gpu: bool) -> Any:
@@ -147,11 +154,12 @@ class MadeUpGpu(TorchDispatchMode):
             if to_gpu != any(each._cdata == mine._cdata for mine in self.generators):
                 raise RuntimeError("Expected a generator of the device of the operation")
         args, kwargs = tree_unflatten(bare, spec)
-        if to_gpu and not given and torch.Tag.nondeterministic_seeded in func.tags:
-            with self._global_chance():
-                result = func(*args, **kwargs)
-        else:
-            result = func(*args, **kwargs)
+        own = bool(given) or not to_gpu
+        if self.graph is not None and to_gpu:
+            self.graph.keep(func, args, kwargs, given)
+        result = self.computed(func, args, kwargs, own)
+        if self.graph is not None and to_gpu:
+            self.graph.operations.append((func, args, kwargs, own, result))
 
         def wrapped(value: Any) -> Any:
             if not to_gpu or not isinstance(value, Tensor):
@@ -165,6 +173,13 @@ class MadeUpGpu(TorchDispatchMode):
             return same
 
         return tree_map(wrapped, result)
+
+    def computed(self, func: Any, args: Any, kwargs: Any, own: bool) -> Any:
+        """Run an operation on the CPU; chance is its `own`, or else the GPU's global one."""
+        if own or torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **kwargs)
+        with self._global_chance():
+            return func(*args, **kwargs)
 
     @contextmanager
     def _global_chance(self) -> Iterator[None]:
@@ -206,6 +221,52 @@ class MadeUpGpu(TorchDispatchMode):
             self.waits.append(name)
 
 
+class Graph:
+    """A CUDA graph: what is recorded is undone, and played again on the same tensors."""
+
+    def __init__(self, gpu: MadeUpGpu) -> None:
+        self._gpu = gpu
+        self._generators = [gpu.generator]
+        self._before: list[tuple[Any, Any]] = []
+        self.operations: list[tuple[Any, Any, Any, bool, Any]] = []
+
+    def register_generator_state(self, generator: torch.Generator) -> None:
+        self._generators.append(generator)
+
+    def capture_begin(self, **_: Any) -> None:
+        self._before = [(each, each.get_state()) for each in self._generators]
+        self._gpu.graph = self
+
+    def keep(self, func: Any, args: Any, kwargs: Any, given: list[torch.Generator]) -> None:
+        """Keep what an operation is about to change."""
+        known = {each._cdata for each in self._generators}
+        if any(each._cdata not in known for each in given):
+            raise RuntimeError("a generator that draws in a recording must be registered")
+        silent = "batch_norm" in func._schema.name  # changes its statistics, and does not say so
+        for at, argument in enumerate(func._schema.arguments):
+            if silent or (argument.alias_info is not None and argument.alias_info.is_write):
+                value = args[at] if at < len(args) else kwargs.get(argument.name)
+                changed = [each for each in tree_flatten(value)[0] if isinstance(each, Tensor)]
+                self._before += [(each, each.clone()) for each in changed]
+
+    def capture_end(self) -> None:
+        self._gpu.graph = None
+        for changed, before in reversed(self._before):
+            if isinstance(changed, Tensor):
+                changed.copy_(before)
+            else:
+                changed.set_state(before)
+
+    def replay(self) -> None:
+        self._gpu.replays += 1
+        with torch.no_grad(), no_dispatch():
+            for func, args, kwargs, own, before in self.operations:
+                now = self._gpu.computed(func, args, kwargs, own)
+                for old, new in zip(tree_flatten(before)[0], tree_flatten(now)[0], strict=True):
+                    if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
+                        old.copy_(new)
+
+
 class _Stream:
     """A stream in which everything is over at once; as an event as well."""
 
@@ -215,6 +276,8 @@ class _Stream:
         return self
 
     def wait_event(self, _: _Stream) -> None: ...
+
+    def wait_stream(self, _: _Stream) -> None: ...
 
 
 @contextmanager
@@ -236,7 +299,12 @@ def made_up_gpu(patch: pytest.MonkeyPatch) -> Iterator[MadeUpGpu]:
     def entered(_: Any) -> Iterator[None]:
         yield
 
+    default = SimpleNamespace(
+        clone_state=gpu.generator.clone_state,
+        graphsafe_set_state=lambda state: gpu.generator.set_state(state.get_state()),
+    )
     for name, value in {
+        "default_generators": [default],
         "_lazy_init": lambda: None,
         "is_available": lambda: True,
         "is_initialized": lambda: True,
@@ -252,6 +320,7 @@ def made_up_gpu(patch: pytest.MonkeyPatch) -> Iterator[MadeUpGpu]:
         "get_rng_state": lambda *_: gpu.generator.get_state(),
         "get_rng_state_all": lambda: [gpu.generator.get_state()],
         "set_rng_state": lambda state, *_: gpu.generator.set_state(state),
+        "CUDAGraph": lambda: Graph(gpu),
         "Stream": _Stream,
         "stream": entered,
         "current_stream": _Stream,

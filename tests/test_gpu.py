@@ -21,6 +21,7 @@ from activeloop.data.samples import TensorSamples
 from activeloop.embed import pca
 from activeloop.errors import StrategyError
 from activeloop.learners import ProbeLearner, TorchLearner
+from activeloop.learners import recorded as recorded_steps
 from activeloop.learners.stacked import Stacked
 from activeloop.models import load_model
 from activeloop.selection import random_states, select
@@ -37,7 +38,12 @@ def waits(monkeypatch) -> Iterator[Callable[[], int]]:
     """Give a GPU, and how often the host has waited for it."""
     if MADE_UP:
         with made_up_gpu(monkeypatch) as gpu:
-            yield lambda: len(gpu.waits)
+
+            def count() -> int:
+                return len(gpu.waits)
+
+            count.gpu = gpu
+            yield count
         return
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -122,6 +128,80 @@ def test_the_host_waits_once_an_epoch_when_its_loss_is_read(waits, name):
     counts = epochs_of(learner, waits)
     fitted(learner, data, labels)
     assert np.diff(counts[:4]).tolist() == [1, 1, 1]
+
+
+def in_python(forward):
+    """Return a network of a class of its own, which begins by `forward`."""
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(256, 3))
+
+        def forward(self, x):
+            return self.layers(forward(x))
+
+    return architecture(Network)
+
+
+def replays(of):
+    """Return how many steps were replayed, of so many; on a real GPU nobody counts."""
+    return of.gpu.replays if MADE_UP else None
+
+
+@pytest.mark.parametrize("name", ["cnn", "lenet5", "augmented", "bfloat16", "batch statistics"])
+def test_recorded_steps_are_those_that_would_be_taken(waits, name):
+    data, labels = pictures()
+    found = {}
+    for recorded in (True, False):
+        settings = LEARNERS[name] | SEVERAL_EPOCHS | {"epochs": 6, "cuda_graphs": recorded}
+        learner = torch_learner(**settings)
+        already = replays(waits)
+        fitted(learner, data, labels, n=27)  # batches of 7 and of 6
+        found[recorded] = learner.predict(data.pool, np.arange(60), NOTHING).probs
+        if MADE_UP:
+            # Of 18 steps of 7 samples, and 6 of 6, the first three of each are taken as they are.
+            assert replays(waits) - already == (18 if recorded else 0)
+    # The learning rate is rounded to float32.
+    assert (found[True] - found[False]).abs().max() < (1e-2 if name == "batch statistics" else 1e-4)
+
+
+@pytest.mark.parametrize("name", ["cnn", "augmented", "dropout"])
+def test_steps_of_a_stack_are_recorded(waits, name):
+    data, labels = pictures()
+    found = {}
+    for recorded in (True, False):
+        learners, *_ = together(
+            data, labels, waits, **LEARNERS[name], epochs=6, cuda_graphs=recorded
+        )
+        if MADE_UP:
+            assert replays(waits) == 15
+        found[recorded] = learners[1].predict(data.pool, np.arange(60), NOTHING).probs
+    assert (found[True] - found[False]).abs().max() < 1e-4
+
+
+def test_steps_of_a_strangers_network_are_not_recorded(waits):
+    data, labels = pictures()
+    scales = iter(range(1, 1000))
+    model = in_python(lambda x: x / next(scales))  # another operation in each step
+    learner = torch_learner(**SEVERAL_EPOCHS, model=model)
+    fitted(learner, data, labels)
+    assert not replays(waits)
+
+
+def test_steps_that_cannot_be_recorded_are_taken_as_they_are(waits, monkeypatch, caplog):
+    monkeypatch.setattr(recorded_steps, "_KNOWN", ["torch", "test_gpu"])
+    data, labels = pictures()
+    model = in_python(lambda x: x / float(x.abs().max()))
+    found = {}
+    for recorded in (True, False):
+        learner = torch_learner(**SEVERAL_EPOCHS, model=model, cuda_graphs=recorded)
+        with caplog.at_level("INFO"):
+            fitted(learner, data, labels)
+        found[recorded] = learner.predict(data.pool, np.arange(60), NOTHING).probs
+    (said,) = caplog.messages
+    assert said.startswith("gradient steps cannot be recorded: ")
+    assert (found[True] - found[False]).abs().max() < 1e-4
 
 
 def test_the_first_epoch_waits_no_more_than_the_others(waits):
