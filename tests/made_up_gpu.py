@@ -108,6 +108,8 @@ class MadeUpGpu(TorchDispatchMode):
         generators: those that were made for it, and the global one.
         graph: what is being recorded.
         replays: how often a graph was played.
+        aside: whether another stream than the default one is in use.
+        stuck: whether a recording that failed has left the global generator in it.
     """
 
     def __init__(self) -> None:
@@ -117,6 +119,7 @@ class MadeUpGpu(TorchDispatchMode):
         self.generators = [self.generator]
         self.graph: Graph | None = None
         self.replays = 0
+        self.aside = self.stuck = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = func._schema.name, dict(kwargs or {})
@@ -142,6 +145,7 @@ class MadeUpGpu(TorchDispatchMode):
             before = len(self.waits)
             self._check(name, args, kwargs, tensors, to_gpu)
             if self.graph is not None and len(self.waits) > before:
+                self.stuck = True
                 raise RuntimeError(f"operation not permitted when stream is capturing: {name}")
         return self._run(func, args, kwargs, to_gpu)
 
@@ -184,6 +188,8 @@ class MadeUpGpu(TorchDispatchMode):
     @contextmanager
     def _global_chance(self) -> Iterator[None]:
         """Have the CPU's global generator be the GPU's for a while."""
+        if self.stuck and self.graph is None:
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
         before = torch.default_generator.get_state()
         torch.default_generator.set_state(self.generator.get_state())
         try:
@@ -234,6 +240,8 @@ class Graph:
         self._generators.append(generator)
 
     def capture_begin(self, **_: Any) -> None:
+        if not self._gpu.aside:
+            raise RuntimeError("CUDA graphs must be captured on a non-default stream")
         self._before = [(each, each.get_state()) for each in self._generators]
         self._gpu.graph = self
 
@@ -299,10 +307,23 @@ def made_up_gpu(patch: pytest.MonkeyPatch) -> Iterator[MadeUpGpu]:
     def entered(_: Any) -> Iterator[None]:
         yield
 
-    default = SimpleNamespace(
-        clone_state=gpu.generator.clone_state,
-        graphsafe_set_state=lambda state: gpu.generator.set_state(state.get_state()),
-    )
+    @contextmanager
+    def aside(_: _Stream) -> Iterator[None]:
+        before, gpu.aside = gpu.aside, True
+        try:
+            yield
+        finally:
+            gpu.aside = before
+
+    def set_afresh(state: torch.Generator) -> None:
+        gpu.stuck = False
+        gpu.generator.set_state(state.get_state())
+
+    def check_capturable(optimizer: torch.optim.Optimizer) -> None:
+        if gpu.graph is not None and not all(each["capturable"] for each in optimizer.param_groups):
+            raise RuntimeError("graph capture of step(), but param_groups' capturable is False")
+
+    default = SimpleNamespace(clone_state=gpu.generator.clone_state, graphsafe_set_state=set_afresh)
     for name, value in {
         "default_generators": [default],
         "_lazy_init": lambda: None,
@@ -322,12 +343,12 @@ def made_up_gpu(patch: pytest.MonkeyPatch) -> Iterator[MadeUpGpu]:
         "set_rng_state": lambda state, *_: gpu.generator.set_state(state),
         "CUDAGraph": lambda: Graph(gpu),
         "Stream": _Stream,
-        "stream": entered,
+        "stream": aside,
         "current_stream": _Stream,
     }.items():
         patch.setattr(torch.cuda, name, value)
     for name in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
-        patch.setattr(torch.optim.Optimizer, name, lambda _: None, raising=False)
+        patch.setattr(torch.optim.Optimizer, name, check_capturable, raising=False)
     patch.setattr(torch, "Generator", generator)
     patch.setattr(threading.Thread, "run", run_with_it)
     patch.setattr(OnGpu, "record_stream", lambda *_: None, raising=False)

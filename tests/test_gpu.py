@@ -204,6 +204,21 @@ def test_steps_that_cannot_be_recorded_are_taken_as_they_are(waits, monkeypatch,
     assert (found[True] - found[False]).abs().max() < 1e-4
 
 
+def test_cudnn_repeats_itself_meanwhile(waits):
+    data, labels = pictures()
+    flags = []
+    model = in_python(lambda x: (flags.append(torch.backends.cudnn.deterministic), x)[1])
+    learner = torch_learner(device="cuda:0", model=model)
+    fitting = learner.begin(data, np.arange(8), labels[:8], np.random.default_rng(0))
+    flags.clear()
+    learner.train(fitting, 0)
+    learner.end(fitting, [])
+    flags[-1:] = []  # the check of the head
+    learner.predict(data.pool, np.arange(8), NOTHING)
+    assert flags == [True] * 6
+    assert not torch.backends.cudnn.deterministic
+
+
 def test_the_first_epoch_waits_no_more_than_the_others(waits):
     images = torch.randint(256, (40, 1, 16, 16), dtype=torch.uint8)
     data, labels = pictures(40)
