@@ -8,6 +8,7 @@ those of a GPU.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -107,7 +108,8 @@ class MadeUpGpu(TorchDispatchMode):
         generator: the GPU's global generator.
         generators: those that were made for it, and the global one.
         graph: what is being recorded.
-        replays: how often a graph was played.
+        graphs: those that there are.
+        replays: how often one was played.
         aside: whether another stream than the default one is in use.
         stuck: whether a recording that failed has left the global generator in it.
     """
@@ -118,6 +120,7 @@ class MadeUpGpu(TorchDispatchMode):
         self.generator = _Generator()
         self.generators = [self.generator]
         self.graph: Graph | None = None
+        self.graphs: weakref.WeakSet[Graph] = weakref.WeakSet()
         self.replays = 0
         self.aside = self.stuck = False
 
@@ -232,6 +235,7 @@ class Graph:
 
     def __init__(self, gpu: MadeUpGpu) -> None:
         self._gpu = gpu
+        gpu.graphs.add(self)
         self._generators = [gpu.generator]
         self._before: list[tuple[Any, Any]] = []
         self.operations: list[tuple[Any, Any, Any, bool, Any]] = []

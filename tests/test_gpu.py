@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -93,7 +94,7 @@ def test_a_learner_lives_on_a_gpu(waits, name, tmp_path):
     parts = ["probs", *needs]
     assert {getattr(found, part).device for part in parts} == {GPU}
     assert {getattr(found, part).dtype for part in parts} == {torch.float32}
-    tolerance = 1e-5 if MADE_UP else 5e-3
+    tolerance = 1e-5 if MADE_UP else 0.02  # there TF32 rounds convolutions
     if "ensemble" not in name:
         logits = learner.head(found.features)
         assert (logits.softmax(1) - found.probs).abs().max() < tolerance
@@ -163,7 +164,7 @@ def test_recorded_steps_are_those_that_would_be_taken(waits, name):
             # Of 18 steps of 7 samples, and 6 of 6, the first three of each are taken as they are.
             assert replays(waits) - already == (18 if recorded else 0)
     # The learning rate is rounded to float32.
-    assert (found[True] - found[False]).abs().max() < (1e-2 if name == "batch statistics" else 1e-4)
+    assert (found[True] - found[False]).abs().max() < (1e-3 if MADE_UP else 0.05)
 
 
 @pytest.mark.parametrize("name", ["cnn", "augmented", "dropout"])
@@ -177,7 +178,23 @@ def test_steps_of_a_stack_are_recorded(waits, name):
         if MADE_UP:
             assert replays(waits) == 15
         found[recorded] = learners[1].predict(data.pool, np.arange(60), NOTHING).probs
-    assert (found[True] - found[False]).abs().max() < 1e-4
+    assert (found[True] - found[False]).abs().max() < (1e-4 if MADE_UP else 0.05)
+
+
+@pytest.mark.skipif(not MADE_UP, reason="nobody counts the graphs of a real GPU")
+def test_recordings_end_with_their_training(waits):
+    # They hold the memory of a step, which cycles of references would keep for a long time.
+    data, labels = pictures()
+    gc.collect()
+    gc.disable()
+    try:
+        learner = torch_learner(**SEVERAL_EPOCHS)
+        fitted(learner, data, labels)
+        together(data, labels, waits)
+    finally:
+        gc.enable()
+    assert replays(waits) == 18
+    assert not waits.gpu.graphs
 
 
 def test_steps_of_a_strangers_network_are_not_recorded(waits):
@@ -201,7 +218,7 @@ def test_steps_that_cannot_be_recorded_are_taken_as_they_are(waits, monkeypatch,
         found[recorded] = learner.predict(data.pool, np.arange(60), NOTHING).probs
     (said,) = caplog.messages
     assert said.startswith("gradient steps cannot be recorded: ")
-    assert (found[True] - found[False]).abs().max() < 1e-4
+    assert (found[True] - found[False]).abs().max() < (1e-4 if MADE_UP else 0.05)
 
 
 def test_cudnn_repeats_itself_meanwhile(waits):
@@ -248,6 +265,7 @@ def together(data, labels, waits, **settings):
     for result in stack.fit_many(fits).values():
         if isinstance(result, Exception):
             raise result
+        assert result.epochs[-1].loss < 1.5  # that of a network that knows nothing is 1.1
     return learners, stack, counts
 
 

@@ -64,7 +64,6 @@ class Recorded:
     tensors that stay where they are. What cannot be recorded is taken as it is.
 
     Args:
-        take: takes a step on samples by their positions, `[..., n]` on the device; reads nothing.
         optimizer: of the steps, fused.
         device: a GPU.
         generators: those of the GPU that steps draw from beside the global one.
@@ -72,12 +71,11 @@ class Recorded:
 
     def __init__(
         self,
-        take: Callable[[Tensor], None],
         optimizer: torch.optim.Optimizer,
         device: torch.device,
         generators: Sequence[torch.Generator] = (),
     ) -> None:
-        self._take, self._optimizer, self._own = take, optimizer, generators
+        self._optimizer, self._own = optimizer, generators
         self._generators = (torch.cuda.default_generators[device.index], *generators)
         self._rate = torch.zeros((), device=device)
         for group in optimizer.param_groups:
@@ -86,21 +84,27 @@ class Recorded:
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
         self._possible = True
 
-    def __call__(self, chosen: Tensor, rate: float) -> None:
-        """Take a step on the samples `chosen` `[..., n]` at a learning rate."""
+    def __call__(self, take: Callable[[Tensor], None], chosen: Tensor, rate: float) -> None:
+        """Take a step at a learning rate.
+
+        Args:
+            take: takes a step on samples by their positions; it reads nothing from the device.
+            chosen: positions, `[..., n]` on the device.
+            rate: the learning rate.
+        """
         self._rate.fill_(rate)
         size = chosen.shape[-1]
         if size not in self._graphs and self._possible and self._taken[size] >= _WARM_UP:
-            self._record(chosen)
+            self._record(take, chosen)
         if size in self._graphs:
             graph, samples = self._graphs[size]
             samples.copy_(chosen)
             graph.replay()
         else:
             self._taken[size] += 1
-            self._take(chosen)
+            take(chosen)
 
-    def _record(self, chosen: Tensor) -> None:
+    def _record(self, take: Callable[[Tensor], None], chosen: Tensor) -> None:
         """Record a step of this size, which takes none."""
         graph, samples = torch.cuda.CUDAGraph(), chosen.clone()
         before = [generator.clone_state() for generator in self._generators]
@@ -110,7 +114,7 @@ class Recorded:
                 graph.register_generator_state(generator)
             graph.capture_begin(capture_error_mode="thread_local")
             try:
-                self._take(samples)
+                take(samples)
             finally:
                 graph.capture_end()
             self._graphs[chosen.shape[-1]] = graph, samples

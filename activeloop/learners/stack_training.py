@@ -53,11 +53,10 @@ class StackTraining:
         # Shapes of the noise of dropout, by the length of a batch.
         self._dropouts: dict[int, list[tuple[Tensor, float]]] = {}
         self._sums = torch.zeros(2, len(networks), device=self._device)
-        self._recorded = may_record(settings, self._device) and recordable(networks[0].module)
-        self._step: Callable[[Tensor, float], None] = self._taken_at
-        if self._recorded:
+        self._recorded: Recorded | None = None
+        if may_record(settings, self._device) and recordable(networks[0].module):
             own = [each[self._device.type] for each in self._generators]
-            self._step = Recorded(self._take, self._optimizer, self._device, own)
+            self._recorded = Recorded(self._optimizer, self._device, own)
 
     def run(self, tell: Callable[[int, Epoch], None]) -> list[History | LearnerError]:
         """Train, and return what `training.train` returns or raises for each network.
@@ -65,7 +64,7 @@ class StackTraining:
         Args:
             tell: is told of each network's epochs, by its position.
         """
-        with side_stream(self._device) if self._recorded else nullcontext():
+        with side_stream(self._device) if self._recorded is not None else nullcontext():
             return self._run(tell)
 
     def _run(self, tell: Callable[[int, Epoch], None]) -> list[History | LearnerError]:
@@ -124,7 +123,10 @@ class StackTraining:
         seen = sum(batch.shape[1] for batch in batches)
         return list(zip(*(self._sums / seen).tolist(), strict=True))
 
-    def _taken_at(self, chosen: Tensor, rate: float) -> None:
+    def _step(self, chosen: Tensor, rate: float) -> None:
+        if self._recorded is not None:
+            self._recorded(self._take, chosen, rate)
+            return
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._take(chosen)

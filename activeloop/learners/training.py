@@ -205,9 +205,7 @@ class _Steps:
         self._forward = _forward(module, examples, ranks)
         self._loss = torch.zeros((), device=self._device)
         self._correct = torch.zeros((), device=self._device)
-        self._step: Callable[[Tensor, float], None] = (
-            Recorded(self._take, self._optimizer, self._device) if recorded else self._taken_at
-        )
+        self._recorded = Recorded(self._optimizer, self._device) if recorded else None
 
     def epoch(self, batches: list[Tensor], rates: list[float]) -> tuple[float, float]:
         """Take one step for each batch; return mean loss and accuracy as they went."""
@@ -221,7 +219,10 @@ class _Steps:
         loss, correct = sums.tolist()
         return loss / seen, correct / seen
 
-    def _taken_at(self, chosen: Tensor, rate: float) -> None:
+    def _step(self, chosen: Tensor, rate: float) -> None:
+        if self._recorded is not None:
+            self._recorded(self._take, chosen, rate)
+            return
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._take(chosen)
