@@ -15,6 +15,7 @@ script says so and ends.
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import statistics
 import subprocess
@@ -72,11 +73,12 @@ class Loop:
         rounds = self.budget // self.query - 1
         return sum(len(self.data.pool) - self.query * (1 + number) for number in range(rounds))
 
-    def make(self, seed: int, budget: int) -> activeloop.ActiveLoop:
-        """Return it before it runs."""
+    def make(self, seed: int, budget: int, **options: Any) -> activeloop.ActiveLoop:
+        """Return it before it runs, with other `options` of the learner."""
+        settings = {"device": "cuda", "min_steps": 0, **self.learner, **options}
         return activeloop.ActiveLoop(
             self.data,
-            activeloop.load_learner("torch", device="cuda", min_steps=0, **self.learner),
+            activeloop.load_learner("torch", **settings),
             activeloop.load_strategy("entropy"),
             test_labels=self.hidden.test,
             initial=self.query,
@@ -95,9 +97,9 @@ class Loop:
         """Run two rounds."""
         self.make(0, 2 * self.query).run(self.oracle)
 
-    def run(self, seed: int) -> tuple[dict[str, float], float]:
+    def run(self, seed: int, **options: Any) -> tuple[dict[str, float], float]:
         """Run it; return the seconds of each part and of the whole, and the last accuracy."""
-        loop = self.make(seed, self.budget)
+        loop = self.make(seed, self.budget, **options)
         whole = timed(lambda: loop.run(self.oracle))
         seconds = {p: sum(each.metrics[f"{p}_seconds"] for each in loop.rounds) for p in PARTS}
         rest = whole - sum(seconds.values())
@@ -192,6 +194,9 @@ def report(loop: Loop, repeats: int, until: float) -> str:
                 break
             runs.append(loop.run(seed))
             print(f"{loop.title}: {runs[-1][0]['whole']:.2f} s", flush=True)
+    plainly = "not measured"
+    if time.monotonic() < until:
+        plainly = f"{loop.run(0, cuda_graphs=False)[0]['train']:.2f} s"
     seconds = {part: statistics.median(each[part] for each, _ in runs) for part in runs[0][0]}
     accuracy = statistics.mean(last for _, last in runs)
     bfloat16 = bool(loop.learner.get("mixed_precision"))
@@ -209,7 +214,8 @@ def report(loop: Loop, repeats: int, until: float) -> str:
             ", ".join(f"{part} {value:.2f} s" for part, value in seconds.items())
             + f" (median of {len(runs)}); accuracy {100 * accuracy:.1f} %; the card says that it "
             f"was busy {busy} of the time; at most "
-            f"{torch.cuda.max_memory_allocated() / bench.GIB:.2f} GiB of its memory were in use.",
+            f"{torch.cuda.max_memory_allocated() / bench.GIB:.2f} GiB of its memory were in use. "
+            f"Training with `learner.cuda_graphs=false`: {plainly}.",
             f"One image is {forward / 1e6:.4g} million operations forward. The floor is these at "
             f"the rate of a product of two 8,192 x 8,192 matrices: {train_rate / 1e12:.0f} TFLOP/s "
             f"for training ({'bfloat16' if bfloat16 else 'TF32'}), {predict_rate / 1e12:.0f} for "
@@ -310,6 +316,8 @@ def main() -> None:
     if not any(loops(options)):
         print(f"no MNIST/raw in {options.root}, and no --cifar folder: nothing is measured")
         return
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("activeloop.learners").setLevel(logging.INFO)  # what fell back, and why
     text = ""
     for part in parts(options):
         print(part, end="\n\n", flush=True)
