@@ -197,6 +197,21 @@ def test_recordings_end_with_their_training(waits):
     assert not waits.gpu.graphs
 
 
+def test_what_may_be_recorded():
+    def hooked():
+        layer = nn.Linear(2, 2)
+        layer.register_forward_pre_hook(lambda *_: None)
+        return nn.Sequential(layer)
+
+    recordable = recorded_steps.recordable
+    for name in ("cnn_dropout", "resnet18"):
+        assert recordable(load_model(name).build((3, 32, 32), 4).module)
+    assert not recordable(hooked())
+    assert not recordable(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, momentum=None)))
+    assert not recordable(nn.Sequential(nn.Linear(2, 2, dtype=torch.complex64)))
+    assert not recordable(in_python(lambda x: x).factory())
+
+
 def test_steps_of_a_strangers_network_are_not_recorded(waits):
     data, labels = pictures()
     scales = iter(range(1, 1000))

@@ -30,12 +30,16 @@ def may_record(settings: Training, device: torch.device) -> bool:
 
 def recordable(module: nn.Module) -> bool:
     """Return whether every step of `module` is known to run the same operations."""
-    return all(
-        type(each).__module__.partition(".")[0] in _KNOWN
-        # With a mean over all batches, batch normalisation reads its count of them.
-        and not (isinstance(each, _BatchNorm) and each.momentum is None)
-        for each in module.modules()
-    )
+    fused = all(weight.is_floating_point() for weight in module.parameters())
+    return fused and all(map(_same_each_time, module.modules()))
+
+
+def _same_each_time(layer: nn.Module) -> bool:
+    if layer._forward_hooks or layer._forward_pre_hooks:
+        return False
+    if isinstance(layer, _BatchNorm) and layer.momentum is None:  # it reads its count of batches
+        return False
+    return type(layer).__module__.partition(".")[0] in _KNOWN
 
 
 @contextmanager
