@@ -50,9 +50,13 @@ def with_predictions(
     if parts or "probs" in needs:
         scratch = Scratch(context.memory_limit, folder, learner.device)
         fields |= _predicted(context, data, learner, frozenset(parts), chosen, scratch)
+    embeddings = data.embeddings
+    if fields and embeddings is not None and "embeddings" in needs:
+        # Beside the predictions: an operation takes tensors of one device only.
+        fields["embeddings"] = embeddings = embeddings.to(learner.device)
     if "neighbors" in needs:
         fields["neighbors"] = PoolNeighbors(
-            fields.get("features"), data.embeddings, context.labelled, search
+            fields.get("features"), embeddings, context.labelled, search
         )
     if "head" in needs:
         if learner.head is None:

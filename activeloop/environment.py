@@ -57,7 +57,7 @@ def environment(device: str | None) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "processes": torchrun.place().size,
             "device": device,
-            "accelerator": torch.cuda.get_device_name() if on_gpu else None,
+            "accelerator": torch.cuda.get_device_name(device) if on_gpu else None,
         },
     }
 

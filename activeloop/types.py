@@ -352,7 +352,8 @@ class Context:
         probs: class probabilities of the pool, `[N, C]`.
         features: raw input of the last layer, `[N, D]`.
         members: probabilities by member, `[M, N, C]`.
-        embeddings: fixed features from `embed`, `[N, E]`.
+        embeddings: fixed features from `embed`, `[N, E]`: on the CPU, or beside the predictions
+            where the strategy asks for both.
         head: the last layer, features `[n, D]` to logits `[n, C]`, differentiable.
         neighbors: nearest neighbours, `neighbors(m, reference="pool")`.
         memory_limit: bytes that the strategy may use; half of what is free unless set.

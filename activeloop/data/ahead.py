@@ -38,8 +38,10 @@ def _moved(samples: Samples, parts: Iterator[Indices], device: torch.device) -> 
 
     def move() -> Iterator[tuple[Tensor, torch.cuda.Event]]:
         for part in parts:
+            # What is yielded is yielded outside: another thread may be the one that ends this.
             with torch.cuda.stream(stream):
-                yield samples.raw(part, device), stream.record_event()
+                item = samples.raw(part, device), stream.record_event()
+            yield item
 
     for batch, arrived in ahead(move()):
         here = torch.cuda.current_stream(device)

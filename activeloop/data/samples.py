@@ -100,6 +100,11 @@ def take(x: Tensor | StoredRows, rows: Indices) -> Tensor:
     return _stored(x.index_select(0, torch.tensor(rows)))
 
 
+def to_device(x: Tensor, device: device) -> Tensor:
+    """Return `x`, which is on the CPU, on `device`; the host does not wait until a GPU has it."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
 def sample_bytes(x: Tensor | StoredRows) -> int:
     """Return the bytes of one sample as it is stored."""
     return max(1, math.prod(x.shape[1:]) * x.dtype.itemsize)
@@ -153,6 +158,7 @@ class TensorSamples:
         self._mean, self._std = (value.float().cpu().view(along) for value in (mean, std))
         self._resident: dict[device, Tensor] = {}
         self._constants: dict[device, tuple[Tensor, Tensor]] = {}
+        self._fits: dict[device, bool] = {}
         self._fingerprint: str | None = None
         self._checksums: npt.NDArray[np.uint32] | None = None
 
@@ -234,17 +240,18 @@ class TensorSamples:
             outside = indices[(indices < 0) | (indices >= self._n)][0]
             raise IndexError(f"sample {outside} is not in 0..{self._n - 1}")
         if not self._stays_on_host(device):
-            return self._on_device(device).index_select(0, torch.tensor(indices, device=device))
+            return self._on_device(device).index_select(0, to_device(torch.tensor(indices), device))
         self.check_fits(len(indices))
         found = take(self._x, indices if self._rows is None else self._rows[indices])
-        if device.type != "cuda":
-            return found.to(device)
-        return found.pin_memory().to(device, non_blocking=True)
+        return to_device(found, device)
 
     def normalise(self, raw: Tensor) -> Tensor:
         """Return `(raw - mean) / std` as float32 on raw's device; uint8 is divided by 255 first."""
         if raw.device not in self._constants:
-            self._constants[raw.device] = self._mean.to(raw.device), self._std.to(raw.device)
+            self._constants[raw.device] = (
+                to_device(self._mean, raw.device),
+                to_device(self._std, raw.device),
+            )
         mean, std = self._constants[raw.device]
         x = raw.float() / 255 if raw.dtype == torch.uint8 else raw.float()
         return (x - mean) / std
@@ -271,12 +278,12 @@ class TensorSamples:
             )
 
     def _stays_on_host(self, device: device) -> bool:
-        if device in self._resident:
-            return False
         if device.type != "cuda":
-            return device.type == "cpu" or self._rows is not None
-        free, _ = torch.cuda.mem_get_info(device)
-        return self._n * sample_bytes(self._x) > free // 2
+            return device.type == "cpu" or (self._rows is not None and device not in self._resident)
+        if device not in self._fits:  # asked once: a stream must not find them moved half way
+            free, _ = torch.cuda.mem_get_info(device)
+            self._fits[device] = self._n * sample_bytes(self._x) <= free // 2
+        return not self._fits[device]
 
     def _on_device(self, device: device) -> Tensor:
         """Return all samples on `device`, moved there the first time."""

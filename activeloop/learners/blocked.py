@@ -69,7 +69,7 @@ def blocked(module: nn.Module, shape: tuple[int, ...]) -> Blocked | None:
         module: keeps its weights, which may change.
         shape: of one sample.
     """
-    if type(module) is not nn.Sequential or _hooked(module):
+    if type(module) is not nn.Sequential or _hooked(module) or _elsewhere(module):
         return None
     layers = list(module)
     first = list(itertools.takewhile(_fits, layers))
@@ -102,6 +102,10 @@ def _fits(layer: nn.Module) -> bool:
     if type(layer) is nn.MaxPool2d:
         return not layer.return_indices
     return type(layer) is nn.ReLU
+
+
+def _elsewhere(module: nn.Module) -> bool:
+    return any(weight.device.type != "cpu" for weight in module.parameters())
 
 
 def _hooked(module: nn.Module) -> bool:

@@ -51,6 +51,19 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """On a GPU, have cuDNN choose algorithms that give the same numbers each time."""
+    before = torch.backends.cudnn.deterministic
+    if device.type == "cuda":  # elsewhere several threads may be here
+        torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        if device.type == "cuda":
+            torch.backends.cudnn.deterministic = before
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chance:
     """How far the generators of the CPU and of a device have come.

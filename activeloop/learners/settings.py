@@ -39,6 +39,7 @@ class Training:
     early_stopping_threshold: float
     early_stopping_patience: int
     mixed_precision: bool
+    cuda_graphs: bool
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "step_size", "early_stopping_patience"):
@@ -56,6 +57,7 @@ class Training:
         stops = ["none", "train_accuracy", "validation"]
         choice("learner.early_stopping", self.early_stopping, stops)
         truth("learner.mixed_precision", self.mixed_precision)
+        truth("learner.cuda_graphs", self.cuda_graphs)
         _check_augment(self.augment)
 
     def batches(self, n_samples: int) -> int:

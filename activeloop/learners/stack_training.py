@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from activeloop.errors import LearnerError
 from activeloop.learners.augment import Augmentation
 from activeloop.learners.chance import Chance
 from activeloop.learners.draws import FromGenerators, noise
+from activeloop.learners.recorded import Recorded, may_record, recordable, side_stream
 from activeloop.learners.settings import Training
 from activeloop.learners.stack import Noises, Stack, dropouts
 from activeloop.learners.training import Examples, diverged
@@ -50,6 +52,11 @@ class StackTraining:
         self._optimizer = settings.make_optimizer(nn.ParameterList(self._stack.weights.values()))
         # Shapes of the noise of dropout, by the length of a batch.
         self._dropouts: dict[int, list[tuple[Tensor, float]]] = {}
+        self._sums = torch.zeros(2, len(networks), device=self._device)
+        self._recorded: Recorded | None = None
+        if may_record(settings, self._device) and recordable(networks[0].module):
+            own = [each[self._device.type] for each in self._generators]
+            self._recorded = Recorded(self._optimizer, self._device, own)
 
     def run(self, tell: Callable[[int, Epoch], None]) -> list[History | LearnerError]:
         """Train, and return what `training.train` returns or raises for each network.
@@ -57,6 +64,10 @@ class StackTraining:
         Args:
             tell: is told of each network's epochs, by its position.
         """
+        with side_stream(self._device) if self._recorded is not None else nullcontext():
+            return self._run(tell)
+
+    def _run(self, tell: Callable[[int, Epoch], None]) -> list[History | LearnerError]:
         size, settings = self._labels.shape[1], self._settings
         total = settings.total_steps(size)
         of = math.ceil(total / settings.batches(size))
@@ -106,29 +117,38 @@ class StackTraining:
 
         Nothing is read from the device before the end.
         """
-        sums = torch.zeros(2, len(self._networks), device=self._device)
+        self._sums.zero_()
+        for chosen, rate in zip(batches, rates, strict=True):
+            self._step(chosen, rate)
+        seen = sum(batch.shape[1] for batch in batches)
+        return list(zip(*(self._sums / seen).tolist(), strict=True))
+
+    def _step(self, chosen: Tensor, rate: float) -> None:
+        if self._recorded is not None:
+            self._recorded(self._take, chosen, rate)
+            return
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._take(chosen)
+
+    def _take(self, chosen: Tensor) -> None:
         bfloat16 = self._settings.mixed_precision and self._device.type == "cuda"
         smoothing = self._settings.label_smoothing
-        for chosen, rate in zip(batches, rates, strict=True):
-            labels = self._labels[self._rows, chosen]
-            inputs = self._inputs(chosen)
-            noises = self._noises(inputs[0])
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
-                logits = self._stack.train(inputs, noises)
-            logits = logits.float()
-            losses = functional.cross_entropy(
-                logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=smoothing
-            ).view_as(labels)
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            self._optimizer.zero_grad()
-            # The sum: the gradient of each network is then that of its own mean loss.
-            losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self._optimizer.step()
-            sums[0] += losses.detach().sum(1)
-            sums[1] += (logits.detach().argmax(2) == labels).sum(1)
-        seen = sum(batch.shape[1] for batch in batches)
-        return list(zip(*(sums / seen).tolist(), strict=True))
+        labels = self._labels[self._rows, chosen]
+        inputs = self._inputs(chosen)
+        noises = self._noises(inputs[0])
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
+            logits = self._stack.train(inputs, noises)
+        logits = logits.float()
+        losses = functional.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=smoothing
+        ).view_as(labels)
+        self._optimizer.zero_grad()
+        # The sum: the gradient of each network is then that of its own mean loss.
+        losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._optimizer.step()
+        self._sums[0] += losses.detach().sum(1)
+        self._sums[1] += (logits.detach().argmax(2) == labels).sum(1)
 
     def _inputs(self, chosen: Tensor) -> Tensor:
         """Return the batch of each network, `[S, n, *shape]`."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from activeloop.architecture import Network
+from activeloop.learners.chance import repeatable
 from activeloop.learners.inference import Predictor
 from activeloop.learners.stack import Stack, why_not
 from activeloop.learners.stack_training import StackTraining
@@ -99,7 +99,7 @@ class Stacked:
         stack = Stack([network for slot in slots for network in slot.networks])
         fillings = {n: p.filling(samples, everything, needs) for n, p in predictors.items()}
         m = len(first.networks)
-        with torch.no_grad(), _deterministic():
+        with torch.no_grad(), repeatable(self._device):
             for rows, indices in first.batches(everything, share=len(slots) * m):
                 batch = samples.batch(indices, self._device)
                 outputs = stack.evaluate(batch, features="features" in needs)
@@ -153,7 +153,7 @@ class Stacked:
             if which in fittings:
                 self._learners[which].tell(epoch, member)
 
-        with _deterministic():
+        with repeatable(self._device):
             outcomes = training.run(tell)
         results: dict[int, History | Exception] = {}
         for which, fitting in fittings.items():
@@ -197,14 +197,3 @@ class Stacked:
 
 def _in_words(error: RuntimeError) -> str:
     return f"the networks cannot be stacked here ({' '.join(str(error).split())})"
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Have cuDNN choose algorithms that give the same numbers each time."""
-    before = torch.backends.cudnn.deterministic
-    torch.backends.cudnn.deterministic = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.deterministic = before

@@ -16,7 +16,7 @@ from activeloop.checks import choice, whole
 from activeloop.distributed import ALONE, Ranks
 from activeloop.errors import MEMBERS_ADVICE, ConfigError, LearnerError
 from activeloop.learners.augment import Augmentation, augmenter
-from activeloop.learners.chance import Chance, find_device, seeded
+from activeloop.learners.chance import Chance, find_device, repeatable, seeded
 from activeloop.learners.inference import DropoutMasks, Predictor, dropout_layers
 from activeloop.learners.labels import check_labels
 from activeloop.learners.layout import eval_batch, prefer_channels_last
@@ -88,8 +88,9 @@ class TorchLearner:
     """Trains a network on the labelled samples, which stay on the device from start to end.
 
     All chance comes from the `rng` given to `fit`: the same one gives the same weights, bit for
-    bit on a CPU, and torch's global generators are as before. The initial weights are drawn
-    first, so they do not depend on what is labelled.
+    bit on a CPU, and torch's global generators are as before. On a GPU cuDNN is told to repeat
+    itself; an operation that torch itself cannot repeat there may differ in the last bits. The
+    initial weights are drawn first, so they do not depend on what is labelled.
 
     Args:
         model: the network to build.
@@ -119,6 +120,8 @@ class TorchLearner:
         early_stopping_patience: epochs.
         mixed_precision: train in bfloat16 on a GPU. Predictions stay in float32, for a rounded
             probability ties with its neighbours.
+        cuda_graphs: on a GPU, record a gradient step of a network of torch's and torchvision's own
+            layers once, and start it as a whole from then on.
         device: "auto", "cpu", "cuda" or "cuda:<number>".
         warm_start: go on from the last fit's weights; the optimizer always starts afresh.
         members: where stochastic predictions come from: "none"; "mc_dropout"; "ensemble", which
@@ -155,6 +158,7 @@ class TorchLearner:
         early_stopping_threshold: float = 0.99,
         early_stopping_patience: int = 5,
         mixed_precision: bool = False,
+        cuda_graphs: bool = True,
         device: str | torch.device = "auto",
         warm_start: bool = False,
         members: str = "none",
@@ -185,6 +189,7 @@ class TorchLearner:
             early_stopping_threshold=early_stopping_threshold,
             early_stopping_patience=early_stopping_patience,
             mixed_precision=mixed_precision,
+            cuda_graphs=cuda_graphs,
         )
         self.device = find_device(device)
         self.warm_start = truth("learner.warm_start", warm_start)
@@ -267,15 +272,16 @@ class TorchLearner:
         Epochs are told to `tell`, or else to the method of that name.
         """
         tell = tell or self.tell
-        return train(
-            fitting.networks[member].module,
-            fitting.examples,
-            self.training,
-            augment=fitting.augment,
-            validation=fitting.validation,
-            on_epoch=lambda epoch: tell(epoch, member),
-            ranks=self.ranks,
-        )
+        with repeatable(self.device):
+            return train(
+                fitting.networks[member].module,
+                fitting.examples,
+                self.training,
+                augment=fitting.augment,
+                validation=fitting.validation,
+                on_epoch=lambda epoch: tell(epoch, member),
+                ranks=self.ranks,
+            )
 
     def tell(self, epoch: Epoch, member: int) -> None:
         """Pass on that an epoch of `member` is over; members in a row count as one training."""
@@ -303,7 +309,8 @@ class TorchLearner:
         Raises:
             LearnerError: nothing was fitted, there are no members, or `out` does not fit.
         """
-        return self.predictor(needs)(samples, indices, needs, out)
+        with repeatable(self.device):
+            return self.predictor(needs)(samples, indices, needs, out)
 
     def predictor(self, needs: frozenset[str]) -> Predictor:
         """Return what predicts, which can give what `needs` names; raises what `predict` does."""
@@ -314,7 +321,8 @@ class TorchLearner:
 
     def help_predict(self, samples: Samples, indices: Indices, needs: frozenset[str]) -> None:
         """Do this rank's share of a prediction that rank 0 makes with the same arguments."""
-        self._require_fitted().predict.help(samples, indices, needs)
+        with repeatable(self.device):
+            self._require_fitted().predict.help(samples, indices, needs)
 
     def save(self, path: Path) -> bool:
         """Write weights and all that `predict` needs to `path`, as safetensors.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from activeloop.distributed import ALONE, Forward, Ranks
 from activeloop.errors import LearnerError
 from activeloop.learners.augment import Augmentation
 from activeloop.learners.blocked import blocked
+from activeloop.learners.recorded import Recorded, may_record, recordable, side_stream
 from activeloop.learners.settings import Training
 from activeloop.types import Epoch, History, Indices, Labels, Samples
 
@@ -65,8 +66,23 @@ def train(
     Raises:
         LearnerError: the loss or a weight became infinite or NaN.
     """
-    optimizer = settings.make_optimizer(module)
-    forward = _forward(module, examples, ranks)
+    device = examples.labels.device
+    recorded = may_record(settings, device) and ranks.size == 1 and recordable(module)
+    with side_stream(device) if recorded else nullcontext():
+        steps = _Steps(module, examples, settings, augment, ranks, recorded=recorded)
+        history = _epochs(module, steps, settings, examples, validation, on_epoch, ranks)
+    return history
+
+
+def _epochs(
+    module: nn.Module,
+    steps: _Steps,
+    settings: Training,
+    examples: Examples,
+    validation: Examples | None,
+    on_epoch: Callable[[Epoch], None] | None,
+    ranks: Ranks,
+) -> History:
     total = settings.total_steps(len(examples))
     of = math.ceil(total / settings.batches(len(examples)))
     watch = EarlyStopping(settings, module, validation, ranks)
@@ -76,9 +92,7 @@ def train(
         order = ranks.agree(_shuffled(examples))
         batches = list(settings.split(order))[: total - taken]
         rates = [settings.lr_at(taken + each, total) for each in range(len(batches))]
-        loss, accuracy = _run_epoch(
-            module, forward, examples, batches, rates, optimizer, settings, augment, ranks
-        )
+        loss, accuracy = steps.epoch(batches, rates)
         taken += len(batches)
         epoch = Epoch(number=number, of=of, loss=loss, accuracy=accuracy)
         if not math.isfinite(loss):
@@ -91,6 +105,7 @@ def train(
     watch.restore_best()
     ranks.level(module)
     module.eval()
+    module.zero_grad()  # gradients are not needed any more, and may hold a recording's memory
     if not all(torch.stack([weight.isfinite().all() for weight in module.parameters()]).tolist()):
         raise diverged("a weight is infinite or NaN", epochs[-1], settings)
     return History(epochs=tuple(epochs), steps=taken)
@@ -166,48 +181,72 @@ def mean_loss(
     return float(ranks.agree(total)) / len(examples)
 
 
-def _run_epoch(
-    module: nn.Module,
-    forward: Forward,
-    examples: Examples,
-    batches: list[Tensor],
-    rates: list[float],
-    optimizer: torch.optim.Optimizer,
-    settings: Training,
-    augment: Augmentation,
-    ranks: Ranks,
-) -> tuple[float, float]:
-    """Take one gradient step for each batch; return mean loss and accuracy as they went.
+class _Steps:
+    """The gradient steps of a training.
 
-    Sums stay on the device until the end: reading one would make the host wait at every step.
+    Their sums stay on the device until an epoch ends: reading one would make the host wait at
+    every step.
     """
-    module.train()
-    device = examples.labels.device
-    loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-    bfloat16 = settings.mixed_precision and device.type == "cuda"
-    for chosen, rate in zip(batches, rates, strict=True):
-        mine = ranks.share(len(chosen))
+
+    def __init__(
+        self,
+        module: nn.Module,
+        examples: Examples,
+        settings: Training,
+        augment: Augmentation,
+        ranks: Ranks,
+        *,
+        recorded: bool,
+    ) -> None:
+        self._module, self._examples, self._settings = module, examples, settings
+        self._augment, self._ranks = augment, ranks
+        self._device = examples.labels.device
+        self._optimizer = settings.make_optimizer(module)
+        self._forward = _forward(module, examples, ranks)
+        self._loss = torch.zeros((), device=self._device)
+        self._correct = torch.zeros((), device=self._device)
+        self._recorded = Recorded(self._optimizer, self._device) if recorded else None
+
+    def epoch(self, batches: list[Tensor], rates: list[float]) -> tuple[float, float]:
+        """Take one step for each batch; return mean loss and accuracy as they went."""
+        self._module.train()
+        self._loss.zero_()
+        self._correct.zero_()
+        for chosen, rate in zip(batches, rates, strict=True):
+            self._step(chosen, rate)
+        seen = sum(map(len, batches))
+        sums = self._ranks.total(torch.stack([self._loss, self._correct]))
+        loss, correct = sums.tolist()
+        return loss / seen, correct / seen
+
+    def _step(self, chosen: Tensor, rate: float) -> None:
+        if self._recorded is not None:
+            self._recorded(self._take, chosen, rate)
+            return
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._take(chosen)
+
+    def _take(self, chosen: Tensor) -> None:
+        settings, examples, device = self._settings, self._examples, self._device
+        bfloat16 = settings.mixed_precision and device.type == "cuda"
+        mine = self._ranks.share(len(chosen))
         labels = examples.labels.index_select(0, chosen[mine.rows])
         # The whole batch on every rank: a sample's chance is what it is in one process.
-        inputs = examples.normalise(augment(examples.raw.index_select(0, chosen))[mine.rows])
+        inputs = examples.normalise(self._augment(examples.raw.index_select(0, chosen))[mine.rows])
         with (
-            _lone_sample(module, len(labels)),
+            _lone_sample(self._module, len(labels)),
             torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
         ):
-            logits = forward(inputs)
+            logits = self._forward(inputs)
         logits = logits.float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
+        self._optimizer.zero_grad()
         weighted = loss if mine.weight == 1 else loss * mine.weight
         weighted.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        optimizer.step()
-        loss_sum += loss.detach() * mine.count
-        correct += (logits.detach().argmax(1) == labels)[: mine.count].sum()
-    seen = sum(map(len, batches))
-    loss_sum, correct = ranks.total(torch.stack([loss_sum, correct]))
-    return float(loss_sum) / seen, float(correct) / seen
+        self._optimizer.step()
+        self._loss += loss.detach() * mine.count
+        self._correct += (logits.detach().argmax(1) == labels)[: mine.count].sum()
 
 
 def _forward(module: nn.Module, examples: Examples, ranks: Ranks) -> Forward:
@@ -228,9 +267,11 @@ def _lone_sample(module: nn.Module, size: int) -> Iterator[None]:
     layers = [m for m in module.modules() if size == 1 and isinstance(m, _BatchNorm) and m.training]
     for layer in layers:
         layer.eval()
-    yield
-    for layer in layers:
-        layer.train()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()
 
 
 def diverged(what: str, epoch: Epoch, settings: Training) -> LearnerError:

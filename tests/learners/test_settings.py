@@ -95,6 +95,7 @@ def test_optimizers(name):
         ("label_smoothing", 2, "learner.label_smoothing must be"),
         ("early_stopping_threshold", 99, "learner.early_stopping_threshold must be"),
         ("mixed_precision", 1, "learner.mixed_precision must be true or false, got 1"),
+        ("cuda_graphs", "no", "learner.cuda_graphs must be true or false, got 'no'"),
         ("warm_start", "no", "learner.warm_start must be true or false, got 'no'"),
         ("augment", "crop", r"learner.augment must be none, auto or a list of crop, flip, got 'c"),
         ("augment", ["blur"], r"a list of crop, flip, got \['blur'\]"),
