@@ -188,9 +188,9 @@ def test_recordings_end_with_their_training(waits):
     gc.collect()
     gc.disable()
     try:
-        learner = torch_learner(**SEVERAL_EPOCHS)
+        learner = torch_learner(**SEVERAL_EPOCHS, cuda_graphs=True)
         fitted(learner, data, labels)
-        together(data, labels, waits)
+        together(data, labels, waits, cuda_graphs=True)
     finally:
         gc.enable()
     assert replays(waits) == 18
@@ -216,7 +216,7 @@ def test_steps_of_a_strangers_network_are_not_recorded(waits):
     data, labels = pictures()
     scales = iter(range(1, 1000))
     model = in_python(lambda x: x / next(scales))  # another operation in each step
-    learner = torch_learner(**SEVERAL_EPOCHS, model=model)
+    learner = torch_learner(**SEVERAL_EPOCHS, model=model, cuda_graphs=True)
     fitted(learner, data, labels)
     assert not replays(waits)
 

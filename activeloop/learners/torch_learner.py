@@ -121,7 +121,7 @@ class TorchLearner:
         mixed_precision: train in bfloat16 on a GPU. Predictions stay in float32, for a rounded
             probability ties with its neighbours.
         cuda_graphs: on a GPU, record a gradient step of a network of torch's and torchvision's own
-            layers once, and start it as a whole from then on.
+            layers once, and start it as a whole from then on. Off until it is measured there.
         device: "auto", "cpu", "cuda" or "cuda:<number>".
         warm_start: go on from the last fit's weights; the optimizer always starts afresh.
         members: where stochastic predictions come from: "none"; "mc_dropout"; "ensemble", which
@@ -158,7 +158,7 @@ class TorchLearner:
         early_stopping_threshold: float = 0.99,
         early_stopping_patience: int = 5,
         mixed_precision: bool = False,
-        cuda_graphs: bool = True,
+        cuda_graphs: bool = False,
         device: str | torch.device = "auto",
         warm_start: bool = False,
         members: str = "none",
