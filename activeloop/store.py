@@ -6,10 +6,9 @@ Labels are append-only events; the present labels are a view of them.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from activeloop.database import Database
@@ -17,7 +16,8 @@ from activeloop.types import Round, Skip
 
 Kind = Literal["label", "skip", "none", "undo"]
 
-_TICK = 0.0002  # seconds: times are kept to a thousandth
+_TICK = timedelta(milliseconds=1)  # to which times are kept
+_SET_BACK = timedelta(seconds=10)
 _ROWS_AT_A_TIME = 5000  # of a long table: who writes waits for no more than these
 
 
@@ -102,7 +102,7 @@ class Store(Database):
         StoreError: the file is no run of this version, or cannot be read or written.
     """
 
-    _said_at = ""
+    _said_at: datetime | None = None
 
     # -- identity ---------------------------------------------------------------------------
 
@@ -199,12 +199,16 @@ class Store(Database):
         )
 
     def _new_time(self) -> str:
-        """Return the present time, which no answers before have: by it they are told apart."""
+        """Return the present time, or one just after the last answers': by it they are told apart.
+
+        A clock that is set back by more is believed.
+        """
         with self._lock:
-            while (at := now()) == self._said_at:
-                time.sleep(_TICK)
+            at = datetime.fromisoformat(now())
+            if self._said_at is not None and at <= self._said_at < at + _SET_BACK:
+                at = self._said_at + _TICK
             self._said_at = at
-            return at
+            return at.isoformat(timespec="milliseconds")
 
     def add_events(
         self,

@@ -808,12 +808,13 @@ def test_a_probe_on_a_frozen_backbone_and_its_vectors_for_other_runs(cli, tmp_pa
     assert f"the pool's vectors by resnet18 of torchvision go to {cache}" in out
     assert float(rows(tmp_path / "a" / "curve.csv")[-1]["accuracy"]) > 0.3
     before = {path: path.stat().st_mtime_ns for path in cache.glob("*.npy")}
-    code, out, _ = cli(*small, "strategy=typiclust", "seed=1", "hydra.run.dir=b", fast=False)
+    more = ["strategy=typiclust", "seed=1", "+embed._convert_=all"]  # Hydra's own settings go
+    code, out, _ = cli(*small, *more, "hydra.run.dir=b", fast=False)
     assert code == 0
     assert f"the pool's vectors by resnet18 of torchvision are in {cache}" in out
     assert {path: path.stat().st_mtime_ns for path in cache.glob("*.npy")} == before
     # Where vectors are kept does not make it another run.
-    again = [*small, "strategy=typiclust", "seed=1", "hydra.run.dir=b", "embed.cache=c"]
+    again = [*small, *more, "hydra.run.dir=b", "embed.cache=c"]
     code, out, _ = cli(*again, fast=False)
     assert code == 0
     assert "finished already" in out

@@ -53,6 +53,24 @@ def test_events_are_kept_and_the_last_one_counts():
     ]
 
 
+@pytest.mark.parametrize(
+    ("times", "kept"),
+    [
+        (["00.000"] * 3, ["00.000", "00.001", "00.002"]),  # a clock that stands still
+        (["09.000", "08.000", "10.000"], ["09.000", "09.001", "10.000"]),  # is set back a little
+        (["30.000", "10.000", "10.000"], ["30.000", "10.000", "10.001"]),  # by much
+    ],
+)
+def test_what_is_said_next_has_another_time(monkeypatch, times, kept):
+    said = iter([f"2026-01-01T12:00:{time}+00:00" for time in times])
+    monkeypatch.setattr(store_module, "now", lambda: next(said))
+    store = Store()
+    for _ in times:
+        store.add_labels(0, {"a": "cat", "b": "dog"}, "ann")
+    at = [event.at.removeprefix("2026-01-01T12:00:") for event in store.events()]
+    assert at == [f"{time}+00:00" for time in kept for _ in "ab"]
+
+
 def test_answers_as_they_were_at_any_event_and_those_taken_back():
     store = Store()
     store.add_labels(0, {"a": "cat", "b": SKIP}, "ann")

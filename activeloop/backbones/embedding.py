@@ -27,21 +27,18 @@ from activeloop.vector_files import SHARD, VectorFile, Vectors
 
 log = logging.getLogger(__name__)
 
+# The settings that say which network it is.
+_NETWORK = ("name", "library", "weights", "size", "seed")
+
 
 def _check_making(batch_size: object, mixed_precision: object) -> None:
     whole("embed.batch_size", batch_size, least=1)
     truth("embed.mixed_precision", mixed_precision)
 
 
-def _check(
-    *,
-    batch_size: object = 1,
-    mixed_precision: object = False,
-    as_input: object = True,
-    cache: object = None,
-    **network: Any,
-) -> None:
+def _check(*, batch_size: object = 1, mixed_precision: object = False, **settings: Any) -> None:
     _check_making(batch_size, mixed_precision)
+    network = {name: settings[name] for name in _NETWORK if name in settings}
     load_backbone(**network, warns=False)
 
 

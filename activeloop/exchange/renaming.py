@@ -29,10 +29,12 @@ def renamed(origin: Origin, config: DictConfig, pairs: Sequence[str]) -> Origin:
         return origin
     named = [str(name) for name in config.data.get("classes") or ()]
     known = list(dict.fromkeys([*named, *origin.classes]))
-    names = dict(_pair(pair, known) for pair in pairs)
-    by_data = set(origin.classes[: origin.of_data]) - set(named)
+    renamings = [_pair(pair, known) for pair in pairs]
+    names = dict(renamings)
+    if len(names) < len(renamings):
+        raise ConfigError("--rename must name each class once, got " + ", ".join(pairs))
     for old in names:
-        _check_may_change(origin, old, by_data, known)
+        _check_may_change(origin, old, named, known)
     new = [names.get(name, name) for name in known]
     if twice := [name for name in new if new.count(name) > 1]:
         raise ConfigError(f"there would be two classes {twice[0]!r}: a name is of one class")
@@ -57,16 +59,24 @@ def _pair(pair: str, known: Sequence[str]) -> tuple[str, str]:
     new = new.strip()
     if not new or not new.isprintable():
         raise ConfigError(f"--rename must be OLD=NEW, as in --rename dgo=dog, got {pair!r}")
+    if "${" in new or new == "???":
+        raise ConfigError(f"no class can be called {new!r}, which settings would read otherwise")
     return old, new
 
 
-def _check_may_change(origin: Origin, old: str, by_data: set[str], known: Sequence[str]) -> None:
+def _check_may_change(origin: Origin, old: str, named: Sequence[str], known: Sequence[str]) -> None:
     """Raise `ConfigError` if nothing is called so, or the data call it so."""
     if old not in known:
         raise ConfigError(
             f"{shown(origin.directory)} has no class {old!r}: there is {', '.join(known)}"
         )
     folder = next((key for key in origin.keys if old in PurePosixPath(key).parts[:-1]), None)
-    if old in by_data or folder is not None:
+    by_data = old in origin.classes[: origin.of_data] and old not in named
+    if by_data and named and folder is None:
+        raise ConfigError(
+            f"class {old!r} is not in data.classes=[{','.join(named)}]: leave data.classes= out, "
+            "--rename changes it"
+        )
+    if by_data or folder is not None:
         whence = f" (as of {folder})" if folder else ""
         raise ConfigError(f"class {old!r} has its name from the data{whence}, and keeps it")

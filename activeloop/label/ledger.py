@@ -116,9 +116,9 @@ class Ledger:
         self.last = event.id
         self._count(self._given.pop(index, None), -1)
         stack = self._stacks.setdefault(index, [])
-        labels = int(event.kind == "label")
+        gives, takes = event.id if event.kind == "label" else None, None
         if event.takes_back is not None and stack and stack[-1].id == event.takes_back:
-            labels = -_labelled_here(stack[-1])
+            gives, takes = None, event.takes_back
             self._forget(stack.pop(), index)
         elif event.kind == "undo":  # not of one answer: the sample is as if it never had any
             while stack:
@@ -133,7 +133,7 @@ class Ledger:
         if event.origin in _FROM_ELSEWHERE:  # nobody was at work here
             return
         for pace in (self.paces[event.who], self.pace):
-            pace.add(event.at, labels)
+            pace.add(event.at, gives, takes)
 
     def _forget(self, event: Event, index: int) -> None:
         theirs = self._theirs[event.who]
@@ -161,10 +161,6 @@ def catch_up(ledger: Ledger, index: dict[str, int], store: Store, data: Data) ->
     if unknown := {event.key for event in events} - index.keys():
         index |= indices_of(data, unknown)
     ledger.add(events, index)
-
-
-def _labelled_here(event: Event) -> bool:
-    return event.kind == "label" and event.origin not in _FROM_ELSEWHERE
 
 
 def _given(event: int, said: Event) -> Given:

@@ -19,21 +19,31 @@ class Pace:
     def __init__(self) -> None:
         self._last: float | None = None
         self._timed = False  # whether the time before the last is known
-        self._labels, self._seconds = 0, 0.0
+        self._counted: set[int] = set()
+        self._seconds = 0.0
 
-    def add(self, at: str, labels: int) -> None:
-        """Take up an event: when it was (ISO 8601); 1: it gave a label, -1: it took one back."""
+    def add(self, at: str, gives: int | None = None, takes: int | None = None) -> None:
+        """Take up an event.
+
+        Args:
+            at: when it was, ISO 8601.
+            gives: the number of the event, if it gave a label.
+            takes: the number of the event that it took back.
+        """
         now = datetime.fromisoformat(at).timestamp()
         if now != self._last:
             gap = None if self._last is None else max(0.0, now - self._last)
             self._timed = gap is not None and gap <= PAUSE_SECONDS
             self._seconds += gap if gap is not None and self._timed else 0.0
             self._last = now
-        self._labels += labels if self._timed else 0
+        if gives is not None and self._timed:
+            self._counted.add(gives)
+        if takes is not None:
+            self._counted.discard(takes)
 
     @property
     def per_hour(self) -> float | None:
         """Labels an hour; None: there are too few to say."""
-        if self._labels < LEAST_LABELS or self._seconds == 0:
+        if len(self._counted) < LEAST_LABELS or self._seconds == 0:
             return None
-        return 3600 * self._labels / self._seconds
+        return 3600 * len(self._counted) / self._seconds

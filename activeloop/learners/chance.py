@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -54,14 +55,37 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """On a GPU, have cuDNN choose algorithms that give the same numbers each time."""
-    before = torch.backends.cudnn.deterministic
-    if device.type == "cuda":  # elsewhere several threads may be here
-        torch.backends.cudnn.deterministic = True
+    if device.type != "cuda":
+        yield
+        return
+    _repeated.enter()
     try:
         yield
     finally:
-        if device.type == "cuda":
-            torch.backends.cudnn.deterministic = before
+        _repeated.leave()
+
+
+class _Repeated:
+    """cuDNN's setting, which is of the process: several threads may want it at once."""
+
+    def __init__(self) -> None:
+        self._lock, self._wanted, self._before = Lock(), 0, False
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._wanted:
+                self._before = torch.backends.cudnn.deterministic
+                torch.backends.cudnn.deterministic = True
+            self._wanted += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                torch.backends.cudnn.deterministic = self._before
+
+
+_repeated = _Repeated()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

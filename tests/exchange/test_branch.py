@@ -164,6 +164,21 @@ def test_a_class_that_was_added_is_renamed_and_not_to_what_another_is_called(sou
         branch([*words, "a=b=twelve"])
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["added=${seed}"], r"no class can be called '\$\{seed\}'"),
+        (["added=???"], r"no class can be called '\?\?\?'"),
+        (["added=a", "added=b"], "each class once, got added=a, added=b"),
+    ],
+)
+def test_names_that_no_class_can_have(source, words, message):
+    with changed(source) as store:
+        store.set_meta("classes", [*map(str, range(10)), "added"])
+    with pytest.raises(ConfigError, match=message):
+        branch(["source", *(word for each in words for word in ("--rename", each))])
+
+
 def test_a_folder_that_is_a_class_names_it(photos):
     with pytest.raises(ConfigError, match=r"'cat' has its name from the data \(as of cat/"):
         branch(["source", "--rename", "cat=lion"])

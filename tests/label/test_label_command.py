@@ -296,6 +296,8 @@ def test_classes_are_renamed_in_a_branch_that_goes_on_with_the_new_names(photos,
     assert sit([*PHOTOS, *FAST], begin)[0] == 0
     before = labels(RUN, "before.csv")
     new = f"{RUN}-2"
+    refused = typed("branch", RUN, "data.classes=[night,light]", "--rename", "dark=night")
+    assert "'dark' is not in data.classes=[night,light]: leave data.classes= out" in refused[2]
     told = called(["branch", str(RUN), "--rename", "dark=night", "--rename", "dusk=evening"])
     assert "what 'dark' was there is 'night' here" in told
     assert f"python -m activeloop label {new}" in told

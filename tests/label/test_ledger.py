@@ -112,6 +112,11 @@ def test_a_label_that_was_taken_back_and_given_again_counts_once():
     assert ledger(*lines).pace.per_hour == pytest.approx(3600 * 7 / 110)
 
 
+def test_what_never_counted_is_not_taken_off():
+    lines = [("x", "ann", "cat"), ("x", "ann", "undo", 1), *[("x", "ann", "cat")] * 6]
+    assert ledger(*lines, seconds=10).pace.per_hour == pytest.approx(3600 * 6 / 70)
+
+
 def test_a_screenful_counts_with_the_time_that_it_took_or_not_at_all():
     made = ledger()
     together(made, 24, at=0)  # who knows how long they looked at it

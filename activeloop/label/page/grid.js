@@ -68,7 +68,7 @@ export class Grid {
   hide() {}
 
   load(label) {
-    if (label && !this.#loading) this.filled = this.#load(label);
+    if (label && !this.#loading) this.filled = this.#load(label).catch(reportError);
   }
 
   async #load(label) {
@@ -86,10 +86,11 @@ export class Grid {
       this.#tiles = cards.filter(({ id }) => !pending.has(id)).map((card, n) => this.#tile(card, n));
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
+      if (turn !== this.#turn) return;
       this.app.complain(`The grid cannot be filled: ${sentence(failure.message)}`);
       this.#tiles = [];
     } finally {
-      this.#loading = false;
+      if (turn === this.#turn) this.#loading = false;
     }
     this.#begin();
     if (this.app.view === this) this.app.announce(plural(this.#tiles.length, `image taken for ${label}`, `images taken for ${label}`));
@@ -97,7 +98,8 @@ export class Grid {
 
   /** Show what was taken back, each image as it was marked. */
   #showAgain(taken) {
-    this.#turn++;
+    this.#turn++; // what is on its way comes too late
+    this.#loading = false;
     const labels = taken.filter(({ kind }) => kind === "label").map(({ label }) => label);
     const times = (label) => labels.filter((other) => other === label).length;
     // Most were what the network took them all for.
