@@ -60,6 +60,7 @@ class FakeDesk:
         malformed: answers to this image are refused as such.
         forbidden: whether nothing is allowed.
         pictures: images are sent while it is set.
+        missing: images whose picture cannot be read.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class FakeDesk:
         self.directory = "/runs/my photos"
         self.pictures = threading.Event()
         self.pictures.set()
+        self.missing: set[int] = set()
         self.changes: dict[str, Any] = {}
         self.lock = threading.Lock()
         self.event = 0
@@ -302,6 +304,8 @@ class FakeDesk:
 
     def picture(self, index: int) -> bytes:
         self.pictures.wait(20)
+        if index in self.missing:
+            return b"no image"
         colour = (60 + 37 * index % 180, 60 + 91 * index % 180, 60 + 53 * index % 180)
         image = Image.new("RGB", (self.pixels, self.pixels), colour)
         ImageDraw.Draw(image).text((self.pixels // 3, self.pixels // 3), str(index), fill="white")

@@ -44,6 +44,7 @@ class Labeller:
         """Load the page; with a name, answer the question for one."""
         self.look()
         self.driver.get(url)
+        self.do("performance.setResourceTimingBufferSize(10_000)")  # of 250: see has_loaded
         if name is not None:
             self.wait(lambda: self.shown("dialog"), "the question for a name")
             self.type(name, Keys.ENTER)
@@ -131,6 +132,14 @@ class Labeller:
         """Have the page ask how it goes now, not in two seconds."""
         self.do("dispatchEvent(new Event('online'))")
 
+    def heard(self) -> None:
+        """Have the page know how it goes now."""
+        script = """return performance.getEntriesByType('resource').some(
+            (e) => e.name.includes('/api/status') && e.startTime >= arguments[0])"""
+        now = self.do("return performance.now()")
+        self.hear()
+        self.wait(lambda: self.do(script, now), "how it goes")
+
     def shown(self, selector: str) -> bool:
         return bool(
             self.do(
@@ -141,9 +150,15 @@ class Labeller:
         )
 
     def has_loaded(self, part: str) -> bool:
-        """Return whether something with this in its address has come from the server."""
+        """Return whether something with this in its address has come from the server, or cannot."""
         script = "return performance.getEntriesByType('resource').some((e) => e.name.includes(%s))"
         return bool(self.do(script % json.dumps(part)))
+
+    def ready(self, *images: int) -> None:
+        """Wait until these are there, to be shown whatever becomes of the server."""
+        for image in images:
+            part = f"/images/{image}?size=large"
+            self.wait(lambda part=part: self.has_loaded(part), f"image {image}")
 
     def says(self, text: str, selector: str = "body") -> None:
         self.wait(lambda: text in self.text(selector), repr(text))

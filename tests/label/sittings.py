@@ -15,6 +15,7 @@ from activeloop.config import config_dir, register
 from activeloop.label.app import make_app
 from activeloop.label.desk import Desk
 from activeloop.label.images import Images
+from activeloop.label.leases import Leases
 from activeloop.label.security import Credentials, Guard, hosts_of
 from activeloop.label.serving import link_of, listen, serving
 from activeloop.label.unchanged import Unchanged
@@ -57,6 +58,12 @@ class Sitting:
         self.thread: Thread = self.serving.__enter__()
         self.desk.start()
         return link_of(listening, "127.0.0.1", "t" * 43)
+
+    def held(self, who: str) -> list[int]:
+        """Return the samples that somebody has to answer."""
+        held = Leases(self.directory).read().get(who, {})
+        keys = list(self.loop.data.pool.keys)
+        return [keys.index(key) for key in held]
 
     def stop(self) -> None:
         """Stop as the command does when it is interrupted."""

@@ -92,6 +92,10 @@ class Person:
             self.page.type("s" if skips else str(1 + CLASSES.index(self.truth[key])))
 
 
+def more_than_three(held: list[int]) -> list[int] | None:
+    return held if len(held) > 3 else None
+
+
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
     running = chromium(tmp_path / "chromium")
@@ -144,6 +148,11 @@ def test_from_200_images_to_a_model(photos, browser, tmp_path):
     page.saved()
 
     # The server is stopped and started again: what was said in between is not lost.
+    page.wait(lambda: sitting.desk.status().training.state == "idle", "a pause")
+    for one, whose in ((page, "Ann"), (window, "Ben")):
+        one.heard()
+        held = one.wait(lambda whose=whose: more_than_three(sitting.held(whose)), "images ahead")
+        one.ready(*held)
     sitting.stop()
     ann.answer(3)
     page.says("3 saving", ".saved")

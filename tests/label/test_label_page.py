@@ -140,12 +140,11 @@ def test_keys_answer_and_the_answers_reach_the_server_with_what_they_replace(at_
 def test_five_images_ahead_are_decoded_before_they_are_needed(at_work):
     person, _, _ = at_work(FakeDesk(pixels=900))
     person.see(0)
-    person.wait(lambda: person.has_loaded("/images/5?size=large"), "five images ahead")
+    person.ready(5)
     person.do(STOPWATCH)
     for index in range(15):
         person.see(index)
-        ahead = f"/images/{index + 3}?size=large"
-        person.wait(lambda ahead=ahead: person.has_loaded(ahead), "an image ahead")
+        person.ready(index + 3)
         person.type("1")
     person.wait(lambda: len(person.do("return window.delays")) == 15, "fifteen times")
     print("median ms from key to next image:", sorted(person.do("return window.delays"))[7])
@@ -311,6 +310,7 @@ def test_answers_while_the_server_is_gone_are_kept_over_a_reload_and_sent_once(a
     person.press("1")
     person.see(1)
     person.saved()
+    person.ready(2, 3)
     # The page stays in the browser's memory while its server is away.
     server.stop()
     person.press("2", "1")
@@ -336,6 +336,7 @@ def test_answers_while_the_server_is_gone_are_kept_over_a_reload_and_sent_once(a
 def test_a_server_that_comes_back_gets_the_answers_without_a_reload(at_work):
     person, desk, server = at_work(FakeDesk())
     person.see(0)
+    person.ready(1, 2, 3)
     server.stop()
     person.press("2", "2")
     person.type("u")  # never sent, so it needs no server
@@ -349,6 +350,43 @@ def test_a_server_that_comes_back_gets_the_answers_without_a_reload(at_work):
         lambda: person.text(".notices p") == "This page has a new version.", "that and nothing else"
     )
     assert desk.events == [("Ann", 0, "label", "dog"), ("Ann", 1, "label", "cat")]
+
+
+def test_while_the_server_is_gone_the_images_that_are_there_come_first(at_work):
+    desk = FakeDesk()
+    desk.missing = {1, 3}  # not fetched yet when it goes
+    person, _, server = at_work(desk)
+    person.see(0)
+    person.ready(1, 2, 3, 4, 5)
+    server.stop()
+    person.says("The server does not answer", ".notices")
+    person.press("1")
+    person.see(2)
+    person.press("1")
+    person.see(4)
+    desk.missing.clear()
+    server.start()
+    person.saved()
+    person.wait(lambda: person.text(".notices") == "", "the end of the banner")
+    for index in (4, 1, 3):
+        person.see(index)
+        person.type("2")
+    person.see(5)
+    person.saved()
+    assert [index for _, index, *_ in desk.events] == [0, 2, 4, 1, 3]
+
+
+def test_an_image_that_cannot_be_read_is_said_and_skipped_in_its_turn(at_work):
+    desk = FakeDesk()
+    desk.missing = {1}
+    person, _, _ = at_work(desk)
+    person.press("1")
+    person.says("This image cannot be shown", ".stage")
+    person.says("photo_0001.jpg", ".stage")
+    person.type("s")
+    person.see(2)
+    person.saved()
+    assert desk.events == [("Ann", 0, "label", "cat"), ("Ann", 1, "skip", None)]
 
 
 def test_an_answer_whose_reply_was_lost_is_sent_again_and_counts_once(at_work):
@@ -420,6 +458,7 @@ def test_a_conflict_is_said_with_what_the_other_said(at_work):
 def test_an_answer_never_goes_to_another_image_of_the_same_number(at_work):
     person, desk, server = at_work(FakeDesk())
     person.see(0)
+    person.ready(1, 2, 3)
     server.stop()
     person.press("1", "2")
     desk.keys[0] = "joined.jpg"
@@ -432,6 +471,7 @@ def test_an_answer_never_goes_to_another_image_of_the_same_number(at_work):
 def test_another_run_at_the_same_port_gets_no_answer(at_work):
     person, desk, server = at_work(FakeDesk())
     person.see(0)
+    person.ready(1, 2, 3)
     server.stop()
     person.press("1")
     person.see(1)
@@ -456,6 +496,7 @@ def test_answers_for_a_run_that_is_gone_are_not_given_to_another_and_not_forgott
 ):
     person, desk, server = at_work(FakeDesk())
     person.see(0)
+    person.ready(1, 2, 3)
     server.stop()
     person.press("1", "s")
     person.says("2 saving", ".saved")
@@ -784,6 +825,17 @@ def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
         desk.changes["finished"] = said
         person.hear()
         person.wait(lambda seen=seen: person.shown(seen), seen)
+    desk.changes["finished"] = "finished by hand"
+    person.hear()
+    person.wait(lambda: person.shown(".end"), "the end")
+    person.type("u")  # the model has learnt from it: not without being asked
+    person.click("Cancel", "dialog")
+    assert person.shown(".end")
+    assert person.text(".totals b") == "1"
+    person.type("u")
+    person.click("Take back", "dialog")
+    person.see(0)
+    assert person.text(".totals b") == "0"
 
 
 def test_a_new_round_replaces_what_is_ahead_but_not_what_is_shown(at_work):

@@ -16,9 +16,10 @@ export function loaded(card, size = "large") {
   image.alt = nameOf(card);
   image.draggable = false;
   image.src = imageOf(card.id, size);
-  const shown = { card, image, ready: null };
+  const shown = { card, image, ready: null, there: null }; // `there`: whether it can be drawn, once that is known
   shown.ready = image.decode().then(
     () => {
+      shown.there = true;
       const longest = Math.max(image.naturalWidth, image.naturalHeight);
       if (longest <= SMALL) {
         image.classList.add("small");
@@ -26,7 +27,7 @@ export function loaded(card, size = "large") {
       }
       return true;
     },
-    () => false,
+    () => (shown.there = false),
   );
   return shown;
 }
@@ -38,18 +39,21 @@ export class Ahead {
   #answered = new Set();
 
   /** `ask(count, keep)` gives cards, those of `keep` that are ours still first; `pending()` the ids
-   * whose answers are on their way; `current()` the id that is shown as one of these, or null. */
-  constructor({ ask, pending, current }) {
-    Object.assign(this, { ask, pending, current });
+   * whose answers are on their way; `current()` the id that is shown as one of these, or null;
+   * `missed()`: an image could not be fetched. */
+  constructor({ ask, pending, current, missed }) {
+    Object.assign(this, { ask, pending, current, missed });
   }
 
   get length() {
     return this.#cards.length;
   }
 
-  /** The next card; the rest is filled up behind it. */
-  take() {
-    return this.#cards.shift() ?? null;
+  /** The next card; the rest is filled up behind it. `there`: rather one whose image is there already,
+   * while no other can be fetched. */
+  take({ there = false } = {}) {
+    const first = there ? this.#cards.findIndex((shown) => shown.there) : 0;
+    return this.#cards.splice(Math.max(0, first), 1)[0] ?? null;
   }
 
   /** Put a card back in front. */
@@ -96,14 +100,20 @@ export class Ahead {
     const known = new Map(this.#cards.map((shown) => [shown.card.id, shown]));
     this.#cards = cards
       .filter(({ id }) => id !== now && !this.#answered.has(id))
-      .map((card) => reused(known.get(card.id), card) ?? loaded(card));
+      .map((card) => reused(known.get(card.id), card) ?? this.#fetched(card));
     // What was put back or taken while the server answered is not known to it.
     return now === null || now !== current || cards.some(({ id }) => id === now);
   }
+
+  #fetched(card) {
+    const shown = loaded(card);
+    shown.ready.then((there) => there || this.missed());
+    return shown;
+  }
 }
 
-/** A server that was started again may number other images. */
+/** A server that was started again may number other images, and has what could not be fetched meanwhile. */
 function reused(shown, card) {
-  if (!shown || shown.card.key !== card.key) return null;
+  if (!shown || shown.card.key !== card.key || shown.there === false) return null;
   return Object.assign(shown, { card });
 }

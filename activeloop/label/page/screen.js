@@ -50,9 +50,9 @@ export class Screen {
     const { app, work } = this;
     const card = shown?.card;
     this.element.classList.toggle("nothing", !shown);
-    this.stage.element.setAttribute("aria-busy", String(Boolean(shown && !shown.seen)));
+    this.stage.element.setAttribute("aria-busy", String(shown?.there === null));
     if (!shown) this.#drawEmpty(source);
-    else if (shown.broken) this.stage.say(`broken ${card.key}`, () => this.#brokenWords(card));
+    else if (shown.there === false) this.stage.say(`broken ${card.key}`, () => this.#brokenWords(card));
     else if (this.stage.image !== shown.image) this.stage.show(shown.image);
     this.classes.show(app.status.classes, card?.given?.kind === "label" ? card.given.label : null);
     const look = isLook(shown);

@@ -42,8 +42,8 @@ export class Server {
   /** Ask how the work goes, for ever. `back()`: the server was gone, and is there again. */
   async follow(back) {
     this.#back = back;
-    addEventListener("online", () => this.#wake?.());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#wake?.());
+    addEventListener("online", () => this.hurry());
+    document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
     for (;;) {
       const turn = ++this.#asked;
       try {
@@ -58,6 +58,11 @@ export class Server {
         setTimeout(resolve, this.#wait());
       });
     }
+  }
+
+  /** Ask now. */
+  hurry() {
+    this.#wake?.();
   }
 
   #wait() {

@@ -15,6 +15,7 @@ export class Sources {
         },
         pending: () => app.outbox.ids,
         current: () => (current()?.source === name ? current().card.id : null),
+        missed: () => app.server.hurry(), // perhaps it is gone
       });
     this.all = {
       queue: of("queue", (body) => post("/api/next", body)),

@@ -1,7 +1,11 @@
 // Answers taken back: the last first, one after the other, or a screenful at once, as far as wanted.
 
 import { Failure, post } from "./api.js";
+import { askedFor } from "./dialogs.js";
 import { sentence } from "./dom.js";
+
+const FINISHED =
+  "The run is finished, and its model has learnt from your answers. The last of them, or the last screenful of the grid, is taken back, to be answered anew.";
 
 export class Undo {
   #running = null;
@@ -28,6 +32,7 @@ export class Undo {
 
   async #once() {
     const { app } = this;
+    if (app.status.finished !== null && !(await askedFor("Take it back?", FINISHED, "Take back"))) return false;
     const unsent = app.outbox.withdraw(app.who);
     if (unsent) {
       await this.again(unsent.cards.map((card, n) => ({ card, kind: unsent.answers[n].kind, label: unsent.answers[n].label })));

@@ -13,7 +13,7 @@ import { Undo } from "./undo.js";
 const GUARD = 400; // ms without keys after an image was replaced by no one's doing
 
 export class Work {
-  #shown = null; // {card, image, ready, source, again}
+  #shown = null; // {card, image, ready, there, source, again}
   #checking = null;
   #deafUntil = 0;
   #source = "queue"; // or "looks"
@@ -63,7 +63,7 @@ export class Work {
       const card = await get("/api/card", { id });
       this.#putBack();
       this.#back = back;
-      await this.#display({ ...loaded(card), source: "asked" });
+      await this.#display(loaded(card), "asked");
       this.app.announce(`${nameOf(card)}${card.given ? `, answered: ${saidOf(card.given)}` : ""}`);
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
@@ -88,20 +88,20 @@ export class Work {
       this.app.go(back);
       return;
     }
-    const next = this.#ahead.take();
+    const next = this.#ahead.take({ there: this.app.server.connection === "gone" });
     this.#shown = null;
     if (!next) this.#draw();
     else {
-      this.#display({ ...next, source: this.#source });
+      this.#display(next, this.#source);
       this.app.announce(nameOf(next.card));
     }
   }
 
-  async #display(shown) {
-    this.#shown = shown;
+  async #display(shown, source) {
+    this.#shown = Object.assign(shown, { source });
     this.#begin();
-    shown.broken = !(await shown.ready);
-    shown.seen = true; // or known to be broken
+    if (shown.there !== null) return;
+    await shown.ready;
     if (this.#shown === shown) this.#begin();
   }
 
@@ -112,7 +112,7 @@ export class Work {
   }
 
   reload() {
-    if (this.#shown) this.#display({ ...loaded(this.#shown.card), source: this.#shown.source });
+    if (this.#shown) this.#display(loaded(this.#shown.card), this.#shown.source);
   }
 
   /** While the server was gone, an image may have failed to load; one started anew gives all to anybody. */
@@ -162,7 +162,7 @@ export class Work {
       return;
     }
     const shown = this.#shown;
-    if (!shown?.seen || performance.now() < this.#deafUntil || this.app.dialogOpen() || this.app.server.elsewhere) return;
+    if (!shown || shown.there === null || performance.now() < this.#deafUntil || this.app.dialogOpen() || this.app.server.elsewhere) return;
     const { card } = shown;
     const { seconds } = this.attention;
     if (this.attention.lapsed && this.app.server.connection === "there") await this.#check();
@@ -193,13 +193,13 @@ export class Work {
       return;
     }
     const [{ card }] = taken;
-    const shown = { ...loaded(card), source: card.given ? "asked" : "queue", again: true };
+    const shown = Object.assign(loaded(card), { again: true });
     await shown.ready;
     this.#putBack();
     this.#source = "queue";
     this.#back = null;
     this.app.go({ view: "work", keep: true });
-    this.#display(shown);
+    this.#display(shown, card.given ? "asked" : "queue");
     this.app.announce(`Taken back: ${nameOf(card)}`);
   }
 
