@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -24,12 +25,10 @@ from activeloop.loading import build_data, data_of_run, kept_in, whole_settings
 from activeloop.manifest import Manifest
 from activeloop.report.runs import Run, opened
 from activeloop.report.samples import DataSet, Part, Vectors
-from activeloop.run_paths import data_settings, found, from_here
+from activeloop.run_paths import data_settings, found
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, Indices, Samples
 
-# Settings of a backbone that its vectors depend on.
-_BACKBONE = ("name", "library", "weights", "size", "seed", "mixed_precision")
 # Above so many bytes, samples are not all read to see whether they are still the same.
 _LARGEST_CHECKED = 4 * 2**30
 _CPU = torch.device("cpu")
@@ -195,16 +194,16 @@ def _embeddings(run: Run, data: Data) -> tuple[Vectors | None, str]:
     """Return the pool's vectors where they are in a file, and what they are."""
     from activeloop.backbones import embedding
 
-    settings = dict(run.identity["config"].get("embed") or {})
+    settings = dict(found(run.identity["config"].get("embed") or {}, run))
     target = settings.pop("_target_", None)
     try:
         if target == "activeloop.embed.file":
-            place = from_here(str(settings["pool"]), run)
-            vectors = embed.file(data, pool=place, as_input=False).embeddings
-            return _array(vectors), f"the vectors in {place.name}"
+            vectors = embed.file(data, pool=settings["pool"], as_input=False).embeddings
+            return _array(vectors), f"the vectors in {Path(settings['pool']).name}"
         if target == "activeloop.backbones.embedding.backbone":
             cache = _kept(run, "embed").get("cache", "auto")
-            known = {name: settings[name] for name in _BACKBONE if name in settings}
+            of = embedding.VECTORS_OF
+            known = {name: settings[name] for name in of if name in settings}
             folder = cache_dir() / "embeddings" if cache == "auto" else cache
             vectors = embedding.kept(data.pool, cache=folder, **known)
             return _array(vectors), f"the vectors by {known.get('name', 'the backbone')}"

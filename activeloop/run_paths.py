@@ -9,8 +9,10 @@ from typing import Any
 from activeloop.errors import DataError
 from activeloop.report.runs import Run
 
-# Settings of data sets that name a file or folder.
-_PATHS = ("root", "path", "x", "y", "test_x", "test_y")
+# Settings of data sets and embeddings that name a file or folder.
+_PATHS = ("root", "path", "x", "y", "test_x", "test_y", "pool", "test", "validation")
+# Settings that name one or something else.
+_PERHAPS = ("weights",)
 # The data set whose samples are files.
 IMAGE_FOLDER = "activeloop.data.image_folder"
 
@@ -26,7 +28,7 @@ def image_root(run: Run) -> Path | None:
     settings = data_settings(run)
     if settings["_target_"] != IMAGE_FOLDER or settings.get("repeat", 1) != 1:
         return None
-    return Path(found(settings, run)["root"]).expanduser()
+    return from_here(settings["root"], run)
 
 
 def data_settings(run: Run) -> Mapping[str, Any]:
@@ -50,11 +52,16 @@ def found(node: Any, run: Run) -> Any:
     if not isinstance(node, Mapping):
         return node
     return {
-        name: str(from_here(value, run))
-        if name in _PATHS and isinstance(value, str)
-        else found(value, run)
+        name: _path(name, value, run) if isinstance(value, str) else found(value, run)
         for name, value in node.items()
     }
+
+
+def _path(name: str, value: str, run: Run) -> str:
+    if name not in (*_PATHS, *_PERHAPS):
+        return value
+    path = from_here(value, run)
+    return value if name in _PERHAPS and not path.is_file() else str(path)
 
 
 def from_here(path: str, run: Run) -> Path:

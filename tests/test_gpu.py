@@ -198,15 +198,16 @@ def test_recordings_end_with_their_training(waits):
 
 
 def test_what_may_be_recorded():
-    def hooked():
+    def hooked(of):
         layer = nn.Linear(2, 2)
-        layer.register_forward_pre_hook(lambda *_: None)
+        getattr(layer, f"register_{of}_hook")(lambda *_: None)
         return nn.Sequential(layer)
 
     recordable = recorded_steps.recordable
     for name in ("cnn_dropout", "resnet18"):
         assert recordable(load_model(name).build((3, 32, 32), 4).module)
-    assert not recordable(hooked())
+    for of in ("forward", "forward_pre", "full_backward", "full_backward_pre"):
+        assert not recordable(hooked(of))
     assert not recordable(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, momentum=None)))
     assert not recordable(nn.Sequential(nn.Linear(2, 2, dtype=torch.complex64)))
     assert not recordable(in_python(lambda x: x).factory())

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # The settings that say which network it is.
 _NETWORK = ("name", "library", "weights", "size", "seed")
+#: Those that vectors depend on.
+VECTORS_OF = (*_NETWORK, "mixed_precision")
 
 
 def _check_making(batch_size: object, mixed_precision: object) -> None:

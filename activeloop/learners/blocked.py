@@ -69,7 +69,7 @@ def blocked(module: nn.Module, shape: tuple[int, ...]) -> Blocked | None:
         module: keeps its weights, which may change.
         shape: of one sample.
     """
-    if type(module) is not nn.Sequential or _hooked(module) or _elsewhere(module):
+    if type(module) is not nn.Sequential or hooked(module) or _elsewhere(module):
         return None
     layers = list(module)
     first = list(itertools.takewhile(_fits, layers))
@@ -95,7 +95,7 @@ def blocked_pass(
 
 def _fits(layer: nn.Module) -> bool:
     kinds = {(weight.device.type, weight.dtype) for weight in layer.parameters()}
-    if _hooked(layer) or kinds - {("cpu", torch.float32)}:
+    if hooked(layer) or kinds - {("cpu", torch.float32)}:
         return False
     if type(layer) is nn.Conv2d:
         return layer.padding_mode == "zeros"
@@ -108,7 +108,8 @@ def _elsewhere(module: nn.Module) -> bool:
     return any(weight.device.type != "cpu" for weight in module.parameters())
 
 
-def _hooked(module: nn.Module) -> bool:
+def hooked(module: nn.Module) -> bool:
+    """Return whether somebody's code runs before or after the passes of `module`."""
     forward = module._forward_hooks or module._forward_pre_hooks
     return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 

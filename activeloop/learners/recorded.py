@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from activeloop.learners.blocked import hooked
 from activeloop.learners.settings import Training
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def recordable(module: nn.Module) -> bool:
 
 
 def _same_each_time(layer: nn.Module) -> bool:
-    if layer._forward_hooks or layer._forward_pre_hooks:
+    if hooked(layer):
         return False
     if isinstance(layer, _BatchNorm) and layer.momentum is None:  # it reads its count of batches
         return False
@@ -58,6 +59,23 @@ def side_stream(device: torch.device) -> Iterator[None]:
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
     # Always the same: memory that a stream gave back is not given to another.
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+class Plain:
+    """Takes gradient steps as they are.
+
+    Args:
+        optimizer: of the steps.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def __call__(self, take: Callable[[Tensor], None], chosen: Tensor, rate: float) -> None:
+        """Take a step at a learning rate, as `Recorded` does."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        take(chosen)
 
 
 class Recorded:

@@ -15,7 +15,7 @@ from activeloop.errors import LearnerError
 from activeloop.learners.augment import Augmentation
 from activeloop.learners.chance import Chance
 from activeloop.learners.draws import FromGenerators, noise
-from activeloop.learners.recorded import Recorded, may_record, recordable, side_stream
+from activeloop.learners.recorded import Plain, Recorded, may_record, recordable, side_stream
 from activeloop.learners.settings import Training
 from activeloop.learners.stack import Noises, Stack, dropouts
 from activeloop.learners.training import Examples, diverged
@@ -53,10 +53,10 @@ class StackTraining:
         # Shapes of the noise of dropout, by the length of a batch.
         self._dropouts: dict[int, list[tuple[Tensor, float]]] = {}
         self._sums = torch.zeros(2, len(networks), device=self._device)
-        self._recorded: Recorded | None = None
+        self._step: Plain | Recorded = Plain(self._optimizer)
         if may_record(settings, self._device) and recordable(networks[0].module):
             own = [each[self._device.type] for each in self._generators]
-            self._recorded = Recorded(self._optimizer, self._device, own)
+            self._step = Recorded(self._optimizer, self._device, own)
 
     def run(self, tell: Callable[[int, Epoch], None]) -> list[History | LearnerError]:
         """Train, and return what `training.train` returns or raises for each network.
@@ -64,7 +64,7 @@ class StackTraining:
         Args:
             tell: is told of each network's epochs, by its position.
         """
-        with side_stream(self._device) if self._recorded is not None else nullcontext():
+        with side_stream(self._device) if isinstance(self._step, Recorded) else nullcontext():
             return self._run(tell)
 
     def _run(self, tell: Callable[[int, Epoch], None]) -> list[History | LearnerError]:
@@ -119,17 +119,9 @@ class StackTraining:
         """
         self._sums.zero_()
         for chosen, rate in zip(batches, rates, strict=True):
-            self._step(chosen, rate)
+            self._step(self._take, chosen, rate)
         seen = sum(batch.shape[1] for batch in batches)
         return list(zip(*(self._sums / seen).tolist(), strict=True))
-
-    def _step(self, chosen: Tensor, rate: float) -> None:
-        if self._recorded is not None:
-            self._recorded(self._take, chosen, rate)
-            return
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._take(chosen)
 
     def _take(self, chosen: Tensor) -> None:
         bfloat16 = self._settings.mixed_precision and self._device.type == "cuda"

@@ -17,7 +17,7 @@ from activeloop.distributed import ALONE, Forward, Ranks
 from activeloop.errors import LearnerError
 from activeloop.learners.augment import Augmentation
 from activeloop.learners.blocked import blocked
-from activeloop.learners.recorded import Recorded, may_record, recordable, side_stream
+from activeloop.learners.recorded import Plain, Recorded, may_record, recordable, side_stream
 from activeloop.learners.settings import Training
 from activeloop.types import Epoch, History, Indices, Labels, Samples
 
@@ -205,7 +205,8 @@ class _Steps:
         self._forward = _forward(module, examples, ranks)
         self._loss = torch.zeros((), device=self._device)
         self._correct = torch.zeros((), device=self._device)
-        self._recorded = Recorded(self._optimizer, self._device) if recorded else None
+        optimizer = self._optimizer
+        self._step = Recorded(optimizer, self._device) if recorded else Plain(optimizer)
 
     def epoch(self, batches: list[Tensor], rates: list[float]) -> tuple[float, float]:
         """Take one step for each batch; return mean loss and accuracy as they went."""
@@ -213,19 +214,11 @@ class _Steps:
         self._loss.zero_()
         self._correct.zero_()
         for chosen, rate in zip(batches, rates, strict=True):
-            self._step(chosen, rate)
+            self._step(self._take, chosen, rate)
         seen = sum(map(len, batches))
         sums = self._ranks.total(torch.stack([self._loss, self._correct]))
         loss, correct = sums.tolist()
         return loss / seen, correct / seen
-
-    def _step(self, chosen: Tensor, rate: float) -> None:
-        if self._recorded is not None:
-            self._recorded(self._take, chosen, rate)
-            return
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._take(chosen)
 
     def _take(self, chosen: Tensor) -> None:
         settings, examples, device = self._settings, self._examples, self._device

@@ -188,6 +188,22 @@ def test_keys_are_not_taken_from_fields(at_work):
     assert desk.events[-1] == ("Ann", 1, "label", "sun 12")
 
 
+def test_the_grid_gives_nothing_back_that_an_undo_brings(at_work):
+    person, desk, _ = at_work(FakeDesk())
+    person.press("1")
+    person.see(1)
+    person.saved()
+    with desk.lock:  # the answer to the undo takes its time
+        person.type("u")
+        person.wait(lambda: desk.requests[-1][0] == "/api/undo", "the undo")
+        person.type("g")
+        person.wait(lambda: person.shown(".grid"), "the grid")
+    person.see(0)
+    assert "/api/grid" not in [path for path, _ in desk.requests]
+    person.type("g")  # once more, with nothing on its way
+    person.wait(lambda: person.texts(".tile"), "the grid's images")
+
+
 def test_undo_goes_back_as_far_as_wanted_and_over_a_reload(at_work):
     person, desk, server = at_work(FakeDesk())
     person.press("1", "2", "1")

@@ -18,6 +18,7 @@ from activeloop.loop import ActiveLoop
 from activeloop.reloading import as_arrays, reload
 from activeloop.report.pictures import pictures
 from activeloop.report.runs import read_run
+from activeloop.run_paths import found
 from activeloop.strategies import load_strategy
 
 NONE = {"_target_": "activeloop.embed.none"}
@@ -191,6 +192,21 @@ def test_vectors_from_a_file_are_the_features_of_the_map(saved):
     assert "the vectors in v.npy" in pictures([run]).map.how
     (saved / "v.npy").unlink()
     assert "the pixels" in pictures([run]).map.how
+
+
+def test_settings_that_may_name_files_lead_to_where_the_run_was_started(saved, monkeypatch):
+    data, _ = loaded(saved / "x.npz")
+    elsewhere = saved / "elsewhere"
+    elsewhere.mkdir()
+    for folder in (saved, elsewhere):
+        for name in ("v.npy", "w.safetensors"):
+            (folder / name).touch()
+        (folder / "random").mkdir()
+    monkeypatch.chdir(elsewhere)
+    run = run_of(saved, data, settings_of("x.npz"), environment={"working_directory": str(saved)})
+    said = {"embed": {"pool": "v.npy", "test": "v.npy", "weights": "w.safetensors"}}
+    assert found(said, run) == {"embed": {k: str(saved / v) for k, v in said["embed"].items()}}
+    assert found({"weights": "random", "test": None}, run) == {"weights": "random", "test": None}
 
 
 def test_vectors_of_a_backbone_are_used_if_they_are_kept_and_never_made(saved):

@@ -51,7 +51,7 @@ export class Delivery {
 
   #saved(entry, reply) {
     this.app.notices.banner("answers", null);
-    this.app.views.work.saved(entry, reply);
+    this.app.views.work.saved(entry);
     this.app.server.heard(reply.status);
   }
 

@@ -68,7 +68,10 @@ export class Grid {
   hide() {}
 
   load(label) {
-    if (label && !this.#loading) this.filled = this.#load(label).catch(reportError);
+    const { running } = this.app.views.work.undo;
+    // What an undo takes back is shown instead; others that were asked for now would give it back.
+    if (running) running.then((taken) => taken || this.app.view !== this || this.load(label));
+    else if (label && !this.#loading) this.filled = this.#load(label).catch(reportError);
   }
 
   async #load(label) {

@@ -254,9 +254,9 @@ export class Work {
     this.#draw();
   }
 
-  saved(entry, reply) {
+  saved(entry) {
     this.attention.worked();
-    this.screen.recent.saved(entry, reply.given);
+    this.screen.recent.saved(entry);
   }
 
   refused(entry) {
