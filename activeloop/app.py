@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from activeloop.exchange.import_command import import_labels
 from activeloop.experiments import multirun_option
 from activeloop.label.command import label
 from activeloop.messages import one_line
-from activeloop.overrides import check_sweeps, check_whole, parsed
+from activeloop.overrides import check_directories, check_sweeps, check_whole, parsed
 from activeloop.predict_command import predict
 from activeloop.report.command import report
 from activeloop.resume_command import resume
@@ -79,10 +80,11 @@ def main() -> None:
 
 def _how_to_go_on(interrupt: KeyboardInterrupt) -> str:
     setting = sweep.how_to_go_on()
-    if setting == "":
+    if setting is None and not interrupt.args:
+        return ""
+    if not (setting := setting or str(interrupt)):
         return "; the same command goes on"
-    setting = setting or str(interrupt)
-    return f"; the same command with {setting} goes on" if setting else ""
+    return f"; the same command with {setting} goes on"
 
 
 def _process_to_say() -> str | None:
@@ -117,6 +119,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     own = torchrun.overrides(torchrun.place(), options, overrides)
     read = parsed([*overrides, *own])
     check_sweeps(read)
+    check_directories(read)
     check_targets(read)
     options += multirun_option(read, options, folders)
     # Overrides first, for argparse takes positional arguments in one group only.
@@ -170,8 +173,10 @@ class Task:
                 raise
             self.failure = error
         except KeyboardInterrupt as interrupt:
-            directory = HydraConfig.get().runtime.output_dir
-            raise KeyboardInterrupt(f"hydra.run.dir={directory}") from interrupt
+            hydra_config = HydraConfig.get()
+            setting = f"hydra.run.dir={shlex.quote(hydra_config.runtime.output_dir)}"
+            said = any(word.startswith("hydra.run.dir=") for word in hydra_config.overrides.hydra)
+            raise KeyboardInterrupt("" if said else setting) from interrupt
 
 
 def subcommand(name: str) -> Callable[[Sequence[str]], int | None]:

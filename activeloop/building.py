@@ -78,6 +78,7 @@ def build(
     data, hidden = made.data, made.hidden
     initial = _factory(config.initial, recursive=False)(data, hidden)
     check_labelled_fit(config, data, initial)
+    oracle = build_oracle(config, data, hidden)  # before the run is: it may not be possible
     loop = ActiveLoop(
         data,
         LeadingLearner(learner, data, ranks) if ranks.size > 1 else learner,
@@ -112,7 +113,7 @@ def build(
             original = partial(getattr, made.originals, "pool")
         images = PoolImages(data.pool, None if data.embeddings is None else original)
         loop.listeners.append(Tracking(tracker, plain_config(config.tracker), images))
-    return loop, build_oracle(config, data, hidden)
+    return loop, oracle
 
 
 def check_complete(config: DictConfig) -> None:

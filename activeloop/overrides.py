@@ -54,6 +54,17 @@ def check_sweeps(overrides: Sequence[Override]) -> None:
             )
 
 
+def check_directories(overrides: Sequence[Override]) -> None:
+    """Raise `ConfigError` if a run's directory has no name, for it would be the one one is in."""
+    for each in overrides:
+        directory = re.fullmatch(r"hydra\.(run|sweep)\.dir", each.key_or_group)
+        if directory and each.value() in ("", None):
+            raise ConfigError(
+                f"{each.input_line} names no directory: give one, as in "
+                f"{each.key_or_group}=outputs/first"
+            )
+
+
 def unreadable(word: str, message: str) -> str:
     """Return why a word is no setting, and how to write it.
 

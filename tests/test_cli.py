@@ -17,6 +17,7 @@ import torch
 import yaml
 from PIL import Image
 
+from activeloop import runner
 from activeloop.app import SUBCOMMANDS, main
 from activeloop.config import config_dir
 from activeloop.strategies import CATALOG, locate
@@ -154,7 +155,7 @@ def test_a_finished_run_is_left_alone_and_an_unfinished_one_goes_on(cli, tmp_pat
         patch.setattr(TorchLearner, "fit", stopping)
         code, _, err = cli(*command, "hydra.run.dir=part")
     assert code == 130
-    assert f"interrupted; the same command with hydra.run.dir={tmp_path}/part goes on" in err
+    assert "interrupted; the same command goes on\n" in err
     code, out, _ = cli(*command, "hydra.run.dir=part")
     assert code == 0
     assert "going on with part after round 1" in out
@@ -162,6 +163,17 @@ def test_a_finished_run_is_left_alone_and_an_unfinished_one_goes_on(cli, tmp_pat
     assert [r["accuracy"] for r in rows(tmp_path / "part" / "curve.csv")] == [
         r["accuracy"] for r in rows(tmp_path / "whole" / "curve.csv")
     ]
+
+
+def test_who_is_interrupted_is_told_where_the_run_is(cli, monkeypatch, tmp_path):
+    def interrupt(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_config", interrupt)
+    code, _, err = cli("strategy=random")
+    (directory,) = tmp_path.glob("outputs/*/*")
+    assert code == 130
+    assert err == f"interrupted; the same command with hydra.run.dir={directory} goes on\n"
 
 
 def test_a_directory_of_another_run_is_refused_and_unharmed(cli, tmp_path):
@@ -590,9 +602,12 @@ def test_an_initial_set_by_a_strategy_on_embeddings(cli, tmp_path):
         (["strategis"], ["did you mean 'strategies'?"]),
     ],
 )
-def test_bad_settings_are_one_line_and_exit_code_1(cli, words, parts):
+def test_bad_settings_are_one_line_and_exit_code_1(cli, tmp_path, words, parts):
     fast = "=" in words[0]
     fails(cli(*words, fast=fast), *parts)
+    # What makes no sense begins no run: the corrected command may take the same directory.
+    begun = bool({"learner.lr=1e30", "model=lenet5"}.intersection(words))  # which a fit shows
+    assert begun == bool(list(tmp_path.rglob("run.db")))
 
 
 def images(folder, count=6, size=12):

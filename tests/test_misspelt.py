@@ -86,6 +86,10 @@ def said(tmp_path, monkeypatch, refused):
             "there is no setting strategy.threshold with strategy=entropy: strategy=deduplicate "
             "has it",
         ),
+        (
+            "hydra.run.dir=",
+            "hydra.run.dir= names no directory: give one, as in hydra.run.dir=outputs/first",
+        ),
         # Added, where a target of the user's may take it.
         (
             "strategy=custom strategy.beta=2",

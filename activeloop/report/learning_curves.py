@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 
 from activeloop.report.document import Estimate, Reach
-from activeloop.report.statistics import Floats, estimate
+from activeloop.report.statistics import Floats, estimate, within
 
 
 def area(labels: npt.ArrayLike, values: npt.ArrayLike, low: float, high: float) -> float:
@@ -73,30 +74,37 @@ def median_labels(labels: Sequence[float | None]) -> float | None:
 
 
 def labels_saved(
-    labels: Mapping[int, float | None], baseline: Mapping[int, float | None]
+    labels: Mapping[int, float | None],
+    baseline: Mapping[int, float | None],
+    between: tuple[float, float] = (0, math.inf),
 ) -> Estimate | None:
     """Return the percentage of the baseline's labels that a strategy saves, paired by seed.
 
     Args:
         labels: to the target, by seed; None where it was not reached.
         baseline: the baseline's.
+        between: the fewest and the most labels that the strategy had: it cannot save more, or less.
 
     Returns:
         Over the seeds where both got there, negative where the strategy needs more; None where no
         seed is left. The seeds left out are no random ones: read it with the share that got there.
     """
-    saved = []
-    for seed, ours in labels.items():
-        theirs = baseline.get(seed)
-        if ours is not None and theirs:
-            saved.append(100 * (1 - ours / theirs))
-    return estimate(saved) if saved else None
+    pairs = [
+        (ours, theirs)
+        for seed, ours in labels.items()
+        if ours is not None and (theirs := baseline.get(seed))
+    ]
+    if not pairs:
+        return None
+    most, least = (fmean(100 * (1 - end / theirs) for _, theirs in pairs) for end in between)
+    return within(estimate([100 * (1 - ours / theirs) for ours, theirs in pairs]), least, most)
 
 
 def reach(
     target: float,
     labels: Mapping[int, float | None],
     baseline: Mapping[int, float | None] | None = None,
+    between: tuple[float, float] = (0, math.inf),
 ) -> Reach:
     """Return what a report says of one strategy and one target.
 
@@ -104,15 +112,16 @@ def reach(
         target: the value to reach.
         labels: to the target, by seed; None where it was not reached.
         baseline: the baseline's; None where there is none, or for the baseline itself.
+        between: the fewest and the most labels that some seed had.
     """
     there = [each for each in labels.values() if each is not None]
     return Reach(
         target=target,
         reached=len(there),
         of=len(labels),
-        labels=estimate(there) if labels and len(there) == len(labels) else None,
+        labels=within(estimate(there), *between) if labels and len(there) == len(labels) else None,
         median=median_labels(list(labels.values())),
-        saved=None if baseline is None else labels_saved(labels, baseline),
+        saved=None if baseline is None else labels_saved(labels, baseline, between),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from activeloop.report.document import Curve, RunLine
 from activeloop.report.runs import Run, seconds_of
-from activeloop.report.statistics import estimate
+from activeloop.report.statistics import estimate, within
 from activeloop.types import Round
 
 # An audit is in the query after the network that it is about; each has an interval of its own.
@@ -18,6 +18,9 @@ _AUDIT_INTERVAL = ("audit_low", "audit_high")
 # What a round notes beside what it measured.
 _NO_METRICS = ("steps", *_AUDIT_INTERVAL)
 _FIRST = ("accuracy", "macro_f1", "worst_class_accuracy", "calibration_error", "loss")
+# Between which numbers a metric is, whoever trains what.
+_SHARES = ("accuracy", "macro_f1", "worst_class_accuracy", "calibration_error", AUDIT)
+_RANGES = {"loss": (0.0, math.inf)} | dict.fromkeys(_SHARES, (0.0, 1.0))
 _BETTER_IF_HIGH = {"accuracy", "f1"}
 _BETTER_IF_LOW = {"loss", "error", "seconds"}
 
@@ -95,7 +98,8 @@ def curve(strategy: str, metric: str, runs: Sequence[Run]) -> Curve | None:
         for count, value in zip(each.labels, each.values, strict=True):
             values.setdefault(count, []).append(value)
     labels = tuple(sorted(values))
-    estimates = {count: estimate(values[count]) for count in labels}
+    low, high = _RANGES.get(metric, (-math.inf, math.inf))
+    estimates = {count: within(estimate(values[count]), low, high) for count in labels}
     for run in runs:
         for count, (low, high) in _own_intervals(run, metric).items():
             if estimates[count].n == 1:

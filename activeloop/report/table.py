@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median_high, median_low
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from activeloop.report.document import Estimate, Row, RunLine
 from activeloop.report.learning_curves import area, labels_to_reach, reach
 from activeloop.report.runs import Run
-from activeloop.report.statistics import estimate
+from activeloop.report.statistics import estimate, within
 
 # A run's accuracy by strategy and seed.
 Lines = Mapping[str, Mapping[int, RunLine]]
@@ -101,13 +101,14 @@ def rows(
         Row(
             strategy=strategy,
             seeds=len(of_strategy),
-            area=estimate(list(found[strategy].values())) if strategy in found else None,
+            area=_share(list(found[strategy].values())) if strategy in found else None,
             at=_at_budgets(list(lines.get(strategy, {}).values()), budgets),
             reach=tuple(
                 reach(
                     target,
                     needed[strategy, target],
                     None if strategy == baseline else needed.get((baseline or "", target)),
+                    between=_course(lines[strategy].values()),
                 )
                 for target in targets
                 if strategy in lines
@@ -127,8 +128,19 @@ def _at_budgets(lines: Sequence[RunLine], budgets: Sequence[int]) -> dict[int, E
             if line.labels[0] <= labels <= line.labels[-1]
         ]
         if values:
-            found[labels] = estimate(values)
+            found[labels] = _share(values)
     return found
+
+
+def _share(values: Sequence[float]) -> Estimate:
+    """Return the mean accuracy of some seeds, or mean area below accuracy."""
+    return within(estimate(values), 0, 1)
+
+
+def _course(lines: Iterable[RunLine]) -> tuple[int, int]:
+    """Return the fewest and the most labels that some seed of a strategy had."""
+    ends = [(line.labels[0], line.labels[-1]) for line in lines]
+    return min(first for first, _ in ends), max(last for _, last in ends)
 
 
 def _seconds(runs: Sequence[Run]) -> dict[str, float]:

@@ -147,7 +147,11 @@ def test_labels_saved_are_paired_by_seed():
     baseline = {0: 100.0, 1: 100.0, 2: 100.0, 3: None, 7: 1.0}
     saved = labels_saved(ours, baseline)
     assert (saved.mean, saved.n) == (pytest.approx(35), 2)
-    assert saved.high - saved.mean == pytest.approx(12.7062 * 15, rel=1e-4)
+    # By Student's t 35 plus or minus 190.6; nobody saves more than all labels.
+    assert (saved.low, saved.high) == (pytest.approx(35 - 12.7062 * 15, rel=1e-4), 100)
+    # Both had 20 to 120 labels: they could save -20% to 80%.
+    cut = labels_saved(ours, baseline, (20, 120))
+    assert (cut.low, cut.mean, cut.high) == (pytest.approx(-20), saved.mean, pytest.approx(80))
     assert labels_saved({0: 150.0}, {0: 100.0}).mean == -50
     assert labels_saved({0: None}, {0: 100.0}) is None
     assert labels_saved({0: 10.0}, {1: 100.0}) is None
@@ -158,6 +162,10 @@ def test_reach_says_who_got_there():
     assert (all_there.target, all_there.reached, all_there.of) == (0.8, 2, 2)
     assert (all_there.labels.mean, all_there.median) == (60, 60)
     assert all_there.saved.mean == pytest.approx(40)
+    assert all_there.labels.low == 0  # by Student's t 60 plus or minus 127
+    cut = reach(0.8, {0: 50.0, 1: 70.0}, {0: 100.0, 1: 100.0}, between=(20, 90))
+    assert (cut.labels.low, cut.labels.high) == (20, 90)
+    assert (cut.saved.low, cut.saved.high) == pytest.approx((10, 80))
     some = reach(0.8, {0: 50.0, 1: 70.0, 2: None})
     assert (some.reached, some.of, some.labels, some.median, some.saved) == (2, 3, None, 70, None)
     none = reach(0.9, {0: None}, {0: 10.0})

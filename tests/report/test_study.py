@@ -16,7 +16,7 @@ from activeloop.report.latex import tables
 from activeloop.report.runs import read_run
 from activeloop.report.series import curve, higher_is_better
 from activeloop.report.study import make_report
-from activeloop.report.table import round_budgets
+from activeloop.report.table import round_budgets, rows
 from activeloop.report.writing import as_json
 from activeloop.stopping import Kappa, Plateau, Target
 
@@ -93,6 +93,18 @@ def test_targets_and_budgets_that_nobody_names_are_round(tmp_path):
     # Random goes from 50% to 70.7%, margin to 80.7%.
     assert comparison.targets == (0.6, 0.7, 0.8)
     assert comparison.budgets == (4, 8, 12)
+
+
+def test_intervals_reach_no_further_than_what_they_are_of():
+    runs = [
+        RunLine(seed=seed, labels=(10, 20), values=values, seconds=(1.0, 2.0))
+        for seed, values in enumerate([(0.7, 0.8), (0.1, 1.0)])
+    ]
+    lines = {"margin": dict(enumerate(runs))}
+    (row,) = rows({"margin": []}, lines, baseline=None, targets=[0.75], budgets=[20])
+    assert (row.area.low, row.area.high) == (0, 1)
+    assert (row.at[20].low, row.at[20].high) == (0, 1)  # 0.9 plus or minus 1.27
+    assert (row.reach[0].labels.low, row.reach[0].labels.high) == (10, 20)
 
 
 def test_of_two_budgets_as_near_the_rounder_one_is_taken():
@@ -347,7 +359,7 @@ def test_an_audit_stands_at_the_labels_of_the_network_that_it_is_about(tmp_path)
     both = curve("margin", "audit_accuracy", [run, again]).estimates
     assert [each.n for each in both] == [2, 2]
     assert (both[0].low, both[0].high) == (0.5, 0.5)  # over the seeds, not of one of them
-    assert both[1].low < 0
+    assert (both[1].low, both[1].high) == (0, 1)  # it is a share, of 0.75 and 0.25
 
 
 @pytest.mark.parametrize(
