@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from activeloop.embed import pca
 from activeloop.errors import StrategyError
 from activeloop.learners import ProbeLearner, TorchLearner
 from activeloop.learners import recorded as recorded_steps
+from activeloop.learners.chance import repeatable
 from activeloop.learners.stacked import Stacked
 from activeloop.models import load_model
 from activeloop.selection import random_states, select
@@ -208,9 +210,40 @@ def test_what_may_be_recorded():
         assert recordable(load_model(name).build((3, 32, 32), 4).module)
     for of in ("forward", "forward_pre", "full_backward", "full_backward_pre"):
         assert not recordable(hooked(of))
+    for of in ("", "post_accumulate_grad_"):
+        layer = nn.Linear(2, 2)
+        getattr(layer.weight, f"register_{of}hook")(lambda *_: None)
+        assert not recordable(nn.Sequential(layer))
     assert not recordable(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, momentum=None)))
     assert not recordable(nn.Sequential(nn.Linear(2, 2, dtype=torch.complex64)))
     assert not recordable(in_python(lambda x: x).factory())
+
+
+def test_steps_aside_begin_after_what_was_asked_before_and_what_follows_waits(monkeypatch):
+    order = []
+
+    class Stream:
+        def wait_stream(self, other):
+            order.append((self, other))
+
+    aside, here = Stream(), Stream()
+    monkeypatch.setattr(recorded_steps, "_side_stream", lambda _: aside)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: here)
+    monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
+    with recorded_steps.side_stream(torch.device("cuda", 0)):
+        order.append("steps")
+    assert order == [(aside, here), "steps", (here, aside)]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_how_cudnn_chooses_is_what_it_was_once_nobody_is_computing(monkeypatch, before):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", before)
+    first, second = repeatable(torch.device("cuda")), repeatable(torch.device("cuda"))
+    with second:
+        with first:
+            assert torch.backends.cudnn.deterministic
+        assert torch.backends.cudnn.deterministic  # the other is computing still
+    assert torch.backends.cudnn.deterministic == before
 
 
 def test_steps_of_a_strangers_network_are_not_recorded(waits):

@@ -15,8 +15,8 @@ from activeloop.label.ledger import Ledger
 from activeloop.label.nearest import nearest_labelled
 from activeloop.label.opinions import Opinions
 from activeloop.label.second_looks import Doubt, SecondLooks, contradicted
+from activeloop.label.trouble import told
 from activeloop.loop import ActiveLoop
-from activeloop.messages import one_line
 from activeloop.types import Learner, Query
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Insights:
                     raise
                 except Exception as error:
                     # The page can do without: it shows less.
-                    log.warning("after round %d: %s", self._loop.round - 1, one_line(error))
+                    log.warning("after round %d: %s", self._loop.round - 1, told(error))
                 finally:
                     self.doing = None
                 return True

@@ -17,10 +17,10 @@ from activeloop.label.cards import Estimate
 from activeloop.label.command import PORT
 from activeloop.label.ending import FINISHING
 from activeloop.label.serving import warning_of
+from activeloop.label.trouble import told
 from activeloop.label.wanted import Wanted
 from activeloop.listeners import Silent
 from activeloop.loop import ActiveLoop
-from activeloop.messages import one_line
 from activeloop.report.curves import draw_curve
 from activeloop.types import Round
 from activeloop.words import counted
@@ -130,9 +130,7 @@ def _tried(path: Path, write: Callable[[], None]) -> None:
     try:
         write()
     except (ActiveLoopError, OSError) as error:
-        print(
-            f"warning: {path.name} was not written: {one_line(error)}", file=sys.stderr, flush=True
-        )
+        print(f"warning: {path.name} was not written: {told(error)}", file=sys.stderr, flush=True)
 
 
 class Lines(Silent):

@@ -31,8 +31,12 @@ def may_record(settings: Training, device: torch.device) -> bool:
 
 def recordable(module: nn.Module) -> bool:
     """Return whether every step of `module` is known to run the same operations."""
-    fused = all(weight.is_floating_point() for weight in module.parameters())
-    return fused and all(map(_same_each_time, module.modules()))
+    if not all(weight.is_floating_point() for weight in module.parameters()):
+        return False  # steps of complex weights are not fused
+    hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    if any(getattr(weight, name) for weight in module.parameters() for name in hooks):
+        return False
+    return all(map(_same_each_time, module.modules()))
 
 
 def _same_each_time(layer: nn.Module) -> bool:

@@ -6,6 +6,7 @@ from desks import Desks, say, undone
 from fakes import CentroidLearner
 
 from activeloop.label import second_looks
+from activeloop.label.background import Stopped
 from activeloop.label.second_looks import contradicted
 
 
@@ -93,6 +94,26 @@ def test_none_where_training_takes_long(wrong):
     desks.open(make_learner=Sharp, longest_fit=0.0)
     rounds(desks, 5)
     assert desks.desk.status().second_looks == 0
+
+
+def test_a_stop_ends_what_trains_for_second_looks(wrong, caplog):
+    desks, _ = wrong
+    fitted = []
+
+    class Stopping(Sharp):
+        def fit(self, *args):
+            desks.desk.stop()
+            fitted.append(super().fit(*args))
+            return fitted[-1]
+
+    desks.open(make_learner=Stopping)
+    with pytest.raises(Stopped):
+        rounds(desks, 1)
+    assert fitted == []
+    assert caplog.messages == []  # it is no failure
+    desks.open(make_learner=Sharp)
+    rounds(desks, 1)
+    assert desks.desk.status().second_looks > 0
 
 
 def test_a_label_that_was_given_while_it_was_doubted_is_not(wrong):

@@ -98,6 +98,12 @@ def test_rates_of_the_schedule_reach_the_optimizer(monkeypatch):
     assert rates == [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]
 
 
+def test_no_gradient_is_held_after_a_training():
+    module = linear()
+    fit(module, examples())
+    assert all(weight.grad is None for weight in module.parameters())
+
+
 def test_every_epoch_is_in_training_mode_after_validation_too():
     modes = []
 

@@ -51,7 +51,7 @@ export class Grid {
         button("Other images", () => this.load(this.#label)),
         button("Undo", () => app.views.work.undo.once(), { key: "u" }),
       ),
-      h("p", { class: "quiet" }, "Click on what is wrong to leave it out, or choose its class. All others are taken as they are marked."),
+      h("p", { class: "quiet" }, "First come those that the round asks for, then what the network is surest of. Click on what is wrong to leave it out, or choose its class: all others are taken as they are marked."),
       this.list,
       this.empty,
       this.palette,

@@ -1,6 +1,6 @@
 // Which key does what. Keys are never taken from a field or a dialog.
 
-export const COMMANDS = {
+const COMMANDS = {
   s: "skip",
   n: "none",
   "+": "add class",
