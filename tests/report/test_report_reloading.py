@@ -18,7 +18,7 @@ from activeloop.loop import ActiveLoop
 from activeloop.reloading import as_arrays, reload
 from activeloop.report.pictures import pictures
 from activeloop.report.runs import read_run
-from activeloop.run_paths import found
+from activeloop.run_paths import found, image_root
 from activeloop.strategies import load_strategy
 
 NONE = {"_target_": "activeloop.embed.none"}
@@ -207,6 +207,15 @@ def test_settings_that_may_name_files_lead_to_where_the_run_was_started(saved, m
     said = {"embed": {"pool": "v.npy", "test": "v.npy", "weights": "w.safetensors"}}
     assert found(said, run) == {"embed": {k: str(saved / v) for k, v in said["embed"].items()}}
     assert found({"weights": "random", "test": None}, run) == {"weights": "random", "test": None}
+    mixed = {"parts": [{"path": "v.npy"}, 3]}
+    assert found(mixed, run) == {"parts": [{"path": str(saved / "v.npy")}, 3]}
+
+
+@pytest.mark.parametrize(("repeat", "files"), [(1, True), (2, False)])
+def test_samples_that_are_shown_several_times_are_no_files(saved, repeat, files):
+    data, _ = loaded(saved / "x.npz")
+    settings = {"_target_": "activeloop.data.image_folder", "root": str(saved), "repeat": repeat}
+    assert image_root(run_of(saved, data, settings)) == (saved if files else None)
 
 
 def test_vectors_of_a_backbone_are_used_if_they_are_kept_and_never_made(saved):
