@@ -9,16 +9,20 @@ probabilities: they say nothing of that accuracy, and are not used.
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import betaincinv
 
 from activeloop.checks import real
 from activeloop.errors import ConfigError
 from activeloop.schedule import Schedule
-from activeloop.store import Asked
-from activeloop.types import Indices
+from activeloop.store import Asked, Store
+from activeloop.types import Indices, Round
+
+# Audits of the last rounds are taken together until there are so many samples.
+LEAST_AUDITED = 30
 
 
 class Audit:
@@ -78,12 +82,102 @@ def audited(asked: Sequence[Asked], answers: Mapping[str, str | None]) -> dict[s
     return metrics
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pooled:
+    """Audits of several rounds, taken together.
+
+    Attributes:
+        right, samples: of so many samples, so many were predicted right.
+        first, last: the rounds whose networks predicted them.
+    """
+
+    right: int
+    samples: int
+    first: Round
+    last: Round
+
+    @property
+    def accuracy(self) -> float:
+        """The share that is right."""
+        return self.right / self.samples
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95% interval."""
+        return clopper_pearson(self.right, self.samples)
+
+
+def pooled(rounds: Sequence[Round]) -> Pooled | None:
+    """Return what the last audits say, as many as have `LEAST_AUDITED` samples; None without any.
+
+    An audit in a round's query was predicted by the network of the round before.
+    """
+    right = samples = 0
+    last = first = None
+    for before, each in reversed([*itertools.pairwise(rounds)]):
+        if count := int(each.metrics.get("audit_labels", 0)):
+            last = last or before
+            first = before
+            right += round(each.metrics["audit_accuracy"] * count)
+            samples += count
+        if samples >= LEAST_AUDITED:
+            break
+    if first is None or last is None:
+        return None
+    return Pooled(right=right, samples=samples, first=first, last=last)
+
+
+def present_rounds(store: Store) -> list[Round]:
+    """Return the rounds of a run as `by_present` does, by the labels that it has now."""
+    rounds = store.rounds()
+    if not any("audit_labels" in each.metrics for each in rounds):
+        return rounds
+    audits: defaultdict[int, list[Asked]] = defaultdict(list)
+    labels: defaultdict[int, dict[str, str | None]] = defaultdict(dict)
+    for asked, label in store.audits():
+        audits[asked.round].append(asked)
+        labels[asked.round][asked.key] = label
+    return by_present(rounds, audits, labels)
+
+
+def by_present(
+    rounds: Sequence[Round],
+    audits: Mapping[int, Sequence[Asked]],
+    labels: Mapping[int, Mapping[str, str | None]],
+) -> list[Round]:
+    """Return the rounds with what their audits say by the labels as they are now.
+
+    Of an audit that was taken back nothing remains; one that was corrected counts as it is. One
+    that was answered when its round had begun already counts too: the hard ones are answered late,
+    and are missing in what the round itself has kept. That is no choice of samples, since all that
+    was drawn is asked for until it has an answer.
+
+    Args:
+        rounds: the finished rounds.
+        audits: what was drawn for the audit, by round.
+        labels: the present labels of these, by round and key.
+    """
+    return [
+        replace(
+            each,
+            metrics=_without(each) | audited(audits[each.round], labels[each.round]),
+        )
+        for each in rounds
+    ]
+
+
+def _without(round: Round) -> dict[str, float]:
+    return {name: value for name, value in round.metrics.items() if not name.startswith("audit_")}
+
+
 def clopper_pearson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Return the interval of a share of which `right` of `n` were seen (Clopper and Pearson, 1934).
 
     It covers the true share with at least probability `level`, however few were seen; drawn
     without replacement from a pool that is not large, with more.
     """
+    from scipy.special import betaincinv  # takes a while to load, and not every command needs it
+
     tail = (1 - level) / 2
     low = 0.0 if right == 0 else float(betaincinv(right, n - right + 1, tail))
     high = 1.0 if right == n else float(betaincinv(right + 1, n - right, 1 - tail))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from activeloop import torchrun
 from activeloop.data.joining import in_order
@@ -170,13 +169,6 @@ def _normalised_as_kept(kept: Manifest, data: Data, hidden: HiddenLabels) -> Set
     if fingerprints_of(own) != kept.fingerprints:
         return Settled(data=data, hidden=hidden)
     return Settled(data=own, hidden=own_hidden)
-
-
-def command_of(run: Mapping[str, Any] | None) -> str | None:
-    """Return the command that goes on with the run of these values; None: it began in Python."""
-    if run is None:
-        return None
-    return "label" if run.get("labelled_by_people") else "resume"
 
 
 def changed_text(directory: Path, changes: Changes, command: str | None) -> str:

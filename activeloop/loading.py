@@ -13,12 +13,13 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from activeloop.changes import command_of, settled
+from activeloop.changes import settled
 from activeloop.config import cache_dir
 from activeloop.embed import check_settings, normalised_by_first
 from activeloop.errors import StoreError
 from activeloop.loop import data_identity
 from activeloop.manifest import Manifest
+from activeloop.messages import command_of
 from activeloop.run_files import RunFiles, first_pool_size
 from activeloop.store import Store
 from activeloop.types import Data, HiddenLabels, NewSamples

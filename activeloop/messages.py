@@ -1,8 +1,10 @@
-"""Errors in one line, and directories as they are typed."""
+"""Errors in one line, and directories and commands as they are typed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -37,3 +39,10 @@ def shown(directory: Path) -> str:
     """Return a directory as the user would type it."""
     here = Path.cwd()
     return str(directory.relative_to(here) if directory.is_relative_to(here) else directory)
+
+
+def command_of(run: Mapping[str, Any] | None) -> str | None:
+    """Return the command that goes on with the run of these values; None: it began in Python."""
+    if run is None:
+        return None
+    return "label" if run.get("labelled_by_people") else "resume"

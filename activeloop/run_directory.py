@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from activeloop.audit import present_rounds
 from activeloop.durable import sync_path
 from activeloop.lock import Lock
 from activeloop.run_tables import QueryTable, write_curve
@@ -72,5 +73,5 @@ class RunDirectory:
         if self.directory is None or self._query_table is None:
             return
         with self._tables_lock, named_errors(self.directory):
-            write_curve(self.directory / "curve.csv", self.store.rounds())
+            write_curve(self.directory / "curve.csv", present_rounds(self.store))
             self._query_table.write()

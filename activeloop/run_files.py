@@ -13,11 +13,12 @@ import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
-from activeloop.changes import Changes, changed_text, command_of
+from activeloop.changes import Changes, changed_text
 from activeloop.durable import sync_directory, sync_file
 from activeloop.errors import StoreError
 from activeloop.flat_settings import differences, flat
 from activeloop.manifest import Manifest
+from activeloop.messages import command_of
 from activeloop.preprocessing import TENSORS, to_plain
 from activeloop.run_directory import RunDirectory
 from activeloop.stop_set import KeptProbs

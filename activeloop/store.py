@@ -53,6 +53,8 @@ QueryRow = tuple[int, int, int, str, float | None, str | None, float | None, int
 LabelledQueryRow = tuple[
     int, int, int, str, str | None, float | None, str | None, float | None, int
 ]
+# The label that a sample of a query has now.
+_LABEL = "(SELECT label FROM events WHERE events.key = queries.key ORDER BY id DESC LIMIT 1)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,20 +245,15 @@ class Store(Database):
 
     def queries(self, round: int | None = None) -> list[Asked]:
         """Return all that was asked, in order; or what one round's query asked."""
-        rows = self.query_rows(round)
-        return [
-            Asked(
-                round=number,
-                position=position,
-                key=key,
-                index=index,
-                score=score,
-                predicted=predicted,
-                confidence=confidence,
-                audit=bool(audit),
-            )
-            for number, position, index, key, score, predicted, confidence, audit in rows
-        ]
+        return [_asked(row) for row in self.query_rows(round)]
+
+    def audits(self) -> list[tuple[Asked, str | None]]:
+        """Return what was drawn for audits, in order, each with its present label, if any."""
+        rows = self._all(
+            f"SELECT round, position, sample, key, score, predicted, confidence, audit, {_LABEL} "
+            "FROM queries WHERE audit ORDER BY round, position"
+        )
+        return [(_asked(row[:-1]), row[-1]) for row in rows]
 
     def query_rows(self, round: int | None = None) -> list[QueryRow]:
         """Return what `queries` does as plain rows, which many thousands are made of at once."""
@@ -271,8 +268,7 @@ class Store(Database):
         """Yield what was asked after the round and position `after`, with the present labels."""
         while True:
             rows = self._all(
-                "SELECT round, position, sample, key, (SELECT label FROM events "
-                "WHERE events.key = queries.key ORDER BY id DESC LIMIT 1), "
+                f"SELECT round, position, sample, key, {_LABEL}, "
                 "score, predicted, confidence, audit FROM queries "
                 "WHERE (round, position) > (?, ?) ORDER BY round, position LIMIT ?",
                 (*after, _ROWS_AT_A_TIME),
@@ -408,6 +404,20 @@ class Store(Database):
             Round(round=round, labels=labels, classes=classes, metrics=json.loads(metrics))
             for round, labels, classes, metrics in rows
         ]
+
+
+def _asked(row: QueryRow) -> Asked:
+    number, position, index, key, score, predicted, confidence, audit = row
+    return Asked(
+        round=number,
+        position=position,
+        key=key,
+        index=index,
+        score=score,
+        predicted=predicted,
+        confidence=confidence,
+        audit=bool(audit),
+    )
 
 
 def _keep(execute: Callable[..., Any], values: Mapping[str, Any]) -> None:

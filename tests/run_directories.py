@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from activeloop.audit import audited
 from activeloop.run_files import RunFiles
 from activeloop.store import Asked
 from activeloop.types import Round
@@ -53,6 +54,7 @@ def make_run(
     metrics: Mapping[str, float] | None = None,
     initial: Sequence[int] | None = None,
     liar: bool = False,
+    audits: Sequence[tuple[int, int]] = (),
     test_labels: Sequence[int] = (0, 1, 1),
     ended: str | None = "budget of 12 labels spent",
     error: str | None = None,
@@ -66,6 +68,8 @@ def make_run(
     Args:
         initial: samples of the initial set; None: some that the seed gives.
         liar: whether its oracle answers with the other class.
+        audits: of each query, how many samples were drawn at random, after how many of these were
+            predicted right.
         more: settings, as for `settings`.
     """
     files = RunFiles(directory)
@@ -79,9 +83,18 @@ def make_run(
     # Strategies ask for others of the same samples, so that some are in common.
     rest = [n for n in range(100 * seed, 100 * seed + 60, len(strategy) % 3 + 1) if n not in first]
     for number, value in enumerate(accuracy):
+        right, of = audits[number] if audits else (0, 0)
         picked = first if number == 0 else rest[4 * number - 4 : 4 * number]
         asked = [
-            Asked(round=number, position=p, key=f"pool/{n}", index=n, score=None)
+            Asked(
+                round=number,
+                position=p,
+                key=f"pool/{n}",
+                index=n,
+                score=None,
+                predicted=CLASSES[(n + liar + (p >= right)) % 2],
+                audit=p < of,
+            )
             for p, n in enumerate(picked)
         ]
         files.store.add_query(number, asked, 0.25, 0.5)
@@ -89,7 +102,7 @@ def make_run(
         files.store.add_labels(number, answers, "SimulatedOracle", closes=len(CLASSES))
         seconds = {"train_seconds": 1.0, "predict_seconds": 0.25, "select_seconds": 0.5}
         measured = {"accuracy": value, "loss": 1 - value} | seconds | {"test_seconds": 0.25}
-        measured |= {"steps": 200.0} | dict(metrics or {})
+        measured |= {"steps": 200.0} | dict(metrics or {}) | audited(asked, answers)
         files.store.add_round(
             Round(round=number, labels=4 * number + 4, classes=2, metrics=measured)
         )

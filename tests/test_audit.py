@@ -11,6 +11,7 @@ from activeloop import SKIP, ActiveLoop, SimulatedOracle, load_strategy
 from activeloop.audit import Audit, audited, clopper_pearson
 from activeloop.cohort import Cohort
 from activeloop.errors import ConfigError
+from activeloop.report.runs import read_run
 from activeloop.store import Asked
 from activeloop.streams import Streams
 
@@ -220,6 +221,40 @@ def test_skips_parts_and_queries_that_are_closed_early_leave_out_what_has_no_ans
     loop.ask()
     assert loop.rounds[2].metrics["audit_labels"] == 0
     assert "audit_accuracy" not in loop.rounds[2].metrics
+
+
+def test_what_is_answered_late_counts_in_the_table_and_in_reports(tmp_path):
+    loop, oracle = make(directory=tmp_path)
+    loop.tell(loop.ask(), oracle.label(loop.ask().indices))
+    query = loop.ask()
+    truth = dict(zip(query.indices.tolist(), oracle.label(query.indices).tolist(), strict=True))
+    right = truth | {query.indices[0].item(): int(query.predicted[0])}
+    late = query.indices[0].item()
+    loop.tell(query, {i: y for i, y in right.items() if i != late})
+    loop.close()
+    loop.ask()
+    kept = loop.rounds[1].metrics
+    assert kept["audit_labels"] == 2
+
+    def told():
+        loop.files.write_tables()
+        row = list(csv.DictReader((tmp_path / "curve.csv").open()))[1]
+        (round,) = read_run(tmp_path).rounds[1:]
+        assert round.metrics.keys() == kept.keys()
+        assert float(row["audit_accuracy"]) == round.metrics["audit_accuracy"]
+        assert float(row["audit_labels"]) == round.metrics["audit_labels"]
+        return round.metrics["audit_labels"], round.metrics["audit_accuracy"]
+
+    before = told()
+    assert before == (2, kept["audit_accuracy"])
+    hits = round(2 * before[1])
+    loop.record({late: right[late]})
+    assert told() == (3, pytest.approx((hits + 1) / 3))
+    loop.record({late: (right[late] + 1) % 3})  # a correction
+    assert told() == (3, pytest.approx(hits / 3))
+    loop.record({late: None})  # taken back
+    assert told() == before
+    assert loop.rounds[1].metrics == kept  # the round is what it was
 
 
 def test_a_class_that_the_network_does_not_know_is_one_that_it_gets_wrong():

@@ -15,7 +15,7 @@ from activeloop.exchange.reading import read_rows
 from activeloop.exchange.records import classes_of
 from activeloop.exchange.rows import Columns, Row
 from activeloop.manifest import Manifest
-from activeloop.messages import shown
+from activeloop.messages import command_of, shown
 from activeloop.report.runs import check_run, opened
 from activeloop.run_directory import RunDirectory
 from activeloop.store import Event, Store, now
@@ -83,7 +83,7 @@ def _checked(given: Namespace, rows: Sequence[Row], store: Store) -> Plan:
         StoreError: the run has no samples yet.
     """
     if (kept := Manifest.read(store)) is None:
-        raise StoreError(f"{given.directory} holds a run that was stopped as it began: start it")
+        raise StoreError(_not_begun(given.directory, store))
     keys, classes = frozenset(kept.parts["pool"].keys), classes_of(store)
     made = plan(rows, keys, classes, store.answers(), adds_classes=given.add_classes)
     problems = made.problems(classes)
@@ -94,6 +94,16 @@ def _checked(given: Namespace, rows: Sequence[Row], store: Store) -> Plan:
         ways += ["have its classes added with --add-classes"] * bool(made.strange)
         raise DataError(f"nothing was imported from {given.file}: {', or '.join(ways)}")
     return made
+
+
+def _not_begun(directory: Path, store: Store) -> str:
+    """Return why nothing can be imported into a run that has no samples yet, and what to do."""
+    command = command_of(store.meta("run"))
+    starts = f": python -m activeloop {command} {shlex.quote(shown(directory))}" if command else ""
+    return (
+        f"the run in {shown(directory)} has not begun, and does not know its samples yet: start it"
+        f"{starts}, stop it (Ctrl-C), and this command again"
+    )
 
 
 def _write(given: Namespace, made: Plan, store: Store) -> list[Event]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from activeloop.audit import audited, clopper_pearson
+from activeloop.audit import clopper_pearson, pooled
 from activeloop.label.cards import Estimate, Point
-from activeloop.store import Asked
 from activeloop.types import Round
-
-# Audits of the last rounds are taken together until there are so many samples.
-LEAST_AUDITED = 30
 
 
 def estimate(rounds: Sequence[Round], tested: int) -> Estimate | None:
     """Return the accuracy after the last of `rounds`; None where nothing tells it yet.
-
-    An audit in a round's query was predicted by the network of the round before.
 
     Args:
         rounds: the finished rounds.
@@ -27,49 +19,10 @@ def estimate(rounds: Sequence[Round], tested: int) -> Estimate | None:
     if rounds and tested and "accuracy" in rounds[-1].metrics:
         right = round(rounds[-1].metrics["accuracy"] * tested)
         return _estimate(right, tested, "test", rounds[-1], rounds[-1])
-    right = samples = 0
-    last = first = None
-    for before, each in reversed([*itertools.pairwise(rounds)]):
-        if count := int(each.metrics.get("audit_labels", 0)):
-            last = last or before
-            first = before
-            right += round(each.metrics["audit_accuracy"] * count)
-            samples += count
-        if samples >= LEAST_AUDITED:
-            break
-    if first is None or last is None:
+    known = pooled(rounds)
+    if known is None:
         return None
-    return _estimate(right, samples, "audit", first, last)
-
-
-def by_present(
-    rounds: Sequence[Round],
-    audits: Mapping[int, Sequence[Asked]],
-    labels: Mapping[int, Mapping[str, str | None]],
-) -> list[Round]:
-    """Return the rounds with what their audits say by the labels as they are now.
-
-    Of an audit that was taken back nothing remains; one that was corrected counts as it is. One
-    that was answered when its round had begun already counts too: the hard ones are answered late,
-    and are missing in what the round itself has kept. That is no choice of samples, since all that
-    was drawn is asked for until it has an answer.
-
-    Args:
-        rounds: the finished rounds.
-        audits: what was drawn for the audit, by round.
-        labels: the present labels of these, by round and key.
-    """
-    return [
-        replace(
-            each,
-            metrics=_without(each) | audited(audits[each.round], labels[each.round]),
-        )
-        for each in rounds
-    ]
-
-
-def _without(round: Round) -> dict[str, float]:
-    return {name: value for name, value in round.metrics.items() if not name.startswith("audit_")}
+    return _estimate(known.right, known.samples, "audit", known.first, known.last)
 
 
 def curve(rounds: Sequence[Round], tested: int) -> list[Point]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import chain
 
+from activeloop.audit import by_present
 from activeloop.label.advice import advice_of, checked_rule
 from activeloop.label.cards import Estimate, Person, Point
-from activeloop.label.estimates import by_present, curve, estimate
+from activeloop.label.estimates import curve, estimate
 from activeloop.label.ledger import Ledger
 from activeloop.label.turns import Turns
 from activeloop.loop import ActiveLoop

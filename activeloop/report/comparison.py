@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite, nan
 from statistics import fmean
 
+from activeloop.audit import pooled
 from activeloop.report.ceiling import ceiling
 from activeloop.report.comparability import (
     holes,
@@ -16,7 +18,15 @@ from activeloop.report.comparability import (
     too_short,
 )
 from activeloop.report.differences import differences
-from activeloop.report.document import Comparison, Curve, Difference, Pictures, Problem, RunLine
+from activeloop.report.document import (
+    Audited,
+    Comparison,
+    Curve,
+    Difference,
+    Pictures,
+    Problem,
+    RunLine,
+)
 from activeloop.report.grouping import Group, plain_name
 from activeloop.report.pairing import unpaired
 from activeloop.report.pictures import pictures
@@ -106,8 +116,26 @@ def compared(
         validation_labels=_validation_labels(runs),
         differing=spread(runs),
         area_range=shared_range(lines),
+        audited=tuple(each for run in runs if (each := _audited(run)) is not None),
     )
     return comparison, list(_problems(group, runs, lines, comparison, asked))
+
+
+def _audited(run: Run) -> Audited | None:
+    known = pooled(run.rounds)
+    tested = any(isfinite(round.metrics.get("accuracy", nan)) for round in run.rounds)
+    if known is None or tested:
+        return None
+    low, high = known.interval
+    return Audited(
+        strategy=run.strategy,
+        seed=run.seed,
+        accuracy=known.accuracy,
+        low=low,
+        high=high,
+        samples=known.samples,
+        labels=(known.first.labels, known.last.labels),
+    )
 
 
 def baseline_of(runs: Sequence[Run], wanted: str) -> str | None:

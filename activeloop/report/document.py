@@ -276,6 +276,25 @@ class Pictures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Audited:
+    """How good a run without test labels is in the end, by samples that were drawn at random.
+
+    Attributes:
+        accuracy, low, high: the share that its networks predicted right, with a 95% interval.
+        samples: how many there were: of the last rounds, see `activeloop.audit.pooled`.
+        labels: the least and the most that these networks had.
+    """
+
+    strategy: str
+    seed: int
+    accuracy: float
+    low: float
+    high: float
+    samples: int
+    labels: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Runs that differ by strategy and seed only.
 
@@ -295,6 +314,7 @@ class Comparison:
             the runs that have it. Not strategy and seed.
         area_range: the labels that areas and differences are over, from and to; None where runs
             share none.
+        audited: the runs without test labels that drew samples at random.
     """
 
     name: str
@@ -318,6 +338,7 @@ class Comparison:
     validation_labels: int = 0
     differing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     area_range: tuple[int, int] | None = None
+    audited: tuple[Audited, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

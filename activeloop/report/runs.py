@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from activeloop.audit import present_rounds
 from activeloop.errors import StoreError
 from activeloop.messages import ERROR_FILE
 from activeloop.store import Asked, Store
@@ -212,7 +213,7 @@ def read_run(directory: Path) -> Run | None:
             return Run(
                 directory=directory,
                 **_labels(directory, store.meta("run"), identity),
-                rounds=tuple(store.rounds()),
+                rounds=tuple(present_rounds(store)),
                 ended=store.meta("ended"),
                 error=failure(directory),
                 identity=identity,

@@ -20,6 +20,7 @@ from activeloop.exchange import branching
 from activeloop.exchange import gone as exchange_gone
 from activeloop.exchange.branch_command import branch
 from activeloop.exchange.composing import branch_config, settings_of
+from activeloop.exchange.import_command import import_labels
 from activeloop.manifest import Manifest
 from activeloop.messages import one_line
 from activeloop.resume_command import resume
@@ -202,6 +203,15 @@ def test_a_run_that_people_label_is_prepared_and_goes_on_by_label(source, capsys
         assert store.meta("run")["labelled_by_people"] is True
         assert (len(store.answers()), store.rounds()) == (15, [])
     assert Path("new/config.yaml").exists()
+
+
+def test_labels_are_given_to_a_branch_once_it_has_been_started(source, capsys):
+    with changed(source) as store:
+        store.set_meta("run", store.meta("run") | {"labelled_by_people": True})
+    branch(["source", "hydra.run.dir=my labels"])
+    Path("more.csv").write_text("key,label\n")
+    with pytest.raises(StoreError, match="start it: python -m activeloop label 'my labels', stop"):
+        import_labels(["my labels", "more.csv"])
 
 
 def test_a_branch_that_people_label_lies_beside_its_origin_unless_they_say_where(source, capsys):

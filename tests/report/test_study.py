@@ -344,6 +344,22 @@ def audited(directory, seed, audits):
     )
 
 
+def test_how_good_a_run_without_test_labels_is_is_told_as_on_its_page(tmp_path):
+    untested = {"metrics": {"accuracy": float("nan")}, "audits": [(0, 0), (1, 3), (3, 4)]}
+    make_run(tmp_path / "margin", "margin", **untested)
+    make_run(tmp_path / "random", "random", audits=[(0, 0), (2, 2), (2, 2)])
+    report = make_report([tmp_path])
+    (found,) = report.comparisons[0].audited
+    assert (found.strategy, found.seed, found.samples, found.labels) == ("margin", 0, 7, (4, 8))
+    assert found.accuracy == 4 / 7
+    exact = stats.binomtest(4, 7).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+    assert report.findings[-1] == (
+        "margin, seed 0: about 57.1% are right (95% 18.4% to 90.1%), by 7 samples drawn at random, "
+        "when it had 4 to 8 labels"
+    )
+
+
 def test_an_audit_stands_at_the_labels_of_the_network_that_it_is_about(tmp_path):
     run = audited(tmp_path / "one", 0, AUDITS)
     found = curve("margin", "audit_accuracy", [run])
