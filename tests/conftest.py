@@ -90,6 +90,9 @@ def few_of_mnist(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+LONGEST = ("test_readme.py", "test_scripts_bench.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the README's commands, which take longest, run beside all else (`pytest -n 2`)."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    """Have the files that take longest run first, beside each other (`pytest -n 2`)."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
