@@ -75,6 +75,24 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def few_of_mnist(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the first 2,000 + 1,000 images of MNIST, for what takes any."""
+    folder = tmp_path_factory.mktemp("few_of_mnist")
+    (folder / "MNIST" / "raw").mkdir(parents=True)
+    for part, number in (("train", 2000), ("t10k", 1000)):
+        for kind, head, each in (("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)):
+            name = f"MNIST/raw/{part}-{kind}-ubyte"
+            with (real_data / name).open("rb") as file:
+                first = file.read(head + number * each)
+            # After the magic number comes how many there are.
+            (folder / name).write_bytes(first[:4] + number.to_bytes(4, "big") + first[8:])
+    return folder
+
+
+LONGEST = ("test_readme.py", "test_scripts_bench.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the README's commands, which take longest, run beside all else (`pytest -n 2`)."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    """Have the files that take longest run first, beside each other (`pytest -n 2`)."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)

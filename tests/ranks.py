@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import signal
 import sys
@@ -13,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from forked import context
 from torch import Tensor, nn
 from torch.distributed import TCPStore
-
-_context = multiprocessing.get_context("forkserver")
-# What takes seconds to import, once for all processes.
-_context.set_forkserver_preload(["activeloop.runner", "matplotlib.pyplot", "torch._dynamo"])
 
 PATIENCE = 60  # seconds after which a process counts as hanging
 
@@ -28,8 +24,8 @@ def together(function: Callable[..., Any], *arguments: Any, size: int = 2) -> li
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun has it
     started = []
     for rank in range(size):
-        mine, theirs = _context.Pipe(duplex=False)
-        process = _context.Process(
+        mine, theirs = context.Pipe(duplex=False)
+        process = context.Process(
             target=_as_rank, args=(theirs, rank, size, store.port, function, arguments)
         )
         process.start()

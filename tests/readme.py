@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 from PIL import Image
 
@@ -37,14 +38,24 @@ def blocks(page: Path = README) -> list[Block]:
     return [Block(m["mark"] or "", m["language"], m["text"]) for m in found]
 
 
-def commands(page: Path = README) -> list[tuple[str, str]]:
-    """Return mark and text of each shell command and each program."""
+@dataclass(frozen=True)
+class Command:
+    """A shell command or a program; `first`: of its block."""
+
+    mark: str
+    text: str
+    first: bool
+
+
+def commands(page: Path = README) -> list[Command]:
+    """Return each shell command and each program."""
     listed = []
     for block in blocks(page):
         if not block.mark.startswith("run"):
             continue
         lines = [block.text] if block.language == "python" else block.text.splitlines()
-        listed += [(f"{block.mark} {block.language}", line) for line in lines]
+        mark = f"{block.mark} {block.language}"
+        listed += [Command(mark, line, first=line == lines[0]) for line in lines]
     return listed
 
 
@@ -84,9 +95,13 @@ def flatten(root: Path) -> None:
 
 
 def run(
-    mark: str, text: str, workplace: Path, environment: Mapping[str, str]
+    command: Command, workplace: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command or a program of the README, shortened as its mark says."""
+    """Run a command or a program of the README, shortened as its mark says.
+
+    The first of each block is a process of its own from its start; those that follow it are forked.
+    """
+    mark, text = command.mark, command.text
     if mark.endswith("python"):
         words = [sys.executable, "-c", text]
     else:
@@ -103,6 +118,8 @@ def run(
     environment = {**environment, "PYTHONPATH": path}
     if "label" in mark.split():
         return label([*words, "--no-browser"], workplace, environment)
+    if words[1:3] == ["-m", "activeloop"] and not command.first:
+        return forked.python_m("activeloop", words[3:], workplace, environment)
     return subprocess.run(
         words,
         cwd=workplace,

@@ -25,17 +25,20 @@ def test_no_command_and_no_code_is_left_out():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mark", "text"), commands(), ids=lambda value: value[:60])
-def test_readme_command(workplace, request, mark, text):
+@pytest.mark.parametrize("command", commands(), ids=lambda each: each.text[:100])
+def test_readme_command(workplace, request, command):
+    text = command.text
     if "hydra/launcher=joblib" in text:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="activeloop[sweep]")
     for extra, package in (("tensorboard", "tensorboard"), ("mlflow", "mlflow")):
         if f"tracker={extra}" in text:
             pytest.importorskip(package, reason=f"activeloop[{extra}]")
-    if needs_real_data(mark):
-        request.getfixturevalue("real_data")  # or skip
     # Other tests run beside it: a thread each.
-    done = readme.run(mark, text, workplace, {"OMP_NUM_THREADS": "1", **os.environ})
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    if needs_real_data(command.mark):
+        few = request.getfixturevalue("few_of_mnist")  # or skip
+        environment["ACTIVELOOP_TEST_DATA"] = str(few)
+    done = readme.run(command, workplace, environment)
     assert done.returncode == 0, done.stderr
     assert not done.stderr.strip(), done.stderr
     if "notebook_table" in text:
@@ -48,8 +51,8 @@ def test_the_five_minutes_of_labelling(tmp_path):
     for name, number in (("photos", 60), ("photos2", 10)):
         readme.make_photos(tmp_path / name, number)
         readme.flatten(tmp_path / name)
-    for mark, text in commands(readme.LABELLING):
-        done = readme.run(mark, text, tmp_path, {"OMP_NUM_THREADS": "1", **os.environ})
+    for command in commands(readme.LABELLING):
+        done = readme.run(command, tmp_path, {"OMP_NUM_THREADS": "1", **os.environ})
         assert done.returncode == 0, done.stderr
         assert not done.stderr.strip(), done.stderr
     kept = tmp_path / "outputs" / "label" / "photos"

@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,34 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 
 
-def run(script, *words):
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Return what runs a script in this process, which has imported what takes seconds."""
+    monkeypatch.delenv("ACTIVELOOP_TEST_DATA", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # a script that finds another number starts anew
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))  # of those it starts
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+
+    def call(script, *words):
+        words = [str(ROOT / "scripts" / script), *map(str, words)]
+        monkeypatch.setattr(sys, "argv", words)
+        capfd.readouterr()
+        code = 0
+        try:
+            runpy.run_path(words[0], run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code or 0
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+        return subprocess.CompletedProcess(words, code, *capfd.readouterr())
+
+    return call
+
+
+def start(script, *words):
+    """Run a script in a process of its own: it forks, or looks at its own memory."""
     environment = {k: v for k, v in os.environ.items() if k != "ACTIVELOOP_TEST_DATA"}
     paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     return subprocess.run(
@@ -33,7 +61,7 @@ def cells(text, first):
 
 
 @pytest.mark.slow
-def test_the_report_of_a_large_sweep_is_timed(tmp_path):
+def test_the_report_of_a_large_sweep_is_timed(run, tmp_path):
     out = tmp_path / "report.md"
     done = run("bench_report.py", "--seeds", 2, "--rounds", 3, "--query-size", 10, "--out", out)
     assert done.returncode == 0, done.stderr
@@ -47,7 +75,7 @@ def number(cell):
 
 
 @pytest.mark.slow
-def test_every_side_of_a_job_has_a_line_with_time_memory_and_objective(tmp_path):
+def test_every_side_of_a_job_has_a_line_with_time_memory_and_objective(run, tmp_path):
     out = tmp_path / "table.md"
     size = ("--pool", 400, "--features", 8, "--classes", 3, "--labelled", 20, "--repeats", 1)
     who = "activeloop,scikit-learn,faiss flat,modAL"
@@ -74,7 +102,7 @@ def test_every_side_of_a_job_has_a_line_with_time_memory_and_objective(tmp_path)
 
 
 @pytest.mark.slow
-def test_too_little_time_and_memory_are_said_in_the_table(tmp_path):
+def test_too_little_time_and_memory_are_said_in_the_table(run, tmp_path):
     size = ("--pool", 6000, "--features", 8, "--classes", 3, "--labelled", 20, "--repeats", 1)
     only = ("--jobs", "neighbors", "--sides", "scikit-learn")
     late = run("bench_strategies.py", *size, *only, "--timeout", 0.001)
@@ -87,7 +115,7 @@ def test_too_little_time_and_memory_are_said_in_the_table(tmp_path):
 
 
 @pytest.mark.slow
-def test_growth_has_a_cell_for_each_size_and_an_exponent(tmp_path):
+def test_growth_has_a_cell_for_each_size_and_an_exponent(run, tmp_path):
     out = tmp_path / "scale.md"
     names = ("neighbor_kl", "margin:sampling=power,beta=2", "no_such")
     done = run(
@@ -129,7 +157,7 @@ def test_misuse_is_explained(monkeypatch, capsys, script, words, said):
 
 
 @pytest.mark.slow
-def test_whole_runs_on_arrays_are_timed(tmp_path):
+def test_whole_runs_on_arrays_are_timed(run, tmp_path):
     out = tmp_path / "million.md"
     strategies = ["margin", "seals embed=file embed.as_input=false embed.pool={work}/x.npy"]
     options = ["--rows", 2000, "--features", 32, "--threads", 1, "--work", tmp_path, "--out", out]
@@ -147,10 +175,10 @@ def test_whole_runs_on_arrays_are_timed(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_loop_is_timed_by_part(tmp_path, real_data):
+def test_a_loop_is_timed_by_part(run, tmp_path, few_of_mnist):
     out = tmp_path / "loop.md"
-    size = ("--labels", 200, "--repeats", 1)
-    done = run("bench_loop.py", "--root", real_data, *size, "--sides", "activeloop", "--out", out)
+    size = ("--root", few_of_mnist, "--labels", 200, "--repeats", 1)
+    done = run("bench_loop.py", *size, "--sides", "activeloop", "--out", out)
     assert done.returncode == 0, done.stderr
     text = out.read_text()
     assert out.with_suffix(".png").stat().st_size > 5000
@@ -167,13 +195,13 @@ def test_a_loop_is_timed_by_part(tmp_path, real_data):
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which is tried by hand")
-def test_without_a_gpu_the_gpu_benchmark_ends_politely():
+def test_without_a_gpu_the_gpu_benchmark_ends_politely(run):
     done = run("bench_gpu.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert "no CUDA GPU" in done.stdout
 
 
-def test_a_round_of_every_probe_is_timed(tmp_path):
+def test_a_round_of_every_probe_is_timed(run, tmp_path):
     out = tmp_path / "probe.md"
     size = ("--rows", 400, "--features", 16, "--labels", 60, "--repeats", 1, "--threads", 1)
     done = run("bench_probe.py", *size, "--out", out)
@@ -189,7 +217,7 @@ def test_a_round_of_every_probe_is_timed(tmp_path):
 
 
 @pytest.mark.slow
-def test_reading_of_images_is_timed(tmp_path):
+def test_reading_of_images_is_timed(run, tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for red in range(20):
@@ -209,10 +237,12 @@ def test_reading_of_images_is_timed(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_way_to_run_several_seeds_has_a_line_and_the_same_accuracy(tmp_path, real_data):
+def test_every_way_to_run_several_seeds_has_a_line_and_the_same_accuracy(
+    run, tmp_path, few_of_mnist
+):
     out = tmp_path / "table.md"
     size = ("--seeds", 2, "--rounds", 0, "--steps", 5, "--pool", 300, "--repeats", 1)
-    done = run("bench_seeds.py", "--root", real_data, "--models", "linear", *size, "--out", out)
+    done = run("bench_seeds.py", "--root", few_of_mnist, "--models", "linear", *size, "--out", out)
     assert done.returncode == 0, done.stderr
     lines = cells(out.read_text(), "linear")
     ways = ["one seed", "threads", "stacked", "one after another", "processes"]
@@ -228,7 +258,7 @@ def test_runs_and_the_server_of_the_label_page_are_killed_and_nothing_differs(tm
     out = tmp_path / "faults.md"
     sample = ("--kills", 2, "--every", 60, "--every-cut", 100, "--starts", "warm")
     people = ("--label-seconds", 4, "--people", 3)
-    done = run("fault_test.py", *sample, *people, "--losses", "nothing", "names", "--out", out)
+    done = start("fault_test.py", *sample, *people, "--losses", "nothing", "names", "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no difference" in done.stdout
     instants, points, cuts = cells(out.read_text(), "warm")
@@ -244,7 +274,9 @@ def test_runs_and_the_server_of_the_label_page_are_killed_and_nothing_differs(tm
 @pytest.mark.slow
 def test_a_run_of_many_labels_is_timed(tmp_path):
     out = tmp_path / "labels.md"
-    done = run("bench_labels.py", "--labels", 300, "--sizes", 20, 100, "--repeats", 1, "--out", out)
+    done = start(
+        "bench_labels.py", "--labels", 300, "--sizes", 20, 100, "--repeats", 1, "--out", out
+    )
     assert done.returncode == 0, done.stderr
     text = out.read_text()
     assert cells(text, "what")[0] == ["what", "15 rounds of 20", "3 rounds of 100"]
