@@ -7,7 +7,9 @@ import activeloop
 
 @pytest.mark.slow
 def test_margin_beats_random_on_mnist(real_data):
-    data, hidden = activeloop.load_data("mnist", root=str(real_data), download=False)
+    data, hidden = activeloop.load_data(
+        "mnist", root=str(real_data), download=False, pool_size=10_000
+    )
 
     def accuracy(strategy):
         loop = activeloop.ActiveLoop(
@@ -22,5 +24,5 @@ def test_margin_beats_random_on_mnist(real_data):
         )
         return loop.run(activeloop.SimulatedOracle(hidden.pool))[-1].metrics["accuracy"]
 
-    # Seen: 3.2 to 3.9 points with three seeds.
+    # Seen: 3.5 to 4.6 points with three seeds.
     assert accuracy("margin") - accuracy("random") > 0.015
