@@ -80,11 +80,11 @@ def main() -> None:
 
 def _how_to_go_on(interrupt: KeyboardInterrupt) -> str:
     setting = sweep.how_to_go_on()
-    if setting is None and not interrupt.args:
+    if setting is None and interrupt.args:
+        setting = str(interrupt)
+    if setting is None:
         return ""
-    if not (setting := setting or str(interrupt)):
-        return "; the same command goes on"
-    return f"; the same command with {setting} goes on"
+    return f"; the same command{f' with {setting}' if setting else ''} goes on"
 
 
 def _process_to_say() -> str | None:

@@ -50,10 +50,11 @@ export class Ahead {
   }
 
   /** The next card; the rest is filled up behind it. `there`: rather one whose image is there already,
-   * while no other can be fetched. */
+   * while no other can be fetched. An image that could not be fetched before is now, perhaps. */
   take({ there = false } = {}) {
     const first = there ? this.#cards.findIndex((shown) => shown.there) : 0;
-    return this.#cards.splice(Math.max(0, first), 1)[0] ?? null;
+    const [next = null] = this.#cards.splice(Math.max(0, first), 1);
+    return next?.there === false ? loaded(next.card) : next;
   }
 
   /** Put a card back in front. */
