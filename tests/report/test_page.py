@@ -29,9 +29,12 @@ from made_reports import (
     long_report,
     rich_report,
 )
+from matplotlib.figure import Figure
 
 import activeloop.report.page
 from activeloop.errors import StoreError
+from activeloop.report.drawing import draw
+from activeloop.report.looks import looks
 from activeloop.report.page import SCRIPTS, page, write_page
 
 # -- the text of the page --------------------------------------------------------------------------
@@ -114,7 +117,7 @@ def test_names_with_markup_add_no_element():
     sly = bare_report(title="</title>", findings=("<!--<script>", "</script>", MARKUP))
     tags = [tag for tag, _ in Parts(page(sly)).elements]
     assert tags == [tag for tag, _ in Parts(page(bare_report())).elements]
-    assert tags.count("script") == 2
+    assert tags.count("script") == 3
 
 
 def test_the_policy_lets_in_nothing_but_its_own_style_and_script():
@@ -540,6 +543,29 @@ def test_a_strategy_looks_the_same_all_over_the_page_and_like_no_other(rich):
     assert len({pictures[0] for pictures in looks.values()}) == len(looks)
     assert "hue-grey" in looks["random"][0]
     assert "stroke-dasharray" in looks["random"][0]
+
+
+def hexadecimal(painted: str) -> str:
+    """Return a colour as figures name it."""
+    return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", painted))
+
+
+def test_a_strategy_has_one_colour_on_the_page_and_in_the_figures(rich):
+    painted = dict(
+        rich.do(
+            "return [...document.querySelectorAll('.legend button:has(.swatch)')].map((button) =>"
+            " [button.textContent, getComputedStyle(button.querySelector('.line')).stroke])"
+        )
+    )
+    report = rich_report()
+    drawn = {}
+    for each in report.comparisons:
+        axes = Figure().subplots()
+        draw(axes, each, "accuracy", looks(report.comparisons))
+        drawn |= {line.get_label(): line.get_color() for line in axes.get_lines()}
+    assert drawn.pop("all labels of the pool") == drawn["random"]
+    assert {name: hexadecimal(colour) for name, colour in painted.items()} == drawn
+    assert len(set(drawn.values())) == min(len(drawn), 8)
 
 
 RATIOS = """
