@@ -885,8 +885,8 @@ def test_without_what_would_fill_it_there_is_no_table_of_accuracies(read):
         "audited": (
             without(one, curves=audits, metrics=("audit_accuracy",)),
             0,
-            "This run has no test accuracy. What was drawn at random to estimate the accuracy is "
-            "above, as the audit accuracy.",
+            "This run has no test accuracy. Its audit accuracy, of samples drawn at random, is in "
+            "the learning curves above.",
         ),
         "untested": (without(two, curves=others), 0, "These runs have no test accuracy."),
         "young": (young, 1, "There is no area, for it takes accuracies at two label counts."),

@@ -15,8 +15,8 @@ const countOfRuns = (table) => table.reduce((sum, row) => sum + row.seeds, 0);
 /** Why there is no table of test accuracies, and where else to look. */
 function untestedText({ table, curves }) {
   const audited = curves.some(({ metric }) => metric === "audit_accuracy");
-  const whose = countOfRuns(table) === 1 ? "This run has" : "These runs have";
-  return `${whose} no test accuracy.${audited ? " What was drawn at random to estimate the accuracy is above, as the audit accuracy." : ""}`;
+  const [has, its] = countOfRuns(table) === 1 ? ["This run has", "Its"] : ["These runs have", "Their"];
+  return `${has} no test accuracy.${audited ? ` ${its} audit accuracy, of samples drawn at random, is in the learning curves above.` : ""}`;
 }
 
 const validationText = ({ validation_labels: labels }) =>
