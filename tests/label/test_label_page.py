@@ -425,9 +425,10 @@ def test_small_images_that_failed_to_load_are_fetched_again_when_the_server_is_b
     mended(".hints img", 1)
     desk.missing = missing
     person.type("g")
-    person.wait(lambda: person.shown(".tiles img"), "the tiles")
+    tiles = "return document.querySelectorAll('.tiles img').length"
+    person.wait(lambda: person.do(tiles) == 24, "the first tiles")
     person.type(Keys.ENTER)
-    person.saved()
+    person.wait(lambda: person.do(tiles) == 6, "those that are left of 30")
     failed(".tiles img")
     away_and_back()
     mended(".tiles img", 6)
