@@ -436,6 +436,18 @@ def test_small_images_that_failed_to_load_are_fetched_again_when_the_server_is_b
     mended(".recent img", 6)
 
 
+def test_an_image_that_could_not_be_loaded_ahead_is_fetched_again_in_its_turn(at_work):
+    desk = FakeDesk()
+    desk.missing = {1}
+    person, _, _ = at_work(desk)
+    person.see(0)
+    person.ready(1, 2)
+    person.heard()
+    desk.missing.clear()
+    person.press("1")
+    person.see(1)
+
+
 def test_an_image_that_cannot_be_read_is_said_and_skipped_in_its_turn(at_work):
     desk = FakeDesk()
     desk.missing = {1}
