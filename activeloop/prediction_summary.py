@@ -43,8 +43,8 @@ class Summary:
                 self.confusion[self._label[named[0]], said] += 1
             yield row
 
-    def text(self) -> str:
-        """Return what was counted, in lines."""
+    def text(self, accuracy: float | None = None) -> str:
+        """Return what was counted, in lines; `accuracy`: the model's on the run's own test set."""
         total = int(self.counts.sum())
         order = np.argsort(-self.counts, kind="stable")[:_MOST_COUNTED].tolist()
         lines = _aligned(
@@ -54,8 +54,14 @@ class Summary:
         )
         if (more := int((self.counts > 0).sum()) - len(lines)) > 0:
             lines.append(f"  and {counted(more, 'more class', 'more classes')}")
-        lines.append(f"{counted(total, 'image')}, mean confidence {self._confidence / total:.1%}")
-        return "\n".join(lines + self._agreement())
+        sure = f"{self._confidence / total:.1%}"
+        lines.append(
+            f"{counted(total, 'image')}, mean confidence {sure}: how sure the model is, not how "
+            "often it is right"
+        )
+        if accuracy is not None:
+            lines.append(f"it was right on {accuracy:.1%} of the run's test set")
+        return "\n".join([*lines, *self._agreement()])
 
     def _agreement(self) -> list[str]:
         """Return how often the predicted class is that of the folder; nothing without such."""

@@ -55,7 +55,7 @@ def write_predictions(given: Namespace) -> None:
         table.writerows(_line(row) for row in summary.counting(rows))
     labels = counted(trained.round.labels, "label")
     print(f"by the model of round {trained.round.round} ({labels}) in {shown(given.directory)}:")
-    print(summary.text())
+    print(summary.text(trained.round.metrics.get("accuracy")))
     print(f"predictions: {shown(given.out)}")
 
 

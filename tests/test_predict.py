@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 import shutil
 import sys
 
@@ -205,7 +206,8 @@ def test_the_table_agrees_with_the_runs_test_set_when_the_data_are_gone(trains, 
     assert float(rows(run / "curve.csv")[-1]["accuracy"]) == pytest.approx(right)
     assert f"{right:.2%} right (" in out
     assert "by the model of round 1 (18 labels) in run:" in out
-    assert "24 images, mean confidence" in out
+    assert re.search(r"\n24 images, mean confidence [\d.]+%: how sure the model is, not how", out)
+    assert f"often it is right\nit was right on {right:.1%} of the run's test set\n" in out
     assert "note:" not in out
     assert "predictions: predictions.csv" in out
 
@@ -556,7 +558,7 @@ def test_any_layout_of_folders(run, images, cli, tmp_path):
     shutil.copy(new / "b.png", bytes(new) + b"/\xff.png")  # no text
     code, out, err = cli("predict", run, new)
     assert (code, err) == (0, "")
-    assert "right" not in out
+    assert "in folders named as classes" not in out
     keys = [row["key"] for row in rows(tmp_path / "predictions.csv")]
     expected = ["b.png", "deep/c.PNG", 'deep/e, "x".png', "deep/er/a.png", "link/f.png"]
     assert keys == [*expected, "\udcff.png"]
@@ -591,7 +593,7 @@ def test_the_summary_by_hand():
     ) == [
         "  dog  3  75.0%",
         "  cat  1  25.0%",
-        "4 images, mean confidence 75.0%",
+        "4 images, mean confidence 75.0%: how sure the model is, not how often it is right",
         "66.67% right (2 of 3 in folders named as classes); rows are folders, columns predictions:",
         "       cat  dog",
         "  cat    1    1",

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from activeloop.report.figures import axes_of_accuracy, save
+from activeloop.report.looks import ON_WHITE, look
 from activeloop.types import Round
+
+_COLOUR = ON_WHITE[look(0).hue]  # of a strategy that is alone
 
 
 def draw_curve(rounds: Sequence[Round], path: Path, *, title: str = "") -> None:
@@ -16,13 +19,13 @@ def draw_curve(rounds: Sequence[Round], path: Path, *, title: str = "") -> None:
         return
     figure, axes = axes_of_accuracy(title)
     labels, accuracy = zip(*points, strict=True)
-    axes.plot(labels, accuracy, marker="o", markersize=4, color="C0")
+    axes.plot(labels, accuracy, marker="o", markersize=4, color=_COLOUR)
     axes.annotate(
         f"{accuracy[-1]:.1%}",
         (labels[-1], accuracy[-1]),
         textcoords="offset points",
         xytext=(0, 7),
         ha="center",
-        color="C0",
+        color=_COLOUR,
     )
     save(figure, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,20 @@ from matplotlib.figure import Figure
 
 from activeloop.report.document import Comparison, Curve
 from activeloop.report.figures import dress, save
+from activeloop.report.looks import ON_WHITE, Look, looks
 
 # Of one picture with all comparisons: more are not to be told apart.
 _MOST_PANELS = 12
-_MARKERS = "osD^vPX*<>hp"
-# Ten lines are told apart by colour and marker, further ones by their dashes too.
-_DASHES: tuple[Any, ...] = ("-", (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (4, 1, 1, 1, 1, 1)))
+_MARKERS = {
+    "dot": ".",
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "diamond": "D",
+    "triangle down": "v",
+    "plus": "P",
+    "pentagon": "p",
+}
 
 
 def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> bool:
@@ -26,12 +34,13 @@ def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> bool:
     shown = [each for each in comparisons if curves_of(each, "accuracy")][:_MOST_PANELS]
     if not shown:
         return False
+    of_strategies = looks(comparisons)
     across = min(2, len(shown))
     down = math.ceil(len(shown) / across)
     figure = Figure(figsize=(6.4 * across, 4.2 * down), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes, comparison in zip(panels, shown, strict=False):
-        draw(axes, comparison, "accuracy")
+        draw(axes, comparison, "accuracy", of_strategies)
     for axes in panels[len(shown) :]:
         axes.remove()
     save(figure, path)
@@ -41,13 +50,14 @@ def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> bool:
 def draw_figures(comparisons: Sequence[Comparison], folder: Path, kind: str) -> list[Path]:
     """Draw a figure for each comparison and metric into `folder`; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    of_strategies = looks(comparisons)
     paths: list[Path] = []
     for comparison in comparisons:
         for metric in comparison.metrics:
             if not curves_of(comparison, metric):
                 continue
             figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-            draw(figure.subplots(), comparison, metric)
+            draw(figure.subplots(), comparison, metric, of_strategies)
             stem = f"{comparison.name}_" + re.sub(r"[^\w.-]", "-", metric)
             # Two metrics may be alike but for what no file name has.
             same = sum(path.name.startswith(f"{stem}.") for path in paths)
@@ -61,15 +71,15 @@ def curves_of(comparison: Comparison, metric: str) -> list[Curve]:
     return [curve for curve in comparison.curves if curve.metric == metric]
 
 
-def draw(axes: Axes, comparison: Comparison, metric: str) -> None:
-    """Draw a metric of all strategies into `axes`."""
+def draw(
+    axes: Axes, comparison: Comparison, metric: str, of_strategies: Mapping[str, Look]
+) -> None:
+    """Draw a metric of all strategies into `axes`, each as it looks."""
     curves = curves_of(comparison, metric)
     dress(axes, metric, f"{comparison.title}: {_told(curves)}")
     for strategy in _by_end(comparison, curves):
         (curve,) = (each for each in curves if each.strategy == strategy)
-        # By its place in the comparison, so that it looks the same in all figures.
-        number = comparison.strategies.index(strategy)
-        style = _style(number, strategy == comparison.baseline)
+        style = _style(of_strategies[strategy])
         means = [each.mean for each in curve.estimates]
         axes.plot(curve.labels, means, markersize=4, label=strategy, **style)
         low = [each.mean if each.low is None else each.low for each in curve.estimates]
@@ -78,7 +88,7 @@ def draw(axes: Axes, comparison: Comparison, metric: str) -> None:
     if comparison.ceiling is not None and metric in comparison.ceiling:
         axes.axhline(
             comparison.ceiling[metric],
-            color="0.35",
+            color=ON_WHITE["grey"],
             linestyle=(0, (1, 2)),
             label="all labels of the pool",
         )
@@ -109,13 +119,11 @@ def _by_end(comparison: Comparison, curves: Sequence[Curve]) -> list[str]:
     return sorted(ends, key=lambda strategy: (ends[strategy], strategy))
 
 
-def _style(number: int, is_baseline: bool) -> dict[str, Any]:
-    if is_baseline:
-        return {"color": "0.35", "linestyle": (0, (6, 2)), "marker": "."}
+def _style(look: Look) -> dict[str, Any]:
     return {
-        "color": f"C{number % 10}",
-        "linestyle": _DASHES[number // 10 % len(_DASHES)],
-        "marker": _MARKERS[number % len(_MARKERS)],
+        "color": ON_WHITE[look.hue],
+        "linestyle": (0, look.dashes) if look.dashes else "-",
+        "marker": _MARKERS[look.marker],
     }
 
 

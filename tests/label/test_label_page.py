@@ -392,6 +392,62 @@ def test_while_the_server_is_gone_the_images_that_are_there_come_first(at_work):
     assert [index for _, index, *_ in desk.events] == [0, 2, 4, 1, 3]
 
 
+LOADED = """return [...document.querySelectorAll(arguments[0])]
+    .filter((image) => image.complete).map((image) => image.naturalWidth > 0)"""
+
+
+def test_small_images_that_failed_to_load_are_fetched_again_when_the_server_is_back(at_work):
+    desk = FakeDesk()
+    desk.missing = missing = set(range(6, len(desk.keys)))  # but those that are asked for first
+    person, _, server = at_work(desk)
+
+    def failed(selector):
+        person.wait(lambda: False in person.do(LOADED, selector), f"no image in {selector}")
+
+    def mended(selector, count):
+        person.wait(
+            lambda: person.do(LOADED, selector).count(True) >= count, f"images in {selector}"
+        )
+        assert all(person.do(LOADED, selector))
+
+    def away_and_back():
+        server.stop()
+        person.hear()
+        person.says("The server does not answer", ".notices")
+        desk.missing = set()
+        server.start()
+        person.wait(lambda: person.text(".notices") == "", "the end of the banner")
+
+    person.see(0)
+    person.type("p")
+    failed(".hints img")
+    away_and_back()
+    mended(".hints img", 1)
+    desk.missing = missing
+    person.type("g")
+    tiles = "return document.querySelectorAll('.tiles img').length"
+    person.wait(lambda: person.do(tiles) == 24, "the first tiles")
+    person.type(Keys.ENTER)
+    person.wait(lambda: person.do(tiles) == 6, "those that are left of 30")
+    failed(".tiles img")
+    away_and_back()
+    mended(".tiles img", 6)
+    person.type(Keys.ESCAPE)  # to the last answers, which were not on the page meanwhile
+    mended(".recent img", 6)
+
+
+def test_an_image_that_could_not_be_loaded_ahead_is_fetched_again_in_its_turn(at_work):
+    desk = FakeDesk()
+    desk.missing = {1}
+    person, _, _ = at_work(desk)
+    person.see(0)
+    person.ready(1, 2)
+    person.heard()
+    desk.missing.clear()
+    person.press("1")
+    person.see(1)
+
+
 def test_an_image_that_cannot_be_read_is_said_and_skipped_in_its_turn(at_work):
     desk = FakeDesk()
     desk.missing = {1}

@@ -29,9 +29,12 @@ from made_reports import (
     long_report,
     rich_report,
 )
+from matplotlib.figure import Figure
 
 import activeloop.report.page
 from activeloop.errors import StoreError
+from activeloop.report.drawing import draw
+from activeloop.report.looks import looks
 from activeloop.report.page import SCRIPTS, page, write_page
 
 # -- the text of the page --------------------------------------------------------------------------
@@ -114,7 +117,7 @@ def test_names_with_markup_add_no_element():
     sly = bare_report(title="</title>", findings=("<!--<script>", "</script>", MARKUP))
     tags = [tag for tag, _ in Parts(page(sly)).elements]
     assert tags == [tag for tag, _ in Parts(page(bare_report())).elements]
-    assert tags.count("script") == 2
+    assert tags.count("script") == 3
 
 
 def test_the_policy_lets_in_nothing_but_its_own_style_and_script():
@@ -542,6 +545,29 @@ def test_a_strategy_looks_the_same_all_over_the_page_and_like_no_other(rich):
     assert "stroke-dasharray" in looks["random"][0]
 
 
+def hexadecimal(painted: str) -> str:
+    """Return a colour as figures name it."""
+    return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", painted))
+
+
+def test_a_strategy_has_one_colour_on_the_page_and_in_the_figures(rich):
+    painted = dict(
+        rich.do(
+            "return [...document.querySelectorAll('.legend button:has(.swatch)')].map((button) =>"
+            " [button.textContent, getComputedStyle(button.querySelector('.line')).stroke])"
+        )
+    )
+    report = rich_report()
+    drawn = {}
+    for each in report.comparisons:
+        axes = Figure().subplots()
+        draw(axes, each, "accuracy", looks(report.comparisons))
+        drawn |= {line.get_label(): line.get_color() for line in axes.get_lines()}
+    assert drawn.pop("all labels of the pool") == drawn["random"]
+    assert {name: hexadecimal(colour) for name, colour in painted.items()} == drawn
+    assert len(set(drawn.values())) == min(len(drawn), 8)
+
+
 RATIOS = """
 const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 function rgb(colour) {  // whatever the notation: as the browser paints it
@@ -804,6 +830,78 @@ def test_what_nobody_answered_is_not_called_skipped(read):
     reader = read(bare_report(comparisons=(bare_comparison(pictures=shown),)))
     said = ["skipped", "not answered", "skipped", "not answered"]
     assert reader.texts(".thumbnail .skipped") == said
+
+
+def unanswered(gallery, *rounds):
+    """Return a gallery in which all but the first pick of these rounds has no answer yet."""
+    return replace(
+        gallery,
+        rounds={
+            number: tuple(
+                replace(pick, answered=False, label=None) if number in rounds and n else pick
+                for n, pick in enumerate(picks)
+            )
+            for number, picks in gallery.rounds.items()
+        },
+    )
+
+
+def test_picks_are_shown_of_the_last_round_that_is_mostly_answered_first(read):
+    pictures = rich_report().comparisons[0].pictures
+    assert pictures is not None
+    (gallery, *_) = pictures.galleries
+    comparisons = tuple(
+        bare_comparison(
+            name=f"open{len(rounds)}",
+            pictures=replace(pictures, galleries=(unanswered(gallery, *rounds),), map=None),
+        )
+        for rounds in ((), (3,), (2, 3), (1, 2, 3))
+    )
+    reader = read(bare_report(comparisons=comparisons))
+    assert reader.texts(".shelf-round") == [f"Picks of round {n}" for n in (3, 2, 1, 3)]
+    assert reader.texts(".stepper output") == ["3", "2", "1", "3"]
+    last = "#comparison-open1 .stepper button[aria-label='round: one on']"
+    reader.click(last)
+    assert reader.text("#comparison-open1 .shelf-round") == "Picks of round 3"
+    assert reader.do("return document.querySelector(arguments[0]).disabled", last)
+
+
+def test_without_what_would_fill_it_there_is_no_table_of_accuracies(read):
+    rng = np.random.default_rng(0)
+    one = comparison("digits", ["random"], seeds=1, rng=rng, pictures=False)
+    two = comparison("digits", ["random", "margin"], seeds=1, rng=rng, pictures=False)
+
+    def without(comparison, **changes):
+        table = tuple(replace(row, area=None, at={}) for row in comparison.table)
+        bare = replace(comparison, table=table, area_range=None, targets=(), budgets=())
+        return replace(bare, **changes)
+
+    others = tuple(replace(c, metric="loss") for c in one.curves if c.metric == "accuracy")
+    audits = tuple(replace(c, metric="audit_accuracy") for c in others)
+    tested = replace(one, targets=())
+    young = without(one, budgets=(50,), table=tuple(replace(r, area=None) for r in one.table))
+    shown = {
+        "tested": (tested, 1, "The area is the mean height"),
+        "audited": (
+            without(one, curves=audits, metrics=("audit_accuracy",)),
+            0,
+            "This run has no test accuracy. Its audit accuracy, of samples drawn at random, is in "
+            "the learning curves above.",
+        ),
+        "untested": (without(two, curves=others), 0, "These runs have no test accuracy."),
+        "young": (young, 1, "There is no area, for it takes accuracies at two label counts."),
+        "apart": (without(two), 0, "There is no area, for the runs share no range of labels."),
+    }
+    named = tuple(replace(each, name=name) for name, (each, _, _) in shown.items())
+    reader = read(bare_report(comparisons=named))
+    for name, (_, tables, text) in shown.items():
+        section = f"#comparison-{name} .part:nth-of-type(2)"
+        assert reader.text(f"{section} > h3") == "Accuracy"
+        assert reader.text(f"{section} > .help").startswith(text)
+        assert reader.count(f"{section} table") == tables
+    heads = ["strategy", "seeds", "at 50 labels"]
+    assert reader.texts("#comparison-young .part:nth-of-type(2) thead th") == heads
+    assert reader.errors() == []
 
 
 def test_a_part_that_cannot_be_drawn_does_not_cost_the_others(read):

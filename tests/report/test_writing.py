@@ -14,6 +14,7 @@ from run_directories import make_run, make_sweep
 from activeloop.report.document import Estimate
 from activeloop.report.drawing import draw, draw_figures
 from activeloop.report.latex import escaped, tables
+from activeloop.report.looks import looks
 from activeloop.report.study import make_report
 from activeloop.report.writing import as_json, write_report
 
@@ -158,7 +159,7 @@ def test_names_are_drawn_as_they_are_whatever_is_in_them(report, tmp_path):
         "digits_top-5--_--.2.svg",
     ]
     axes = Figure().subplots()
-    draw(axes, comparison, comparison.metrics[0])
+    draw(axes, comparison, comparison.metrics[0], looks([comparison]))
     shown = {text.get_text() for text in axes.get_legend().get_texts()}
     assert shown == {
         *comparison.strategies,

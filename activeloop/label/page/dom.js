@@ -29,6 +29,12 @@ export function refill(element, value, make) {
   shown.set(element, text);
 }
 
+/** Fetch the images again that failed to load, whether the element is on the page now or not. */
+export function fetchAgain(element) {
+  const failed = (image) => image.complete && !image.naturalWidth;
+  for (const image of element.querySelectorAll("img")) if (failed(image)) image.src = image.getAttribute("src");
+}
+
 /** A button with the key that does the same. */
 export const button = (text, onclick, { key = null, ...attributes } = {}) =>
   h("button", { type: "button", onclick, ...attributes }, h("span", {}, text), key && h("kbd", { "aria-hidden": "true" }, key));

@@ -3,7 +3,7 @@
 import { postTo } from "./api.js";
 import { Delivery } from "./delivery.js";
 import { help } from "./dialogs.js";
-import { button, h, sentence } from "./dom.js";
+import { button, fetchAgain, h, sentence } from "./dom.js";
 import { End } from "./end.js";
 import { Grid } from "./grid.js";
 import { History } from "./history.js";
@@ -53,6 +53,7 @@ class App {
     this.server.follow(() => {
       this.outbox.hurry();
       this.views.work.back();
+      Object.values(this.views).forEach(({ element }) => fetchAgain(element));
     });
   }
 

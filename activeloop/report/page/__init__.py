@@ -16,6 +16,7 @@ from string import Template
 from typing import Any
 
 from activeloop.report.document import Report
+from activeloop.report.looks import ON_DARK, ON_WHITE, looks
 from activeloop.whole_files import named_errors, replacing
 
 # One module for the browser, in parts: each uses those before it.
@@ -49,7 +50,7 @@ def write_page(report: Report, path: Path) -> None:
 
 def page(report: Report) -> str:
     """Return the text of the page."""
-    style = _file("report.css")
+    style = _palette() + _file("report.css")
     script = "\n".join(_file(name) for name in SCRIPTS)
     # Nothing is fetched, and nothing but this style and this script has a say: a name that holds
     # markup could do no harm even if it became markup.
@@ -66,7 +67,22 @@ def page(report: Report) -> str:
         title=html.escape(report.title),
         style=style,
         data=_json(report),
+        looks=_json(looks(report.comparisons)),
         script=script,
+    )
+
+
+def _palette() -> str:
+    """Return the hues as variables, and as classes of what has one."""
+    on_white, on_dark = (
+        " ".join(f"--hue-{name}: {colour};" for name, colour in hues.items())
+        for hues in (ON_WHITE, ON_DARK)
+    )
+    classes = "\n".join(f".hue-{name} {{ --hue: var(--hue-{name}); }}" for name in ON_WHITE)
+    return (
+        f":root {{ {on_white} }}\n"
+        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {on_dark} }} }}\n"
+        f"{classes}\n"
     )
 
 
@@ -79,9 +95,9 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _json(report: Report) -> str:
+def _json(value: Any) -> str:
     # Without "<" there is no end tag and no comment in it, whatever the strings say.
-    text = json.dumps(_plain(report), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_plain(value), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 

@@ -95,52 +95,35 @@ const metricFormat = (metric) => (SHARES.has(metric) ? (share) => percent(share)
 
 // -- how a strategy looks ----------------------------------------------------------------------
 
-const HUES = 7;
-const DASHES = ["", "8 3", "2 2.5", "9 3 2 3"];
-const looks = new Map();
+// Of each strategy, the same as in the figures beside this page: hue, dashes and marker.
+const LOOKS = new Map(Object.entries(JSON.parse(document.getElementById("looks").textContent)));
+const UNKNOWN = { hue: "grey", dashes: [], marker: "circle" };
+const lookOf = (name) => LOOKS.get(name) ?? UNKNOWN;
 
-/** Settle each strategy's colour, dashes and marker for the whole page: baselines are grey. */
-function settleLooks(comparisons) {
-  const baselines = new Set(comparisons.map((c) => c.baseline).filter((name) => name !== null));
-  for (const name of baselines) looks.set(name, { hue: "grey", dash: "5 4", shape: 0 });
-  let n = 0;
-  for (const name of comparisons.flatMap((c) => c.strategies)) lookOf(name, () => n++);
-}
-
-function lookOf(name, number = () => looks.size) {
-  if (!looks.has(name)) {
-    const n = number();
-    const turn = Math.floor(n / HUES);
-    looks.set(name, {
-      hue: String(n % HUES),
-      dash: DASHES[turn % DASHES.length],
-      shape: 1 + ((n + turn) % (SHAPES.length - 1)),
-    });
-  }
-  return looks.get(name);
-}
+const WIDTH = 2; // of a line, in which its dashes are measured
+const dashOf = ({ dashes }) => dashes.map((length) => WIDTH * length).join(" ");
 
 // Markers around 0, 0 with about the same area.
-const SHAPES = [
-  "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",
-  "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0z",
-  "M-2.9-2.9h5.8v5.8h-5.8z",
-  "M0-3.9L3.7 2.6H-3.7z",
-  "M0-4.1L4.1 0L0 4.1L-4.1 0z",
-  "M0 3.9L3.7-2.6H-3.7z",
-  "M-1.2-4h2.4v2.8H4v2.4H1.2V4h-2.4V1.2H-4v-2.4h2.8z",
-  "M-4-1L0-4L4-1L2.5 3.6h-5z",
-];
+const SHAPES = {
+  dot: "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",
+  circle: "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0z",
+  square: "M-2.9-2.9h5.8v5.8h-5.8z",
+  triangle: "M0-3.9L3.7 2.6H-3.7z",
+  diamond: "M0-4.1L4.1 0L0 4.1L-4.1 0z",
+  "triangle down": "M0 3.9L3.7-2.6H-3.7z",
+  plus: "M-1.2-4h2.4v2.8H4v2.4H1.2V4h-2.4V1.2H-4v-2.4h2.8z",
+  pentagon: "M-4-1L0-4L4-1L2.5 3.6h-5z",
+};
 
 const markerAt = (look, x, y) =>
-  svg("path", { class: "marker", d: SHAPES[look.shape], transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
+  svg("path", { class: "marker", d: SHAPES[look.marker], transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
 
 function swatch(name) {
   const look = lookOf(name);
   return svg(
     "svg",
     { class: `swatch hue-${look.hue}`, viewBox: "0 0 30 12", "aria-hidden": "true" },
-    svg("path", { class: "line", d: "M1 6H29", "stroke-dasharray": look.dash }),
+    svg("path", { class: "line", d: "M1 6H29", "stroke-dasharray": dashOf(look) }),
     markerAt(look, 15, 6),
   );
 }

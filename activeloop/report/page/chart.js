@@ -158,7 +158,7 @@ function lineChart({ width, series, ceiling, log, xLabel, yLabel, share, format,
         { class: `series hue-${look.hue}`, "data-strategy": s.name },
         svg("path", { class: "band", d: bandOf(s.points, x, y) }),
         svg("g", { class: "runs" }, s.runs.map((run) => svg("path", { class: "run", d: pathOf(run.points, x, y) }, svg("title", {}, `${s.name}, seed ${run.seed}`)))),
-        svg("path", { class: "line", d: pathOf(s.points, x, y), "stroke-dasharray": look.dash }),
+        svg("path", { class: "line", d: pathOf(s.points, x, y), "stroke-dasharray": dashOf(look) }),
         places.filter((_, i) => (i + n) % every === 0).map((place) => markerAt(look, place.x, place.y)),
       ),
     );

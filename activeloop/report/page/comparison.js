@@ -4,10 +4,20 @@
 const part = (title, help, ...content) =>
   h("section", { class: "part" }, h("h3", {}, title), help ? h("p", { class: "help" }, help) : null, content);
 
-const areaText = ({ area_range: range }) =>
-  range
-    ? `The area is the mean height of the curve from ${whole(range[0])} to ${plural(range[1], "label")}, which its runs share.`
-    : "There is no area, for the runs share no range of labels.";
+function areaText({ area_range: range, table }) {
+  if (range) return `The area is the mean height of the curve from ${whole(range[0])} to ${plural(range[1], "label")}, which its runs share.`;
+  if (countOfRuns(table) === 1) return "There is no area, for it takes accuracies at two label counts.";
+  return "There is no area, for the runs share no range of labels.";
+}
+
+const countOfRuns = (table) => table.reduce((sum, row) => sum + row.seeds, 0);
+
+/** Why there is no table of test accuracies, and where else to look. */
+function untestedText({ table, curves }) {
+  const audited = curves.some(({ metric }) => metric === "audit_accuracy");
+  const [has, its] = countOfRuns(table) === 1 ? ["This run has", "Its"] : ["These runs have", "Their"];
+  return `${has} no test accuracy.${audited ? ` ${its} audit accuracy, of samples drawn at random, is in the learning curves above.` : ""}`;
+}
 
 const validationText = ({ validation_labels: labels }) =>
   labels ? ` Each run used ${plural(labels, "label")} more to validate, which no label count here has in it.` : "";
@@ -16,23 +26,24 @@ const validationText = ({ validation_labels: labels }) =>
 const fewer = (estimate, seeds) => (estimate && estimate.n < seeds ? h("small", {}, `${estimate.n} of ${plural(seeds, "run")}`) : null);
 
 function accuracyTable(comparison) {
-  const byMean = (get) => (row) => get(row)?.mean;
+  const { table, budgets, baseline, curves } = comparison;
+  if (!curves.some(({ metric }) => metric === "accuracy")) return part("Accuracy", untestedText(comparison));
   const column = (head, get) => ({
     head,
-    value: byMean(get),
+    value: (row) => get(row)?.mean,
     first: "high",
     show: (row) => [estimateText(get(row), percent), fewer(get(row), row.seeds)],
   });
-  const columns = [
-    strategyColumn(comparison.baseline),
-    { head: "seeds", value: (row) => row.seeds, show: (row) => whole(row.seeds) },
-    column("area under the curve", (row) => row.area),
-    ...comparison.budgets.map((budget) => column(`at ${plural(budget, "label")}`, (row) => row.at[budget])),
-  ];
+  const measured = [
+    comparison.area_range ? column("area under the curve", (row) => row.area) : null,
+    ...budgets.map((budget) => column(`at ${plural(budget, "label")}`, (row) => row.at[budget])),
+  ].filter(Boolean);
+  const columns = [strategyColumn(baseline), { head: "seeds", value: (row) => row.seeds, show: (row) => whole(row.seeds) }, ...measured];
+  const means = "Mean over seeds, its 95% interval in small print, and of how many runs where not all came so far. ";
   return part(
     "Accuracy",
-    `Mean over seeds, its 95% interval in small print, and of how many runs where not all came so far. ${areaText(comparison)}${validationText(comparison)}`,
-    sortable("Accuracy by strategy", columns, comparison.table),
+    `${table.some((row) => row.seeds > 1) ? means : ""}${areaText(comparison)}${validationText(comparison)}`,
+    measured.length ? sortable("Accuracy by strategy", columns, table) : null,
   );
 }
 

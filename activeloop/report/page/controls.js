@@ -25,8 +25,8 @@ function switches(label, options, value, onChange) {
   );
 }
 
-/** A way through ordered values: a slider, and a button to each side. It starts at the last. */
-function stepper(label, values, show, onChange) {
+/** A way through ordered values: a slider, and a button to each side. It starts at the last, or where it is told. */
+function stepper(label, values, show, onChange, start = values.at(-1)) {
   const id = newId();
   const output = h("output", { for: id });
   const slider = h("input", {
@@ -34,7 +34,7 @@ function stepper(label, values, show, onChange) {
     type: "range",
     min: 0,
     max: values.length - 1,
-    value: values.length - 1,
+    value: values.indexOf(start),
     oninput: () => settle(Number(slider.value)),
   });
   const back = h("button", { type: "button", "aria-label": `${label}: one back`, onclick: () => settle(Number(slider.value) - 1) }, "‹");
@@ -47,7 +47,7 @@ function stepper(label, values, show, onChange) {
     on.disabled = n === values.length - 1;
     if (!quiet) onChange(values[n]);
   }
-  settle(values.length - 1, true);
+  settle(values.indexOf(start), true);
   return h("div", { class: "control stepper" }, h("label", { for: id }, label), back, slider, on, output);
 }
 

@@ -34,11 +34,21 @@ function sharpen(event) {
 
 const ALL = null;
 
+/** The last round whose picks have answers, most of them if there is one: what is still being asked
+ * for shows nothing yet. */
+function lastAnswered(galleries, rounds) {
+  const answered = (round, least) => {
+    const picks = galleries.flatMap((gallery) => gallery.rounds[round] ?? []);
+    return picks.filter((pick) => pick.answered).length > least * picks.length;
+  };
+  return rounds.findLast((round) => answered(round, 0.5)) ?? rounds.findLast((round) => answered(round, 0)) ?? rounds.at(-1);
+}
+
 function galleriesPart(galleries) {
   const rounds = [...new Set(galleries.flatMap((g) => Object.keys(g.rounds).map(Number)))].sort((a, b) => a - b);
   const names = [...new Set(galleries.map((g) => g.strategy))];
   if (!rounds.length) return null;
-  let [round, chosen] = [rounds.at(-1), ALL];
+  let [round, chosen] = [lastAnswered(galleries, rounds), ALL];
   const shelves = h("div", { class: "shelves" });
 
   function draw() {
@@ -66,7 +76,7 @@ function galleriesPart(galleries) {
     h(
       "div",
       { class: "controls" },
-      rounds.length > 1 ? stepper("round", rounds, (value) => `${value}`, (value) => draw((round = value))) : null,
+      rounds.length > 1 ? stepper("round", rounds, (value) => `${value}`, (value) => draw((round = value)), round) : null,
       names.length > 1
         ? choice("strategy", [[ALL, "all"], ...names.map((name) => [name, name])], ALL, (value) => draw((chosen = value)))
         : null,

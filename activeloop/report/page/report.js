@@ -78,7 +78,6 @@ function contents(report, together, ran) {
 }
 
 function show(report) {
-  settleLooks(report.comparisons);
   const together = wholeSection(report);
   const ran = ranSection(report);
   document.getElementById("page").append(
