@@ -42,7 +42,7 @@ def run(monkeypatch, capfd):
 
 
 def start(script, *words):
-    """Run a script in a process of its own: it forks, or looks at its own memory."""
+    """Run a script in a process of its own: it forks, looks at its memory, or sets a constant."""
     environment = {k: v for k, v in os.environ.items() if k != "ACTIVELOOP_TEST_DATA"}
     paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     return subprocess.run(
@@ -217,7 +217,7 @@ def test_a_round_of_every_probe_is_timed(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_reading_of_images_is_timed(run, tmp_path):
+def test_reading_of_images_is_timed(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for red in range(20):
@@ -225,13 +225,13 @@ def test_reading_of_images_is_timed(run, tmp_path):
             Image.new("RGB", (9, 9), (red, 0, 0)).save(path)
     out = tmp_path / "data.md"
     size = ["--images", 30, "--size", 8, "--batch", 7, "--workers", 2]
-    done = run("bench_data.py", "--root", tmp_path / "photos", *size, "--out", out)
+    done = start("bench_data.py", "--root", tmp_path / "photos", *size, "--out", out)
     assert done.returncode == 0, done.stderr
     text = out.read_text()
     assert len(cells(text, "decode into")) == 4
     assert len(cells(text, "in order")) == len(cells(text, "at random")) == 3
     assert all(number(row[2]) > 0 for row in [*cells(text, "find"), *cells(text, "at random")])
-    wrong = run("bench_data.py", "--root", tmp_path / "nowhere")
+    wrong = start("bench_data.py", "--root", tmp_path / "nowhere")
     assert wrong.returncode == 2
     assert "there is no folder" in wrong.stderr
 

@@ -92,8 +92,7 @@ export class Work {
     this.#shown = null;
     if (!next) this.#draw();
     else {
-      // What could not be loaded ahead of its turn may be there by now.
-      this.#display(next.there === false ? loaded(next.card) : next, this.#source);
+      this.#display(next, this.#source);
       this.app.announce(nameOf(next.card));
     }
   }
