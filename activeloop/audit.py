@@ -20,6 +20,7 @@ from activeloop.errors import ConfigError
 from activeloop.schedule import Schedule
 from activeloop.store import Asked, Store
 from activeloop.types import Indices, Round
+from activeloop.words import counted
 
 # Audits of the last rounds are taken together until there are so many samples.
 LEAST_AUDITED = 30
@@ -105,6 +106,21 @@ class Pooled:
     def interval(self) -> tuple[float, float]:
         """Its 95% interval."""
         return clopper_pearson(self.right, self.samples)
+
+    @property
+    def labels(self) -> tuple[int, int]:
+        """The least and the most labels that these networks had."""
+        return self.first.labels, self.last.labels
+
+    @property
+    def words(self) -> str:
+        """All of that, in words."""
+        (low, high), (first, last) = self.interval, self.labels
+        when = counted(last, "label") if first == last else f"{first:,} to {last:,} labels"
+        return (
+            f"about {self.accuracy:.1%} are right (95% {low:.1%} to {high:.1%}), by "
+            f"{counted(self.samples, 'sample')} drawn at random, when it had {when}"
+        )
 
 
 def pooled(rounds: Sequence[Round]) -> Pooled | None:

@@ -43,8 +43,8 @@ class Summary:
                 self.confusion[self._label[named[0]], said] += 1
             yield row
 
-    def text(self, accuracy: float | None = None) -> str:
-        """Return what was counted, in lines; `accuracy`: the model's on the run's own test set."""
+    def text(self, known: str | None = None) -> str:
+        """Return what was counted, in lines; `known`: how often the model is right."""
         total = int(self.counts.sum())
         order = np.argsort(-self.counts, kind="stable")[:_MOST_COUNTED].tolist()
         lines = _aligned(
@@ -59,8 +59,8 @@ class Summary:
             f"{counted(total, 'image')}, mean confidence {sure}: how sure the model is, not how "
             "often it is right"
         )
-        if accuracy is not None:
-            lines.append(f"it was right on {accuracy:.1%} of the run's test set")
+        if known is not None:
+            lines.append(known)
         return "\n".join([*lines, *self._agreement()])
 
     def _agreement(self) -> list[str]:

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from activeloop.audit import pooled, present_rounds
 from activeloop.checks import whole
 from activeloop.data.reading import worker_count
 from activeloop.errors import ConfigError, StoreError
 from activeloop.messages import shown
 from activeloop.predicting import Predicted, find_images, predictions
 from activeloop.prediction_summary import Summary
-from activeloop.report.runs import check_run
+from activeloop.report.runs import check_run, opened
 from activeloop.trained import Trained, load_trained
 from activeloop.whole_files import replacing
 from activeloop.words import counted
@@ -55,8 +56,17 @@ def write_predictions(given: Namespace) -> None:
         table.writerows(_line(row) for row in summary.counting(rows))
     labels = counted(trained.round.labels, "label")
     print(f"by the model of round {trained.round.round} ({labels}) in {shown(given.directory)}:")
-    print(summary.text(trained.round.metrics.get("accuracy")))
+    print(summary.text(_known(trained, given.directory)))
     print(f"predictions: {shown(given.out)}")
+
+
+def _known(trained: Trained, directory: Path) -> str | None:
+    """Return how often the model was right in its run, if that is known."""
+    if "accuracy" in trained.round.metrics:
+        return f"it was right on {trained.round.metrics['accuracy']:.1%} of the run's test set"
+    with opened(directory) as store:
+        known = pooled(present_rounds(store))
+    return None if known is None else f"in the run {known.words}"
 
 
 def _line(row: Predicted) -> Iterable[object]:

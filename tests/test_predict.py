@@ -212,6 +212,20 @@ def test_the_table_agrees_with_the_runs_test_set_when_the_data_are_gone(trains, 
     assert "predictions: predictions.csv" in out
 
 
+def test_without_a_test_set_the_audit_says_how_often_the_model_is_right(
+    trains, cli, images, tmp_path
+):
+    run = trains(images / "train", "data.test_fraction=0", "audit=0.5", "query_size=20")
+    (audit,) = (row for row in rows(run / "curve.csv") if row["audit_labels"])
+    code, out, err = cli("predict", "run", str(images / "test"))
+    assert (code, err) == (0, "")
+    share, low, high = (float(audit[f"audit_{name}"]) for name in ("accuracy", "low", "high"))
+    assert (
+        f"in the run about {share:.1%} are right (95% {low:.1%} to {high:.1%}), by 10 samples "
+        "drawn at random, when it had 12 labels\n"
+    ) in out
+
+
 @pytest.mark.parametrize("learner", ["torch", "sklearn"])
 def test_where_others_joined_the_pool_new_images_are_made_what_the_first_were(
     cli, tmp_path, monkeypatch, learner

@@ -134,7 +134,8 @@ def _audited(run: Run) -> Audited | None:
         low=low,
         high=high,
         samples=known.samples,
-        labels=(known.first.labels, known.last.labels),
+        labels=known.labels,
+        words=f"{run.strategy}, seed {run.seed}: {known.words}",
     )
 
 

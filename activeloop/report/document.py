@@ -283,6 +283,7 @@ class Audited:
         accuracy, low, high: the share that its networks predicted right, with a 95% interval.
         samples: how many there were: of the last rounds, see `activeloop.audit.pooled`.
         labels: the least and the most that these networks had.
+        words: all of that, in words.
     """
 
     strategy: str
@@ -292,6 +293,7 @@ class Audited:
     high: float
     samples: int
     labels: tuple[int, int]
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True)

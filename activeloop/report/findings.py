@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from activeloop.report.document import (
-    Audited,
     Comparison,
     Curve,
     Difference,
@@ -40,7 +39,8 @@ def _of(comparison: Comparison) -> Iterator[str]:
     if comparison.noise_floor is not None:
         yield comparison.noise_floor.words
     yield from _ends(comparison)
-    yield from map(_by_audit, comparison.audited[:_MOST_AUDITED])
+    for each in comparison.audited[:_MOST_AUDITED]:
+        yield each.words
     if comparison.validation_labels:
         labels = counted(comparison.validation_labels, "label")
         yield f"each run used {labels} more to validate, which no label count here has in it"
@@ -121,16 +121,6 @@ def _last(curve: Curve) -> tuple[int, Estimate]:
     shared = [(labels, each) for labels, each in points if 2 * each.n > len(curve.runs)]
     # Of runs that never meet, the one point with the most of them.
     return shared[-1] if shared else max(points, key=lambda point: (point[1].n, point[0]))
-
-
-def _by_audit(audited: Audited) -> str:
-    first, last = audited.labels
-    when = counted(last, "label") if first == last else f"{first:,} to {last:,} labels"
-    return (
-        f"{audited.strategy}, seed {audited.seed}: about {_percent(audited.accuracy)} are right "
-        f"(95% {_percent(audited.low)} to {_percent(audited.high)}), by "
-        f"{counted(audited.samples, 'sample')} drawn at random, when it had {when}"
-    )
 
 
 def _area(row: Row) -> float:
