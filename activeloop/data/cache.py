@@ -17,7 +17,7 @@ from torch import Tensor
 
 from activeloop.checks import bytes_of
 from activeloop.config import cache_dir
-from activeloop.data.kept import Kept, succeed
+from activeloop.data.kept import Kept, NoRoomError, succeed
 from activeloop.data.reading import Items, item_bytes, read_items, worker_count
 from activeloop.data.samples import blocks
 from activeloop.data.stored import StoredRows
@@ -34,7 +34,8 @@ class Storage:
 
     Attributes:
         folder: where files are kept.
-        asked: whether the user named the folder, so that items go there in any case.
+        asked: whether the user named the folder.
+        always: whether items go there in any case.
         streams: whether items that do not fit in memory may be in a file.
         workers: processes that read.
         limit: bytes that may be held in memory.
@@ -42,6 +43,7 @@ class Storage:
 
     folder: Path
     asked: bool
+    always: bool
     streams: bool
     workers: int
     limit: int
@@ -50,12 +52,13 @@ class Storage:
     def of(cls, cache: object, workers: object, memory_limit: object) -> Storage:
         """Return what the options mean, or raise `ConfigError`."""
         if cache is not None and not (isinstance(cache, str | Path) and str(cache)):
-            raise ConfigError(f"data.cache must be auto, a folder or null, got {cache!r}")
-        asked = cache is not None and cache != "auto"
+            raise ConfigError(f"data.cache must be auto, keep, a folder or null, got {cache!r}")
+        asked = cache not in (None, "auto", "keep")
         limit = bytes_of("memory_limit", memory_limit)
         return cls(
             folder=Path(str(cache)).expanduser() if asked else cache_dir() / "images",
             asked=asked,
+            always=asked or cache == "keep",
             streams=cache is not None,
             workers=worker_count(workers),
             limit=default_limit() if limit is None else limit,
@@ -94,10 +97,16 @@ def load(items: Items, rows: Indices, storage: Storage, copies: int | None = Non
     """
     size = item_bytes(items) * (len(rows) if copies is None else copies)
     fits = size <= storage.limit or not storage.streams
-    if fits and not storage.asked:
+    if fits and not storage.always:
         return _in_memory(items, rows, storage.workers)
     kept = _open(items, rows, storage)
-    faults = kept.fill(items, rows, storage.workers)
+    try:
+        faults = kept.fill(items, rows, storage.workers)
+    except NoRoomError as error:
+        if storage.asked or not fits:
+            raise
+        log.warning("%s: read anew each run, for %s", items.name, error)
+        return _in_memory(items, rows, storage.workers)
     labels = kept.records["label"][rows]
     stored = kept.pixels.rows(storage.limit)
     if not fits:
@@ -134,8 +143,8 @@ def _made(folder: Path) -> Path | None:
 def _open(items: Items, rows: Indices, storage: Storage) -> Kept:
     """Return the file of `items`: a lasting one, or one that ends with what is read from it."""
     identities = items.identities()
-    if items.volatile and (not storage.asked or items.digest is None):
-        if storage.asked:
+    if items.volatile and (not storage.always or items.digest is None):
+        if storage.always:
             log.warning("%s cannot be pickled, so that data.cache cannot keep it", items.name)
         return Kept(items, identities, None, unnamed_in=_made(storage.folder))
     assert items.digest is not None

@@ -77,7 +77,8 @@ def image_folder(
         unreadable: "error", or "skip" to leave broken files out with a warning; all are then
             decoded before `pool_size` is cut.
         cache: folder for decoded images, which are then kept there in any case; "auto" keeps
-            those that do not fit in memory below `~/.cache`; None holds all in memory.
+            those that do not fit in memory below `~/.cache`, "keep" all of them, if there is room;
+            None holds all in memory.
         workers: processes that decode; "auto" takes one for each core if it takes long.
         memory_limit: bytes that decoded images may take in memory, as in "4GiB"; None takes half
             of what is free.

@@ -38,6 +38,16 @@ VERIFIED = 16  # items that are read again to see whether a dataset is still the
 RECORD = np.dtype([("identity", "<u8"), ("label", "<i8")])
 
 
+class NoRoomError(DataError):
+    """What is read cannot be put into `place`."""
+
+    def __init__(self, place: Path, why: str) -> None:
+        super().__init__(
+            f"what is read cannot be put into {place} ({why}): free some room, or name another "
+            "folder with data.cache; what was read so far is kept"
+        )
+
+
 class Kept:
     """Items in a file, and which of them are there.
 
@@ -91,14 +101,14 @@ class Kept:
             missing = self.missing(rows)
             needed = len(missing) * item_bytes(items)
             if needed > (free := shutil.disk_usage(self._place).free):
-                raise _no_room(
+                raise NoRoomError(
                     self._place, f"{readable(needed)} are needed, {readable(free)} are free"
                 )
             start = time.monotonic()
             try:
                 faults = self._read(items, missing, workers)
             except OSError as error:
-                raise _no_room(self._place, str(error)) from error
+                raise NoRoomError(self._place, str(error)) from error
         took = duration(time.monotonic() - start)
         log.info("%s: %d read in %s into %s", items.name, len(missing), took, self._place)
         return faults
@@ -153,13 +163,6 @@ class Kept:
                 log.warning("%s: item %d is not what data.cache has: read anew", items.name, row)
                 self._file.write(np.arange(len(self.records)), np.zeros_like(self.records))
                 return
-
-
-def _no_room(place: Path, why: str) -> DataError:
-    return DataError(
-        f"what is read cannot be put into {place} ({why}): free some room, or name another folder "
-        "with data.cache; what was read so far is kept"
-    )
 
 
 def succeed(kept: Kept, folder: Path, name: str) -> None:

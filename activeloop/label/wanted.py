@@ -30,7 +30,8 @@ _LAST_PORT = 65_535
 # Of every run that people label, unless they say otherwise.
 _OWN = {"experiment": "label", "oracle": "people"}
 # Of images in a folder, which are seldom as small as those that its own 32 pixels are meant for.
-_OWN_OF_FOLDERS = {"data.size": "64"}
+# They are looked at again and again: at each start, and by `predict` and `report`.
+_OWN_OF_FOLDERS = {"data.size": "64", "data.cache": "keep"}
 # Of a network that is trained on few images: it is surer of itself than it should be without.
 _OWN_OF_NETWORKS = {"learner.augment": "auto"}
 # What cannot start a run that people label, and what to do instead.

@@ -151,6 +151,23 @@ def test_a_folder_that_is_named_keeps_what_would_fit(photos, tmp_path, decoded):
     assert_same(again, image_folder(photos, size=6))
 
 
+def test_all_is_kept_where_that_is_wanted_and_there_is_room(
+    photos, home, decoded, monkeypatch, caplog
+):
+    first = image_folder(photos, size=6, cache="keep")
+    assert len(decoded) == 40
+    assert list(home.glob("*/*.records.npy"))
+    assert_same(first, image_folder(photos, size=6, cache="keep"))
+    assert len(decoded) == 40
+    assert not stored(first[0].pool)
+    usage = shutil.disk_usage(photos)._replace(free=100)
+    monkeypatch.setattr(kept_module.shutil, "disk_usage", lambda _: usage)
+    assert_same(image_folder(photos, size=7, cache="keep"), image_folder(photos, size=7))
+    assert "photos: read anew each run, for what is read cannot be put into" in caplog.text
+    with pytest.raises(DataError, match="free some room"):
+        image_folder(photos, size=7, cache="keep", memory_limit=TINY)
+
+
 # ---------------------------------------------------------------------------- only what is needed
 
 
@@ -382,7 +399,7 @@ def test_a_folder_of_others_is_read_and_not_written(photos, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("cache", [3, "", True])
 def test_a_cache_must_be_a_folder(photos, cache):
-    with pytest.raises(ConfigError, match=r"data\.cache must be auto, a folder or null"):
+    with pytest.raises(ConfigError, match=r"data\.cache must be auto, keep, a folder or null"):
         image_folder(photos, cache=cache)
 
 

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from activeloop.app import main
+from activeloop.data import decode
 from activeloop.label import browser, command, session, wanted
 from activeloop.label.ending import FINISHING
 from activeloop.label.link_file import LINK_FILE
@@ -41,6 +42,7 @@ def place(tmp_path, monkeypatch):
     """Work in an empty directory; errors are told in one line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
@@ -148,7 +150,20 @@ def fails(refused):
     return partial(refused, "label", "--no-browser")
 
 
-def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
+@pytest.fixture
+def decoded(monkeypatch):
+    """Return how many files were decoded for the network."""
+    counted, plain = [0], decode.decode
+
+    def count(*given):
+        counted[0] += 1
+        return plain(*given)
+
+    monkeypatch.setattr(decode, "decode", count)
+    return counted
+
+
+def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit, decoded):
     def begin(person):
         person.label(10)
         person.ask("classes", name="grey")
@@ -159,6 +174,7 @@ def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
     assert "stopped: 10 labels are safe in outputs/label/photos" in out
     assert "python -m activeloop label outputs/label/photos goes on" in out
     token = (RUN / TOKEN_FILE).read_text()
+    assert decoded == [40]
 
     def finish(person):
         assert person.status()["labels"] == 10
@@ -185,6 +201,7 @@ def test_a_folder_is_labelled_stopped_gone_on_with_and_finished(photos, sit):
     assert "python -m activeloop predict outputs/label/photos FOLDER" in out
     assert (RUN / "model.safetensors").exists()
     assert (RUN / TOKEN_FILE).read_text() == token
+    assert decoded == [40]  # once for all starts
 
     def reopen(person):
         assert person.status()["finished"] == "finished by ann"
