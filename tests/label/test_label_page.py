@@ -448,6 +448,22 @@ def test_an_image_that_could_not_be_loaded_ahead_is_fetched_again_in_its_turn(at
     person.see(1)
 
 
+def test_views_that_were_asked_for_while_the_server_was_gone_are_filled_when_it_is_back(at_work):
+    desk = FakeDesk()
+    desk.given[9] = [given(9, "cat")]
+    person, _, server = at_work(desk)
+    person.see(0)
+    for key, view in (("g", ".grid"), ("h", ".history")):
+        server.stop()
+        person.hear()
+        person.says("The server does not answer", ".notices")
+        person.type(key)
+        person.says("The server does not answer.", f"{view} .empty")
+        server.start()
+        person.wait(lambda view=view: person.texts(f"{view} .tile"), "tiles")
+        person.wait(lambda: person.text(".notices") == "", "nothing that is not so any more")
+
+
 def test_an_image_that_cannot_be_read_is_said_and_skipped_in_its_turn(at_work):
     desk = FakeDesk()
     desk.missing = {1}
@@ -811,6 +827,11 @@ def test_second_looks_are_kept_or_changed(at_work):
     assert person.shown(".hints")
     person.type(Keys.ENTER)
     person.see(8)
+    person.type("u")  # it is looked at again as it was
+    person.see(5)
+    person.says("Ben said cat", ".asked")
+    person.type(Keys.ENTER)
+    person.see(8)
     person.click("Change to cat")
     person.see(11)
     person.click("1cat", ".classes")
@@ -823,6 +844,8 @@ def test_second_looks_are_kept_or_changed(at_work):
     person.says("No label is contradicted strongly", ".stage")
     person.saved()
     assert [event[1:] for event in desk.events] == [
+        (5, "label", "cat"),
+        (5, "undo", None),
         (5, "label", "cat"),
         (8, "label", "cat"),
         (11, "label", "cat"),

@@ -2,8 +2,9 @@
 
 import { Failure, post } from "./api.js";
 import { ClassButtons } from "./classes.js";
-import { button, fileName, h, nameOf, plural, refill, sentence, sure } from "./dom.js";
+import { button, fileName, h, nameOf, plural, refill, sure } from "./dom.js";
 import { thumbnail } from "./hints.js";
+import { orGone } from "./words.js";
 
 export class Grid {
   #tiles = []; // {card, kind, label, element, said}; kind "out": no answer
@@ -67,6 +68,11 @@ export class Grid {
 
   hide() {}
 
+  /** The server was gone, and is there again. */
+  back() {
+    if (!this.#tiles.length) this.load(this.#label);
+  }
+
   load(label) {
     const { running } = this.app.views.work.undo;
     // What an undo takes back is shown instead; others that were asked for now would give it back.
@@ -90,7 +96,7 @@ export class Grid {
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       if (turn !== this.#turn) return;
-      this.app.complain(`The grid cannot be filled: ${sentence(failure.message)}`);
+      this.app.complainOf("The grid cannot be filled", failure);
       this.#tiles = [];
     } finally {
       if (turn === this.#turn) this.#loading = false;
@@ -118,7 +124,8 @@ export class Grid {
     this.#since = performance.now();
     this.#focus = 0;
     this.list.replaceChildren(...this.#tiles.map(({ element }) => element));
-    this.empty.textContent = this.#tiles.length ? "" : `The network takes no more images for ${label}, or it has not been trained yet.`;
+    const none = orGone(`The network takes no more images for ${label}, or it has not been trained yet.`, this.app.server);
+    this.empty.textContent = this.#tiles.length ? "" : none;
     this.#draw();
     if (this.app.view === this) this.#tiles[0]?.element.focus({ preventScroll: true });
   }

@@ -1,8 +1,9 @@
 // Answered images, newest first: looked up by class and person, corrected by a click.
 
 import { Failure, get } from "./api.js";
-import { button, clock, fileName, h, nameOf, refill, saidOf, sentence, whole } from "./dom.js";
+import { button, clock, fileName, h, nameOf, refill, saidOf, whole } from "./dom.js";
 import { thumbnail } from "./hints.js";
+import { orGone } from "./words.js";
 
 const PAGE = 48;
 
@@ -60,6 +61,11 @@ export class History {
     this.#place = this.app.scrolled();
   }
 
+  /** The server was gone, and is there again. */
+  back() {
+    return this.load({ count: Math.max(PAGE, this.#cards.length) });
+  }
+
   async load({ more = false, count = PAGE } = {}) {
     const turn = ++this.#turn;
     try {
@@ -71,10 +77,10 @@ export class History {
       this.more.hidden = cards.length < count;
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
-      this.app.complain(`The history cannot be shown: ${sentence(failure.message)}`);
+      this.app.complainOf("The history cannot be shown", failure);
     }
     refill(this.list, this.#cards, () => this.#cards.map((card) => this.#item(card)));
-    this.empty.textContent = this.#cards.length ? "" : "No answers yet.";
+    this.empty.textContent = this.#cards.length ? "" : orGone("No answers yet.", this.app.server);
     this.hint.hidden = !this.#cards.length;
     if (!this.#cards.length) this.more.hidden = true;
   }

@@ -53,6 +53,7 @@ class App {
     this.server.follow(() => {
       this.outbox.hurry();
       this.views.work.back();
+      if (this.view !== this.views.work) this.view.back?.();
       Object.values(this.views).forEach(({ element }) => fetchAgain(element));
     });
   }
@@ -118,6 +119,11 @@ class App {
 
   complain(text) {
     this.notices.message(text);
+  }
+
+  /** Something cannot be shown; that the server is gone, the banner says. */
+  complainOf(what, failure) {
+    if (this.server.connection !== "gone") this.complain(`${what}: ${sentence(failure.message)}`);
   }
 
   dialogOpen() {

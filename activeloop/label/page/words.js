@@ -34,6 +34,9 @@ export function behindWords({ state, detail }) {
   return detail && (state === "idle" || state === "failed") ? `${STATES[state]}: ${detail}` : STATES[state];
 }
 
+/** What a view without anything in it says. */
+export const orGone = (text, { connection }) => (connection === "gone" ? "The server does not answer." : text);
+
 /** Why there is no image, and what to do: `[heading, text, action]`. */
 export function emptyWords(source, { status, options, server: { connection }, finishing }) {
   const { state, detail } = status.training;
@@ -42,7 +45,7 @@ export function emptyWords(source, { status, options, server: { connection }, fi
   if (connection !== "there") return ["The server does not answer", "What you have answered is kept in this browser and sent when it is back.", null];
   const from = options.second_looks_from;
   if (source === "looks" && status.labels < from) return ["No second looks", `Second looks begin at ${plural(from, "label")}: there ${status.labels === 1 ? "is" : "are"} ${status.labels} so far.`, "work"];
-  if (source === "looks") return ["No second looks", "No label is contradicted strongly by a network that was trained without it. More may come with the next round.", "work"];
+  if (source === "looks") return ["No second looks", `No label is contradicted strongly by a network that was trained without it. They are looked for after each round with ${plural(from, "label")} or more.`, "work"];
   if (finishing) return ["Finishing", detail ? sentence(detail) : "A last network is trained on all labels.", null];
   if (status.unlabelled === 0) return ["No images are left", `All have an answer: ${plural(status.labels, "label")}, ${status.skipped} skipped, ${status.none} of no class.`, "finish"];
   if (state === "failed") return ["No images are ready", "Training failed: the panel says why and what to do.", "train"];

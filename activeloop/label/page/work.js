@@ -196,10 +196,11 @@ export class Work {
     const shown = Object.assign(loaded(card), { again: true });
     await shown.ready;
     this.#putBack();
-    this.#source = "queue";
+    const looks = card.given !== null && this.app.view === this && this.#source === "looks";
+    this.#source = looks ? "looks" : "queue";
     this.#back = null;
-    this.app.go({ view: "work", keep: true });
-    this.#display(shown, card.given ? "asked" : "queue");
+    this.app.go({ view: "work", source: this.#source, keep: true });
+    this.#display(shown, card.given && !looks ? "asked" : this.#source);
     this.app.announce(`Taken back: ${nameOf(card)}`);
   }
 
