@@ -12,7 +12,7 @@ from typing import Any
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-PATIENCE = 20.0  # seconds until something that must come is missed
+PATIENCE = 60.0  # seconds until something that must come is missed
 
 
 class Labeller:
