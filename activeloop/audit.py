@@ -143,6 +143,16 @@ def pooled(rounds: Sequence[Round]) -> Pooled | None:
     return Pooled(right=right, samples=samples, first=first, last=last)
 
 
+def pooled_by_round(rounds: Sequence[Round]) -> dict[int, Pooled]:
+    """Return what the audits said of each round's network, with those before, by its number."""
+    known = {}
+    for until, about in enumerate(rounds[:-1], start=2):
+        found = pooled(rounds[:until])
+        if found is not None and found.last.round == about.round:
+            known[about.round] = found
+    return known
+
+
 def present_rounds(store: Store) -> list[Round]:
     """Return the rounds of a run as `by_present` does, by the labels that it has now."""
     rounds = store.rounds()

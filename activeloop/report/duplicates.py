@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from activeloop.report.document import Duplicates, Thumbnail
 from activeloop.report.likeness import HOW, LARGEST, Pairs, near_duplicates
-from activeloop.report.picks import ByStrategy, Picks
+from activeloop.report.picks import ByStrategy, Picks, answered
 from activeloop.report.samples import DataSet, Part, reduced
 from activeloop.report.thumbnails import thumbnails
 from activeloop.store import Asked
@@ -78,9 +78,8 @@ def _picked(picks: ByStrategy, pool: Part) -> tuple[dict[str, float], list[str]]
 
 def _labelled(picks: Picks) -> list[Asked]:
     """Return all that a run had labelled when the last of `picks` was, in order."""
-    last, answers = picks.asked[-1], picks.run.answers
-    before = (a for a in picks.run.queries if (a.round, a.position) <= (last.round, last.position))
-    return [a for a in before if answers.get(a.key) is not None]
+    last = picks.asked[-1]
+    return [a for a in answered(picks.run) if (a.round, a.position) <= (last.round, last.position)]
 
 
 def _repeated(picks: Picks, labelled: Sequence[Asked], pool: Part) -> float:

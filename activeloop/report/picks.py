@@ -28,10 +28,19 @@ class Picks:
 ByStrategy = Mapping[str, Mapping[int, Picks]]
 
 
+def answered(run: Run) -> list[Asked]:
+    """Return all that a run asked for and got a class for, in the order of asking.
+
+    Each sample once, where it was asked last: what people leave open may be asked again.
+    """
+    last = {a.key: a for a in run.queries if run.answers.get(a.key) is not None}
+    return sorted(last.values(), key=lambda a: (a.round, a.position))
+
+
 def chosen(run: Run) -> Picks:
     """Return a run's picks: neither the initial set, nor the audit's, nor what has no class."""
-    asked = (a for a in run.queries if a.round > 0 and not a.audit)
-    return Picks(run=run, asked=tuple(a for a in asked if run.answers.get(a.key) is not None))
+    asked = tuple(a for a in answered(run) if a.round > 0 and not a.audit)
+    return Picks(run=run, asked=asked)
 
 
 def shared(runs: Sequence[Run]) -> dict[str, dict[int, Picks]]:

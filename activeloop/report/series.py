@@ -7,16 +7,15 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from activeloop.audit import pooled_by_round
 from activeloop.report.document import Curve, RunLine
 from activeloop.report.runs import Run, seconds_of
 from activeloop.report.statistics import estimate, within
 from activeloop.types import Round
 
-# An audit is in the query after the network that it is about; each has an interval of its own.
 AUDIT = "audit_accuracy"
-_AUDIT_INTERVAL = ("audit_low", "audit_high")
 # What a round notes beside what it measured.
-_NO_METRICS = ("steps", *_AUDIT_INTERVAL)
+_NO_METRICS = ("steps", "audit_low", "audit_high")
 _FIRST = ("accuracy", "macro_f1", "worst_class_accuracy", "calibration_error", "loss")
 # Between which numbers a metric is, whoever trains what.
 _SHARES = ("accuracy", "macro_f1", "worst_class_accuracy", "calibration_error", AUDIT)
@@ -46,16 +45,16 @@ def higher_is_better(metric: str) -> bool | None:
 def line(run: Run, metric: str) -> RunLine | None:
     """Return a run's course, None without a finite value.
 
-    A round that brought no label counts instead of the one before it, not with it. What an audit
-    says stands at the labels of the network that it is about.
+    A round that brought no label counts instead of the one before it, not with it. What audits say
+    stands at the labels of the last network that they are about, as many taken together as on the
+    label page: one alone is of few samples.
     """
     points: dict[int, tuple[float, float]] = {}
     spent = itertools.accumulate(seconds_of(round) for round in run.rounds)
     seconds = dict(zip((round.round for round in run.rounds), spent, strict=True))
-    for round, about in _with_network(run, metric):
-        value = round.metrics.get(metric)
-        if value is not None and math.isfinite(value):
-            points[about.labels] = (value, seconds[about.round])
+    for round, value in _values(run, metric):
+        if math.isfinite(value):
+            points[round.labels] = (value, seconds[round.round])
     if not points:
         return None
     ascending = sorted(points)
@@ -67,22 +66,21 @@ def line(run: Run, metric: str) -> RunLine | None:
     )
 
 
-def _with_network(run: Run, metric: str) -> Iterator[tuple[Round, Round]]:
-    """Yield each round with the one whose network its `metric` is about."""
+def _values(run: Run, metric: str) -> Iterator[tuple[Round, float]]:
+    """Yield rounds with what a metric says of their networks."""
     if metric == AUDIT:
-        return ((after, before) for before, after in itertools.pairwise(run.rounds))
-    return ((round, round) for round in run.rounds)
+        for known in pooled_by_round(run.rounds).values():
+            yield known.last, known.accuracy
+    else:
+        yield from ((r, r.metrics[metric]) for r in run.rounds if metric in r.metrics)
 
 
 def _own_intervals(run: Run, metric: str) -> dict[int, tuple[float, float]]:
     """Return the intervals that a run has of its own values, by labels."""
     if metric != AUDIT:
         return {}
-    return {
-        about.labels: (round.metrics[_AUDIT_INTERVAL[0]], round.metrics[_AUDIT_INTERVAL[1]])
-        for round, about in _with_network(run, metric)
-        if round.metrics.keys() >= {metric, *_AUDIT_INTERVAL}
-    }
+    audits = pooled_by_round(run.rounds).values()
+    return {known.last.labels: known.interval for known in audits}
 
 
 def curve(strategy: str, metric: str, runs: Sequence[Run]) -> Curve | None:

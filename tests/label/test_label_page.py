@@ -727,7 +727,7 @@ def test_a_screenful_that_was_not_sent_comes_back_when_it_is_taken_back(at_work)
     person.see(0)
     person.do(
         "const wait = setTimeout; window.setTimeout = (then, milliseconds) => "
-        "wait(then, milliseconds === 3000 ? 50 : milliseconds)"
+        "wait(then, milliseconds === 3000 ? 1000 : milliseconds)"
     )
     desk.broken = 500
     person.press("1")  # is tried, and what comes after it waits
@@ -931,6 +931,25 @@ def test_finishing_is_asked_twice_and_says_what_to_do_next(at_work):
     person.click("Take back", "dialog")
     person.see(0)
     assert person.text(".totals b") == "0"
+    person.type("2")
+    person.wait(lambda: person.shown(".end"), "the summary")  # nothing more is asked
+    person.saved()
+    assert desk.events[-1] == ("Ann", 0, "label", "dog")
+
+
+def test_after_a_finish_the_image_is_shown_with_what_the_last_network_thinks(at_work):
+    desk = FakeDesk()
+    desk.opinions = True
+    person, _, _ = at_work(desk)
+    person.see(0)
+    person.says("cat\n80%", ".hints")
+    person.click("Finish", ".panel")
+    person.click("Finish", "dialog")
+    person.wait(lambda: person.shown(".end"), "the summary")
+    desk.confidence = 0.9
+    person.click("Go on labelling", ".end")
+    person.see(0)
+    person.says("cat\n90%", ".hints")
 
 
 def test_a_new_round_replaces_what_is_ahead_but_not_what_is_shown(at_work):

@@ -7,7 +7,7 @@ from activeloop.reloading import as_arrays
 from activeloop.report import duplicates as module
 from activeloop.report.duplicates import duplicates
 from activeloop.report.likeness import near_duplicates
-from activeloop.report.picks import shared
+from activeloop.report.picks import chosen, shared
 from activeloop.report.samples import reduced
 
 CLASSES = dict.fromkeys(range(1000), "cat")
@@ -81,6 +81,12 @@ def test_repeated_data_with_jitter_are_found_and_plain_ones_are_not(tmp_path):
     copies = found[found[:, 0] % 300 == found[:, 1] % 300]
     assert len(np.unique(copies)) == 900
     assert len(copies) > 0.98 * len(found)
+
+
+def test_a_sample_that_people_left_open_and_were_asked_for_again_is_one_pick(tmp_path):
+    run = made_run(tmp_path, "a", 0, [[0, 1], [2, 3, 4], [3, 5]], CLASSES)
+    assert [(a.round, a.index) for a in chosen(run).asked] == [(1, 2), (1, 4), (2, 3), (2, 5)]
+    assert duplicates(shared([run]), data_of(photos(10))).picked == {"a": 0}
 
 
 def test_share_of_picks_that_repeat_an_earlier_one_by_hand(tmp_path):

@@ -9,6 +9,7 @@ import yaml
 from run_directories import make_run, make_sweep
 from scipy import stats
 
+from activeloop.audit import clopper_pearson
 from activeloop.errors import ConfigError, DataError
 from activeloop.report.document import Duplicates, Pictures, RunLine
 from activeloop.report.grouping import grouped
@@ -326,8 +327,8 @@ def test_a_run_that_people_are_labelling_is_no_mistake(tmp_path):
 
 AUDITS = [
     {},
-    {"audit_accuracy": 0.5, "audit_low": 0.1, "audit_high": 0.9},
-    {"audit_accuracy": 0.75, "audit_low": 0.25, "audit_high": 0.95},
+    {"audit_accuracy": 0.5, "audit_labels": 4.0},
+    {"audit_accuracy": 0.75, "audit_labels": 4.0},
 ]
 
 
@@ -360,19 +361,23 @@ def test_how_good_a_run_without_test_labels_is_is_told_as_on_its_page(tmp_path):
     )
 
 
-def test_an_audit_stands_at_the_labels_of_the_network_that_it_is_about(tmp_path):
+def test_audits_stand_at_the_labels_of_the_last_network_that_they_are_about(tmp_path):
     run = audited(tmp_path / "one", 0, AUDITS)
     found = curve("margin", "audit_accuracy", [run])
     assert (found.labels, found.runs[0].values, found.runs[0].seconds) == (
         (4, 8),
-        (0.5, 0.75),
+        (0.5, 0.625),  # 2 of 4, and then 5 of 8
         (2.0, 4.0),
     )
     spans = [(each.mean, each.low, each.high, each.n) for each in found.estimates]
-    assert spans == [(0.5, 0.1, 0.9, 1), (0.75, 0.25, 0.95, 1)]
+    assert spans == [(0.5, *clopper_pearson(2, 4), 1), (0.625, *clopper_pearson(5, 8), 1)]
     assert curve("margin", "accuracy", [run]).estimates[0].low is None
-    again = audited(tmp_path / "two", 1, [{}, {"audit_accuracy": 0.5}, {"audit_accuracy": 0.25}])
-    both = curve("margin", "audit_accuracy", [run, again]).estimates
+    enough = [{}, *({"audit_accuracy": share, "audit_labels": 32.0} for share in (0.5, 0.25))]
+    alone = curve("margin", "audit_accuracy", [audited(tmp_path / "large", 0, enough)])
+    assert alone.runs[0].values == (0.5, 0.25)
+    other = [{}, *({"audit_accuracy": share, "audit_labels": 32.0} for share in (0.5, 0.75))]
+    again = [audited(tmp_path / name, 1, each) for name, each in (("a", enough), ("b", other))]
+    both = curve("margin", "audit_accuracy", again).estimates
     assert [each.n for each in both] == [2, 2]
     assert (both[0].low, both[0].high) == (0.5, 0.5)  # over the seeds, not of one of them
     assert (both[1].low, both[1].high) == (0, 1)  # it is a share, of 0.75 and 0.25

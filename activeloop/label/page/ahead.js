@@ -57,6 +57,10 @@ export class Ahead {
     return next?.there === false ? loaded(next.card) : next;
   }
 
+  clear() {
+    this.#cards = [];
+  }
+
   /** Put a card back in front. */
   back(shown) {
     this.#answered.delete(shown.card.id);

@@ -142,8 +142,10 @@ class App {
     const before = this.status;
     this.status = status;
     if (status.finished !== null || status.training.state === "failed") this.finishing = false;
+    const over = before.finished === null && status.finished !== null;
+    if (over) this.views.work.over();
     this.#draw(before);
-    if (before.finished === null && status.finished !== null) this.go({ view: "end" });
+    if (over) this.go({ view: "end" });
     if (before.finished !== null && status.finished === null && this.view === this.views.end) this.go({ view: "work" });
   }
 

@@ -33,6 +33,11 @@ export class Sources {
     for (const id of ids) for (const ahead of Object.values(this.all)) ahead.answered(id);
   }
 
+  /** Nothing comes next, until more is asked for. */
+  clear() {
+    for (const ahead of Object.values(this.all)) ahead.clear();
+  }
+
   /** They may be shown again. */
   wanted(ids) {
     for (const id of ids) for (const ahead of Object.values(this.all)) ahead.wanted(id);

@@ -50,6 +50,12 @@ export class Work {
     this.screen.stage.whole();
   }
 
+  /** The run is finished: what was asked is asked no more, and by the time it is, of a network that knows more. */
+  over() {
+    this.#shown = null;
+    this.sources.clear();
+  }
+
   /** Look at an image, and go on where one was going. */
   aside(id) {
     return this.open(id, this.#back);
@@ -90,7 +96,8 @@ export class Work {
     }
     const next = this.#ahead.take({ there: this.app.server.connection === "gone" });
     this.#shown = null;
-    if (!next) this.#draw();
+    if (!next && this.app.status.finished !== null) this.app.go({ view: "end" });
+    else if (!next) this.#draw();
     else {
       this.#display(next, this.#source);
       this.app.announce(nameOf(next.card));
